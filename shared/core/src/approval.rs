@@ -1,0 +1,84 @@
+//! Stage 3: the decision package, the votes, and the gate.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{ArtifactRef, Digest};
+use crate::plan::{IdentifierPair, Secret, TrafficName, Waiver};
+use crate::references::Slot;
+use crate::run::{Mode, RunId, WorkloadName};
+use crate::validation::RecoverySet;
+
+/// The document that the approvers approve. Its digest is taken over its canonical JSON (RFC 8785), and every
+/// executor past the gate recomputes it from what it is about to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionPackage {
+    /// Always `blackstart.decision/1`.
+    pub schema: String,
+    /// The run.
+    pub run: RunId,
+    /// The workload.
+    pub workload: WorkloadName,
+    /// Incident or drill.
+    pub mode: Mode,
+    /// The plan, frozen for this run.
+    pub plan: ArtifactRef,
+    /// The event boundary.
+    pub boundary: Timestamp,
+    /// The document that says why.
+    pub boundary_document: ArtifactRef,
+    /// The recovery set that is restored.
+    pub set: RecoverySet,
+    /// Why this one.
+    pub selection: ArtifactRef,
+    /// Stacks, template digests and isolation checks.
+    pub rebuild: ArtifactRef,
+    /// The restores, in plan order.
+    pub restores: Vec<PlannedRestore>,
+    /// The secrets that get new values.
+    pub secrets: Vec<Secret>,
+    /// The full inventory of references.
+    pub inventory: ArtifactRef,
+    /// Every document that cutover may change, ordered by slot.
+    pub references: Vec<PlannedReference>,
+    /// The rule by which: old identifiers and what they become.
+    pub identifiers: Vec<IdentifierPair>,
+    /// Whether references are first expanded (the old account is contained) or swapped at once.
+    pub expand: bool,
+    /// References that are knowingly left alone.
+    pub waivers: Vec<Waiver>,
+    /// Hosted zone in which records change.
+    pub zone: String,
+    /// The names whose traffic moves.
+    pub names: Vec<TrafficName>,
+    /// Votes count until then.
+    pub decide_by: Timestamp,
+    /// Effects may begin until then.
+    pub execute_by: Timestamp,
+}
+
+/// One restore of the package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedRestore {
+    /// Plan resource id.
+    pub resource: String,
+    /// Recovery point ARN.
+    pub recovery_point: String,
+    /// Name of the new resource.
+    pub restore_to: String,
+    /// Digest of the manifest of the content that was validated.
+    pub manifest: Digest,
+}
+
+/// One document that cutover may change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedReference {
+    /// Where it is.
+    pub slot: Slot,
+    /// Digest of its canonical form as inventoried.
+    pub before: Digest,
+}

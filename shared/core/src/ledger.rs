@@ -1,0 +1,157 @@
+//! Keys of the ledger: one DynamoDB table, partition key `pk`, sort key `sk`.
+//!
+//! Every item carries `document` (JSON text), `version` (number, conditional writes) and the two keys.
+
+use crate::artifact::Digest;
+use crate::run::{RunId, WorkloadName};
+
+/// The place of one item in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: String,
+}
+
+impl Key {
+    /// Which run is active for a workload. At most one: written only if absent.
+    #[must_use]
+    pub fn active_run(workload: &WorkloadName) -> Self {
+        Self {
+            pk: format!("WORKLOAD#{workload}"),
+            sk: "ACTIVE".to_owned(),
+        }
+    }
+
+    /// A concluded run in the history of its workload, for trends.
+    #[must_use]
+    pub fn concluded_run(workload: &WorkloadName, run: &RunId) -> Self {
+        Self {
+            pk: format!("WORKLOAD#{workload}"),
+            sk: format!("RUN#{run}"),
+        }
+    }
+
+    /// A trigger that was refused or attached, kept per workload or under `unknown`.
+    #[must_use]
+    pub fn refused_trigger(execution: &str) -> Self {
+        Self {
+            pk: "TRIGGERS".to_owned(),
+            sk: execution.to_owned(),
+        }
+    }
+
+    /// The partition of everything that belongs to one run.
+    #[must_use]
+    pub fn run_partition(run: &RunId) -> String {
+        format!("RUN#{run}")
+    }
+
+    fn in_run(run: &RunId, sk: String) -> Self {
+        Self {
+            pk: Self::run_partition(run),
+            sk,
+        }
+    }
+
+    /// The run's own record.
+    #[must_use]
+    pub fn run(run: &RunId) -> Self {
+        Self::in_run(run, "RUN".to_owned())
+    }
+
+    /// A trigger of the run; `id` is the finding id or the execution of a manual start.
+    #[must_use]
+    pub fn trigger(run: &RunId, id: &str) -> Self {
+        Self::in_run(run, format!("TRIGGER#{id}"))
+    }
+
+    /// One invocation of a state, for the measured critical path.
+    #[must_use]
+    pub fn step(run: &RunId, state: &str, invocation: &str) -> Self {
+        Self::in_run(run, format!("STEP#{state}#{invocation}"))
+    }
+
+    /// Prefix of all steps of a run.
+    pub const STEP_PREFIX: &'static str = "STEP#";
+
+    /// The current event boundary. Its version counts the revisions; it never moves later.
+    #[must_use]
+    pub fn boundary(run: &RunId) -> Self {
+        Self::in_run(run, "BOUNDARY".to_owned())
+    }
+
+    /// The verdict on one recovery set within a run.
+    #[must_use]
+    pub fn set_verdict(run: &RunId, set: &str) -> Self {
+        Self::in_run(run, format!("{}{set}", Self::SET_VERDICT_PREFIX))
+    }
+
+    /// Prefix of all set verdicts of a run.
+    pub const SET_VERDICT_PREFIX: &'static str = "VERDICT#";
+
+    /// The state of the gate for one decision package.
+    #[must_use]
+    pub fn gate(run: &RunId, package: &Digest) -> Self {
+        Self::in_run(run, format!("GATE#{package}"))
+    }
+
+    /// The encrypted task token of one attempt to wait at the gate.
+    #[must_use]
+    pub fn gate_token(run: &RunId, package: &Digest) -> Self {
+        Self::in_run(run, format!("TOKEN#{package}"))
+    }
+
+    /// One person's vote on one decision package. Written only if absent.
+    #[must_use]
+    pub fn vote(run: &RunId, package: &Digest, person: &str) -> Self {
+        Self::in_run(run, format!("{}{person}", Self::vote_prefix(package)))
+    }
+
+    /// Prefix of all votes on one decision package.
+    #[must_use]
+    pub fn vote_prefix(package: &Digest) -> String {
+        format!("VOTE#{package}#")
+    }
+
+    /// One entry of the cutover journal. Written only if absent: the condition is the fence between executors.
+    #[must_use]
+    pub fn journal(run: &RunId, sequence: u64) -> Self {
+        Self::in_run(run, format!("{}{sequence:010}", Self::JOURNAL_PREFIX))
+    }
+
+    /// Prefix of all journal entries of a run.
+    pub const JOURNAL_PREFIX: &'static str = "JOURNAL#";
+
+    /// One link of the evidence chain. Written only if absent.
+    #[must_use]
+    pub fn evidence(run: &RunId, sequence: u64) -> Self {
+        Self::in_run(run, format!("{}{sequence:010}", Self::EVIDENCE_PREFIX))
+    }
+
+    /// Prefix of the evidence chain of a run.
+    pub const EVIDENCE_PREFIX: &'static str = "EVIDENCE#";
+
+    /// The lease on one document that a cutover changes.
+    #[must_use]
+    pub fn lease(document: &str) -> Self {
+        Self {
+            pk: "LEASES".to_owned(),
+            sk: document.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn journal_and_evidence_keys_sort_by_sequence() {
+        let workload = WorkloadName::try_from("orders".to_owned()).unwrap();
+        let run = RunId::of_execution(&workload, "x");
+        assert!(Key::journal(&run, 9) < Key::journal(&run, 10));
+        assert!(Key::evidence(&run, 99_999) < Key::evidence(&run, 100_000));
+    }
+}

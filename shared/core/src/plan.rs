@@ -1,0 +1,713 @@
+//! The recovery plan: the versioned document that says how one workload is recovered.
+//!
+//! Unknown fields are errors everywhere: a misspelt safety setting must not be silently ignored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+use crate::artifact::Digest;
+use crate::run::{AccountId, WorkloadName};
+
+/// The schema that this code reads.
+pub const SCHEMA: &str = "blackstart.plan/1";
+
+/// How one workload is recovered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Always `blackstart.plan/1`.
+    pub schema: String,
+    /// The workload that this plan recovers.
+    pub workload: WorkloadName,
+    /// AWS partition: `aws`, `aws-cn` or `aws-us-gov`. Identifiers of different partitions cannot be mixed.
+    #[serde(default = "default_partition")]
+    pub partition: String,
+    /// The region in which the workload lives and is rebuilt.
+    pub region: String,
+    /// Every account that takes part.
+    pub accounts: Accounts,
+    /// Names of the roles that Blackstart assumes in those accounts.
+    #[serde(default)]
+    pub roles: Roles,
+    /// Stage 1: where the logs are, and how the boundary is read from them.
+    pub timeline: TimelinePlan,
+    /// The resources whose data is restored from backup.
+    pub resources: Vec<Resource>,
+    /// Stage 2: which recovery points are considered, and what proves them clean.
+    pub validation: ValidationPlan,
+    /// Stage 3: who approves, and how.
+    pub approval: ApprovalPlan,
+    /// Stage 4: what is rebuilt from code.
+    pub rebuild: RebuildPlan,
+    /// Stage 4: which credentials are replaced.
+    #[serde(default)]
+    pub rotation: RotationPlan,
+    /// Stage 5: what other accounts say about the old account.
+    pub references: ReferencesPlan,
+    /// Stage 5: how traffic moves.
+    pub cutover: CutoverPlan,
+    /// What the business asked for.
+    #[serde(default)]
+    pub targets: Targets,
+}
+
+fn default_partition() -> String {
+    "aws".to_owned()
+}
+
+/// Every account that takes part in a recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// The compromised production account. Nothing in it is assumed, trusted or executed.
+    pub old: AccountId,
+    /// Where candidates are restored for validation and thrown away again.
+    pub validation: AccountId,
+    /// Where the workload is rebuilt; it becomes the new production account.
+    pub rebuild: AccountId,
+    /// Owner of the log buckets.
+    pub log_archive: AccountId,
+    /// Every other account that may hold a reference to the old one.
+    pub siblings: Vec<AccountId>,
+}
+
+/// Names of the roles that `infra/accounts/*.yaml` creates in the other accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Roles {
+    /// In the validation account: trial restores and reading what they made.
+    pub validation: String,
+    /// In the rebuild account: stacks, restores, secrets.
+    pub rebuild: String,
+    /// In the log archive account: reading log objects.
+    pub log_archive: String,
+    /// In each sibling: reading the documents that may name the old account.
+    pub sibling_reader: String,
+    /// In each sibling: writing exactly the approved documents.
+    pub sibling_writer: String,
+}
+
+impl Default for Roles {
+    fn default() -> Self {
+        Self {
+            validation: "BlackstartValidation".to_owned(),
+            rebuild: "BlackstartRebuild".to_owned(),
+            log_archive: "BlackstartLogReader".to_owned(),
+            sibling_reader: "BlackstartReferenceReader".to_owned(),
+            sibling_writer: "BlackstartReferenceWriter".to_owned(),
+        }
+    }
+}
+
+/// Stage 1 of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimelinePlan {
+    /// The log stores to read.
+    pub sources: Vec<LogSource>,
+    /// A candidate must precede the boundary by at least this many minutes.
+    #[serde(default = "default_margin_minutes")]
+    pub margin_minutes: u32,
+    /// Indicators of the built-in set that this plan switches off, by id.
+    #[serde(default)]
+    pub disabled_indicators: BTreeSet<String>,
+}
+
+fn default_margin_minutes() -> u32 {
+    60
+}
+
+/// One place where logs are delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum LogSource {
+    /// CloudTrail objects as AWS delivers them (`.json.gz` or `.json`).
+    #[serde(rename = "cloudtrail")]
+    CloudTrail {
+        /// Bucket in the log archive account.
+        bucket: String,
+        /// Key prefix, for example `AWSLogs/444444444444/CloudTrail/`.
+        #[serde(default)]
+        prefix: String,
+    },
+    /// GuardDuty findings as exported to S3 (JSON lines, one finding each).
+    GuardDuty {
+        /// Bucket in the log archive account.
+        bucket: String,
+        /// Key prefix.
+        #[serde(default)]
+        prefix: String,
+    },
+}
+
+/// A resource whose data comes back from backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// Name within the plan, for example `orders-data`.
+    pub id: String,
+    /// ARN in the old account.
+    pub arn: String,
+    /// What kind of resource it is.
+    #[serde(rename = "type")]
+    pub resource_type: ResourceType,
+    /// Name of the restored resource (bucket or table) in the rebuild account; it must not exist before the restore.
+    pub restore_to: String,
+}
+
+/// The resource types that can be restored.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+)]
+pub enum ResourceType {
+    /// An S3 bucket.
+    S3,
+    /// A DynamoDB table.
+    #[serde(rename = "DynamoDB")]
+    #[strum(serialize = "DynamoDB")]
+    DynamoDb,
+}
+
+/// Stage 2 of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationPlan {
+    /// Backup vault with the recovery points.
+    pub vault: Vault,
+    /// How many recovery sets are validated at once.
+    #[serde(default = "default_speculation")]
+    pub speculation: u8,
+    /// Ceiling on validated sets per run: the limit of cost.
+    #[serde(default = "default_max_sets")]
+    pub max_sets: u16,
+    /// How far apart in time the points of one set may lie, in minutes.
+    #[serde(default = "default_max_skew_minutes")]
+    pub max_skew_minutes: u32,
+    /// Layers that must all say clean. A set is clean only if every one of them did.
+    #[serde(default = "default_layers")]
+    pub layers: BTreeSet<Layer>,
+    /// Facts that must hold for the restored data.
+    #[serde(default)]
+    pub invariants: Vec<Invariant>,
+}
+
+fn default_speculation() -> u8 {
+    2
+}
+fn default_max_sets() -> u16 {
+    12
+}
+fn default_max_skew_minutes() -> u32 {
+    90
+}
+fn default_layers() -> BTreeSet<Layer> {
+    BTreeSet::from([
+        Layer::MalwareScan,
+        Layer::TrialRestore,
+        Layer::ContentScan,
+        Layer::Invariants,
+    ])
+}
+
+/// A backup vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// Vault name.
+    pub name: String,
+    /// The account that owns the vault, when it is shared with the validation account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+}
+
+/// One layer of validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// AWS Backup's own malware scan of the recovery point.
+    MalwareScan,
+    /// The point can be restored at all, in isolation.
+    TrialRestore,
+    /// Our look at the restored bytes: encryption, corruption, ransom notes.
+    ContentScan,
+    /// The plan's own facts about the data.
+    Invariants,
+}
+
+/// A fact that must hold for the restored data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "check", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Invariant {
+    /// A bucket holds at least this many objects under a prefix.
+    MinimumObjects {
+        /// Plan id of the resource.
+        resource: String,
+        /// Key prefix; empty for the whole bucket.
+        #[serde(default)]
+        prefix: String,
+        /// Least number of objects.
+        minimum: u64,
+    },
+    /// A table holds at least this many items.
+    MinimumItems {
+        /// Plan id of the resource.
+        resource: String,
+        /// Least number of items.
+        minimum: u64,
+    },
+    /// Every item of a table has these attributes.
+    RequiredAttributes {
+        /// Plan id of the resource.
+        resource: String,
+        /// Attribute names.
+        attributes: BTreeSet<String>,
+    },
+}
+
+/// Stage 3 of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalPlan {
+    /// The roster, fixed in advance.
+    pub approvers: Vec<Approver>,
+    /// How many distinct people must approve.
+    pub quorum: u8,
+    /// Least length of a rationale, in characters.
+    #[serde(default = "default_minimum_rationale")]
+    pub minimum_rationale: u16,
+    /// How long the gate waits for a decision, in minutes.
+    #[serde(default = "default_decide_within_minutes")]
+    pub decide_within_minutes: u32,
+    /// How long an approval stays good, in minutes.
+    #[serde(default = "default_execute_within_minutes")]
+    pub execute_within_minutes: u32,
+}
+
+fn default_minimum_rationale() -> u16 {
+    20
+}
+fn default_decide_within_minutes() -> u32 {
+    24 * 60
+}
+fn default_execute_within_minutes() -> u32 {
+    24 * 60
+}
+
+/// A person who may vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approver {
+    /// The person; votes are counted per person.
+    pub person: String,
+    /// IAM principals that are this person: user ARNs, role ARNs, or
+    /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION` for one session name of a shared role.
+    pub identities: BTreeSet<String>,
+}
+
+/// Stage 4 of a plan: what is rebuilt from code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RebuildPlan {
+    /// The stacks, created in order of `wave`.
+    pub stacks: Vec<Stack>,
+    /// Resource types that a template may contain. Anything else stops the rebuild.
+    pub allowed_resource_types: BTreeSet<String>,
+}
+
+/// One stack of the rebuilt workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// Stack name in the rebuild account.
+    pub name: String,
+    /// Stacks of a lower wave are complete before this one is started.
+    #[serde(default)]
+    pub wave: u16,
+    /// Where the template is, from a place the old account cannot write, and its digest.
+    pub template: TemplateRef,
+    /// Template parameters.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A template by place and digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateRef {
+    /// Bucket in the recovery account.
+    pub bucket: String,
+    /// Object key.
+    pub key: String,
+    /// Digest of the template's bytes; any other content stops the rebuild.
+    pub sha256: Digest,
+}
+
+/// Stage 4 of a plan: which credentials are replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationPlan {
+    /// Secrets Manager secrets in the rebuild account whose values are made new.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+}
+
+/// A secret that is replaced, not carried over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Secret name in the rebuild account.
+    pub name: String,
+    /// Length of the new random value.
+    #[serde(default = "default_secret_length")]
+    pub length: u16,
+}
+
+fn default_secret_length() -> u16 {
+    40
+}
+
+/// Stage 5 of a plan: the references that other accounts hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReferencesPlan {
+    /// Old identifiers and what they become. The account pair old → rebuild is always part of the map.
+    #[serde(default)]
+    pub identifiers: Vec<IdentifierPair>,
+    /// References that are knowingly left alone.
+    #[serde(default)]
+    pub waivers: Vec<Waiver>,
+}
+
+/// One identifier of the old environment and its successor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentifierPair {
+    /// What kind of identifier it is.
+    pub kind: IdentifierKind,
+    /// As it stands in references today.
+    pub old: String,
+    /// What it becomes.
+    pub new: String,
+}
+
+/// Kinds of identifiers that change when an account is rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentifierKind {
+    /// A 12-digit account id.
+    Account,
+    /// An S3 bucket name.
+    Bucket,
+    /// A KMS key id.
+    KmsKey,
+    /// An IAM unique id, `AROA…` or `AIDA…`.
+    UniqueId,
+    /// An S3 canonical user id.
+    CanonicalUser,
+    /// A VPC endpoint id.
+    VpcEndpoint,
+    /// An OIDC issuer, host and path.
+    Issuer,
+    /// A DNS host name.
+    Host,
+}
+
+/// A named decision to leave a reference alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// ARN of the document that holds the reference.
+    pub document: String,
+    /// Why it may stay. Shown to the approvers.
+    pub reason: String,
+}
+
+/// Stage 5 of a plan: how traffic moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CutoverPlan {
+    /// Whether the old account has been cut off by means outside Blackstart (a deny-all SCP, say).
+    /// Only then are references first expanded and later contracted; otherwise they are swapped at once,
+    /// because keeping both accounts trusted keeps the intruder trusted.
+    #[serde(default)]
+    pub old_account_contained: bool,
+    /// Hosted zone, in the recovery account.
+    pub zone: String,
+    /// Names whose traffic moves.
+    pub names: Vec<TrafficName>,
+    /// What proves that the new environment serves.
+    pub health: HealthPlan,
+    /// Refuse when more than this share of the zone's records would change.
+    #[serde(default = "default_max_changed_percent")]
+    pub max_changed_percent: u8,
+}
+
+fn default_max_changed_percent() -> u8 {
+    50
+}
+
+/// A DNS name and its new targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficName {
+    /// Fully qualified name with final dot.
+    pub name: String,
+    /// Record type, `A`, `AAAA` or `CNAME`.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// Values in the new environment.
+    pub new: Vec<String>,
+    /// Values of the static holding page, served while the new environment is not healthy. Never the old account.
+    pub holding: Vec<String>,
+    /// Time to live in seconds.
+    #[serde(default = "default_ttl")]
+    pub ttl: u32,
+}
+
+fn default_ttl() -> u32 {
+    60
+}
+
+/// What proves that the new environment serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthPlan {
+    /// Address that the Route 53 checkers ask.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// Path of the health document.
+    pub path: String,
+    /// Where the run's nonce is published, in the rebuild account, for the new environment to serve.
+    pub nonce: NoncePlace,
+}
+
+/// An object in the rebuild account from which the new environment serves the run's nonce.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoncePlace {
+    /// Bucket name.
+    pub bucket: String,
+    /// Object key.
+    pub key: String,
+}
+
+/// What the business asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Targets {
+    /// Longest acceptable recovery, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_time_minutes: Option<u32>,
+    /// Largest acceptable loss of data, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point_minutes: Option<u32>,
+}
+
+/// One thing that is wrong with a plan.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Problem {
+    /// JSON path of the place, for example `accounts.siblings[2]`.
+    pub at: String,
+    /// What is wrong and what to do.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.what)
+    }
+}
+
+/// The document is no usable plan. Holds every problem, not the first.
+#[derive(Debug, thiserror::Error)]
+#[error("the plan has {} problem(s): {}", .0.len(), join(.0))]
+pub struct InvalidPlan(pub Vec<Problem>);
+
+fn join(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+impl Plan {
+    /// Reads and checks a plan.
+    ///
+    /// # Errors
+    /// [`InvalidPlan`] with every problem: one for a document that does not match the schema, all of
+    /// [`Plan::problems`] for one that does.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidPlan> {
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let plan: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            InvalidPlan(vec![Problem {
+                at: error.path().to_string(),
+                what: error.inner().to_string(),
+            }])
+        })?;
+        let problems = plan.problems();
+        if problems.is_empty() {
+            Ok(plan)
+        } else {
+            Err(InvalidPlan(problems))
+        }
+    }
+
+    /// Everything that the schema alone cannot refuse.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut problem = |at: String, what: &str| {
+            found.push(Problem {
+                at,
+                what: what.to_owned(),
+            })
+        };
+
+        if self.schema != SCHEMA {
+            problem("schema".to_owned(), "must be `blackstart.plan/1`");
+        }
+        let a = &self.accounts;
+        for (name, account) in [
+            ("validation", &a.validation),
+            ("rebuild", &a.rebuild),
+            ("log_archive", &a.log_archive),
+        ] {
+            if *account == a.old {
+                problem(
+                    format!("accounts.{name}"),
+                    "must not be the old account: nothing in it is trusted",
+                );
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (i, sibling) in a.siblings.iter().enumerate() {
+            if *sibling == a.old || *sibling == a.rebuild {
+                problem(
+                    format!("accounts.siblings[{i}]"),
+                    "must be neither the old nor the rebuild account",
+                );
+            }
+            if !seen.insert(sibling) {
+                problem(format!("accounts.siblings[{i}]"), "is listed twice");
+            }
+        }
+        if self.timeline.sources.is_empty() {
+            problem(
+                "timeline.sources".to_owned(),
+                "is empty: without logs there is no event boundary",
+            );
+        }
+        if self.resources.is_empty() {
+            problem(
+                "resources".to_owned(),
+                "is empty: name at least one resource to restore",
+            );
+        }
+        let mut ids = BTreeSet::new();
+        for (i, resource) in self.resources.iter().enumerate() {
+            if !ids.insert(resource.id.as_str()) {
+                problem(format!("resources[{i}].id"), "is used twice");
+            }
+        }
+        for (i, invariant) in self.validation.invariants.iter().enumerate() {
+            let (Invariant::MinimumObjects { resource, .. }
+            | Invariant::MinimumItems { resource, .. }
+            | Invariant::RequiredAttributes { resource, .. }) = invariant;
+            if !ids.contains(resource.as_str()) {
+                problem(
+                    format!("validation.invariants[{i}].resource"),
+                    "names no resource of this plan",
+                );
+            }
+        }
+        if self.validation.speculation == 0 {
+            problem("validation.speculation".to_owned(), "must be at least 1");
+        }
+        if self.validation.max_sets == 0 {
+            problem("validation.max_sets".to_owned(), "must be at least 1");
+        }
+        if !self.validation.layers.contains(&Layer::TrialRestore) {
+            problem(
+                "validation.layers".to_owned(),
+                "must contain `trial_restore`: what cannot be restored is no candidate",
+            );
+        }
+        let quorum = usize::from(self.approval.quorum);
+        if quorum == 0 || quorum > self.approval.approvers.len() {
+            problem(
+                "approval.quorum".to_owned(),
+                "must be between 1 and the number of approvers",
+            );
+        }
+        let mut people = BTreeSet::new();
+        let mut identities = BTreeSet::new();
+        for (i, approver) in self.approval.approvers.iter().enumerate() {
+            if !people.insert(approver.person.as_str()) {
+                problem(format!("approval.approvers[{i}].person"), "is listed twice");
+            }
+            for identity in &approver.identities {
+                if !identities.insert(identity.as_str()) {
+                    problem(
+                        format!("approval.approvers[{i}].identities"),
+                        "contains an identity that another person has too: one vote per person needs one person per identity",
+                    );
+                }
+            }
+        }
+        for (i, stack) in self.rebuild.stacks.iter().enumerate() {
+            if stack.parameters.values().any(|v| v.contains(a.old.as_str())) {
+                problem(format!("rebuild.stacks[{i}].parameters"), "names the old account");
+            }
+        }
+        for (i, pair) in self.references.identifiers.iter().enumerate() {
+            if pair.old == pair.new {
+                problem(
+                    format!("references.identifiers[{i}]"),
+                    "maps an identifier to itself",
+                );
+            }
+        }
+        if self.cutover.names.is_empty() {
+            problem(
+                "cutover.names".to_owned(),
+                "is empty: name at least one DNS name to move",
+            );
+        }
+        for (i, name) in self.cutover.names.iter().enumerate() {
+            if !name.name.ends_with('.') {
+                problem(
+                    format!("cutover.names[{i}].name"),
+                    "must be fully qualified, with its final dot",
+                );
+            }
+            if !matches!(name.record_type.as_str(), "A" | "AAAA" | "CNAME") {
+                problem(format!("cutover.names[{i}].type"), "must be A, AAAA or CNAME");
+            }
+            if name.new.is_empty() || name.holding.is_empty() {
+                problem(
+                    format!("cutover.names[{i}]"),
+                    "needs values for `new` and for `holding`",
+                );
+            }
+        }
+        found
+    }
+}

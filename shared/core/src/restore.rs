@@ -1,0 +1,35 @@
+//! Stage 4: data from the approved recovery set.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Digest;
+use crate::plan::ResourceType;
+
+/// What was restored where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreDocument {
+    /// Always `blackstart.restore/1`.
+    pub schema: String,
+    /// The restored resources, in plan order.
+    pub resources: Vec<RestoredResource>,
+}
+
+/// One restored resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoredResource {
+    /// Plan resource id.
+    pub resource: String,
+    /// What it is.
+    pub resource_type: ResourceType,
+    /// The recovery point it came from.
+    pub recovery_point: String,
+    /// ARN of the new resource.
+    pub arn: String,
+    /// Objects or items.
+    pub entries: u64,
+    /// Digest of the content manifest, equal to the validated one.
+    pub manifest: Digest,
+}

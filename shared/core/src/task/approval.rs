@@ -1,0 +1,116 @@
+//! Stage 3: the gate.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::validation::Branches;
+use crate::artifact::{ArtifactRef, Digest};
+use crate::run::{Mode, WorkloadName};
+
+/// What `approval` can be asked to do by the state machine. Votes come through the gateway, not from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Builds the decision package.
+    Prepare {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The workload.
+        workload: WorkloadName,
+        /// Incident or drill.
+        mode: Mode,
+        /// The selection: set, boundary, reasons.
+        selection: ArtifactRef,
+        /// What the branches of Prepare returned.
+        branches: Branches,
+    },
+    /// Puts the package before the approvers; Step Functions waits for the token.
+    Ask {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The decision package.
+        package: ArtifactRef,
+        /// Its digest.
+        digest: Digest,
+        /// The task token. Stored encrypted, and nowhere else.
+        token: TaskToken,
+    },
+    /// Nobody decided in time.
+    Expire {
+        /// The digest of the package.
+        digest: Digest,
+    },
+}
+
+/// The answer to [`Operation::Prepare`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prepared {
+    /// The decision package: [`crate::approval::DecisionPackage`], canonical JSON.
+    pub package: ArtifactRef,
+    /// Its digest: what is approved.
+    pub digest: Digest,
+}
+
+/// The answer to [`Operation::Expire`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expired {
+    /// When the gate closed.
+    pub at: Timestamp,
+}
+
+/// What the gate answers to Step Functions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Decision {
+    /// The quorum approved exactly this digest.
+    Approved {
+        /// What was approved.
+        digest: Digest,
+        /// When the quorum was complete.
+        at: Timestamp,
+    },
+    /// Somebody refused. Final.
+    Refused {
+        /// What was refused.
+        digest: Digest,
+        /// When.
+        at: Timestamp,
+    },
+    /// The boundary moved: the package is void and a new one is needed.
+    Void {
+        /// What became void.
+        digest: Digest,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// A Step Functions task token: a bearer secret of up to 2,048 characters.
+///
+/// It has no `Display`, its `Debug` is redacted, and it must reach no log, artifact, URL or message.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct TaskToken(String);
+
+impl TaskToken {
+    /// Takes a token that Step Functions issued.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// The secret itself, for encryption or for answering Step Functions.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for TaskToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TaskToken(redacted)")
+    }
+}

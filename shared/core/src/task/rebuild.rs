@@ -1,0 +1,59 @@
+//! Stage 4, first half: infrastructure from code.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Progress;
+use crate::artifact::ArtifactRef;
+
+/// What `rebuild` can be asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Compares the templates with their digests and checks what they contain. Creates nothing.
+    Check {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
+    /// Starts the stacks of the lowest wave that is not complete; a repeat starts nothing twice.
+    Advance {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
+    /// Proves that the rebuilt environment is isolated, and records what was built.
+    Preflight {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
+    /// Deletes the stacks. Only after a drill, or for a run that ended before its gate.
+    CleanUp {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
+}
+
+/// The answer to [`Operation::Check`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Checked {
+    /// Number of templates that passed.
+    pub templates: u32,
+}
+
+/// The answer to [`Operation::Advance`] and [`Operation::CleanUp`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Advanced {
+    /// Whether all stacks have ended.
+    pub progress: Progress,
+}
+
+/// The answer to [`Operation::Preflight`], and the result of the branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rebuilt {
+    /// Stacks, their template digests and outputs, and the isolation checks: [`crate::rebuild::RebuildDocument`].
+    pub document: ArtifactRef,
+    /// Whether every isolation check passed. Restore refuses otherwise.
+    pub isolated: bool,
+}

@@ -1,0 +1,35 @@
+//! The report.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::ArtifactRef;
+use crate::run::Conclusion;
+
+/// What `report` can be asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Writes `report.json`, `report.html` and `report.md`.
+    Write {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// How the run ended.
+        conclusion: Conclusion,
+        /// Why, for people; empty when it recovered.
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+/// The answer to [`Operation::Write`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    /// `report.json`.
+    pub report: ArtifactRef,
+    /// `report.html`.
+    pub page: ArtifactRef,
+    /// `report.md`.
+    pub summary: ArtifactRef,
+}

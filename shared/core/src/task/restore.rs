@@ -1,0 +1,52 @@
+//! Stage 4, second half: data from the approved recovery set.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Progress;
+use crate::artifact::{ArtifactRef, Digest};
+
+/// What `restore` can be asked to do. Every operation past the gate names the package and its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Starts the restore jobs of the approved set; a repeat starts nothing twice.
+    Start {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The approved decision package.
+        package: ArtifactRef,
+        /// The approved digest.
+        digest: Digest,
+    },
+    /// Asks whether they have ended.
+    Poll {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
+    /// Compares the restored content with the manifest that was validated and checks the invariants.
+    Verify {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The approved decision package.
+        package: ArtifactRef,
+        /// The approved digest.
+        digest: Digest,
+    },
+}
+
+/// The answer to [`Operation::Start`] and [`Operation::Poll`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreProgress {
+    /// Whether all jobs have ended.
+    pub progress: Progress,
+}
+
+/// The answer to [`Operation::Verify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// What was restored where, and how it compares: [`crate::restore::RestoreDocument`].
+    pub document: ArtifactRef,
+}

@@ -1,0 +1,31 @@
+//! Stage 4, last part: credentials are made new.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{ArtifactRef, Digest};
+
+/// What `rotation` can be asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Gives every credential of the plan a new value.
+    Rotate {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The approved decision package.
+        package: ArtifactRef,
+        /// The approved digest.
+        digest: Digest,
+    },
+}
+
+/// The answer to [`Operation::Rotate`]: names and versions only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rotated {
+    /// What was rotated: [`crate::rotation::RotationDocument`].
+    pub document: ArtifactRef,
+    /// How many credentials have a new value.
+    pub rotated: u32,
+}

@@ -1,0 +1,97 @@
+//! Stage 1: indicators, the actor behind them, and the event boundary.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{ArtifactRef, Digest};
+
+/// The boundary document: the answer of stage 1 with everything that set it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoundaryDocument {
+    /// Always `blackstart.boundary/1`.
+    pub schema: String,
+    /// The boundary; absent when no indicator was found.
+    pub boundary: Option<Boundary>,
+    /// What was really seen.
+    pub coverage: Coverage,
+}
+
+/// An interval with reasons. Late is the unsafe error, so every doubt widens it to earlier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Boundary {
+    /// The earliest act of the actor behind a strong indicator.
+    pub best: Timestamp,
+    /// The earliest strong indicator itself.
+    pub not_later_than: Timestamp,
+    /// The beginning of the actor's credential, as far as the logs show.
+    pub floor: Timestamp,
+    /// Why, each with its evidence, earliest first.
+    pub reasons: Vec<Reason>,
+}
+
+/// One record that set the boundary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// When the record's event happened.
+    pub at: Timestamp,
+    /// What it shows, for people. Text from logs in it is hostile.
+    pub what: String,
+    /// Indicator id, or `actor` for an act found by the pivot.
+    pub indicator: String,
+    /// Where the record is.
+    pub evidence: Evidence,
+}
+
+/// Where a record is, so that anyone can look it up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// `s3://bucket/key` or a file name.
+    pub object: String,
+    /// Digest of the object's bytes as stored.
+    pub sha256: Digest,
+    /// Index of the record within the object, from 0.
+    pub record: u64,
+    /// The record's own id (CloudTrail `eventID`, finding id).
+    pub event_id: String,
+}
+
+/// What was really seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Coverage {
+    /// Objects read.
+    pub objects: u64,
+    /// Records read, after duplicates were dropped.
+    pub records: u64,
+    /// Earliest event time seen.
+    pub first: Option<Timestamp>,
+    /// Latest event time seen.
+    pub last: Option<Timestamp>,
+    /// Everything that could not be seen, with its reason. A gap widens the boundary, it never narrows it.
+    pub gaps: Vec<Gap>,
+}
+
+/// Something that could not be seen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// Object, trail or period.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The current boundary as the ledger keeps it under [`crate::ledger::Key::boundary`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CurrentBoundary {
+    /// The boundary.
+    pub boundary: Timestamp,
+    /// The document that says why.
+    pub document: ArtifactRef,
+}

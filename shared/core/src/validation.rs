@@ -1,0 +1,167 @@
+//! Stage 2: recovery sets, the walk over them, and their verdicts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use strum::IntoStaticStr;
+
+use crate::artifact::{ArtifactRef, Digest};
+use crate::plan::{Layer, ResourceType};
+use crate::timeline::CurrentBoundary;
+
+/// The recovery sets of a run, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CandidateDocument {
+    /// Always `blackstart.candidates/1`.
+    pub schema: String,
+    /// The sets, newest first, ties broken by id.
+    pub sets: Vec<RecoverySet>,
+    /// Recovery points that cannot be restored, with the reason.
+    pub dropped: Vec<Dropped>,
+}
+
+/// One candidate per resource of the workload, consistent within the plan's allowed skew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverySet {
+    /// Digest of the points' ARNs, 12 hexadecimal digits.
+    pub id: String,
+    /// The latest timestamp of any point: the instant that must precede the boundary.
+    pub newest: Timestamp,
+    /// The earliest point's latest timestamp: how old the data can be.
+    pub oldest: Timestamp,
+    /// Plan resource id to candidate.
+    pub points: BTreeMap<String, Candidate>,
+}
+
+/// A recovery point that could be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// Recovery point ARN.
+    pub arn: String,
+    /// What it holds.
+    pub resource_type: ResourceType,
+    /// The latest of its initiation, creation and completion times.
+    pub latest: Timestamp,
+    /// Size in bytes, if AWS Backup knows it.
+    pub bytes: Option<u64>,
+}
+
+/// A recovery point that is no candidate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dropped {
+    /// Recovery point ARN.
+    pub arn: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What validation says. Unknown is never clean.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Verdict {
+    /// Every required layer said clean.
+    Clean,
+    /// Not proven: skipped, unsupported, failed, timed out, completed with issues.
+    Unknown,
+    /// A layer found something.
+    Tainted,
+}
+
+/// The verdict on one set, as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetVerdict {
+    /// The set.
+    pub set: String,
+    /// The worst of the layers; a required layer without an answer counts as unknown.
+    pub verdict: Verdict,
+    /// What each layer said.
+    pub layers: BTreeMap<Layer, LayerVerdict>,
+    /// Plan resource id to the manifest of the restored content: [`ContentManifest`].
+    pub manifests: BTreeMap<String, ArtifactRef>,
+    /// When it was judged.
+    pub at: Timestamp,
+}
+
+/// What one layer said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LayerVerdict {
+    /// The layer's verdict.
+    pub verdict: Verdict,
+    /// Why, for people. File names in it are hostile text.
+    pub reasons: Vec<String>,
+}
+
+/// Every object or item of a restored resource, by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContentManifest {
+    /// Plan resource id.
+    pub resource: String,
+    /// Object key, or canonical JSON of an item's key, to its content.
+    pub entries: BTreeMap<String, ContentEntry>,
+}
+
+/// One object or item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContentEntry {
+    /// Digest of the object's bytes, or of the item's canonical JSON.
+    pub sha256: Digest,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// Why this set, and why none of the newer ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SelectionDocument {
+    /// Always `blackstart.selection/1`.
+    pub schema: String,
+    /// The set that goes before the approvers.
+    pub set: RecoverySet,
+    /// Its verdict.
+    pub verdict: SetVerdict,
+    /// The boundary under which it was chosen.
+    pub boundary: CurrentBoundary,
+    /// Every set, newest first, and what became of it.
+    pub considered: Vec<Considered>,
+}
+
+/// What became of one set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Considered {
+    /// The set.
+    pub set: String,
+    /// Its newest point.
+    pub newest: Timestamp,
+    /// Whether it precedes the boundary by the plan's margin.
+    pub eligible: bool,
+    /// The verdict, if it was judged.
+    pub verdict: Option<Verdict>,
+    /// Why, for people.
+    pub reasons: Vec<String>,
+}

@@ -1,4 +1,8 @@
 //! Stage 3: the decision package, the votes, and the gate.
+//!
+//! [`package`] builds what is approved, [`roster`] says who a caller is, [`vote`] what a vote must be,
+//! [`quorum`] what the votes amount to, [`gate`] is the gate as the ledger keeps it, and [`enforce`] is the check
+//! of every executor past it.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -9,6 +13,16 @@ use crate::plan::{IdentifierPair, Secret, TrafficName, Waiver};
 use crate::references::Slot;
 use crate::run::{Mode, RunId, WorkloadName};
 use crate::validation::RecoverySet;
+
+pub mod enforce;
+pub mod gate;
+pub mod package;
+pub mod quorum;
+pub mod roster;
+pub mod vote;
+
+#[cfg(test)]
+mod fixtures;
 
 /// The document that the approvers approve. Its digest is taken over its canonical JSON (RFC 8785), and every
 /// executor past the gate recomputes it from what it is about to do.

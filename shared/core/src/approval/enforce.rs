@@ -1,0 +1,282 @@
+//! The check of every executor past the gate: exactly this package was approved, and it may still be executed.
+
+use jiff::Timestamp;
+
+use super::gate::{GateRecord, GateState};
+use super::{DecisionPackage, package};
+use crate::artifact::{Digest, canonical_json};
+use crate::error_name::{ErrorName, StageError};
+use crate::timeline::CurrentBoundary;
+
+/// Why an executor must not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The package's bytes are not the ones that were approved.
+    #[error("the decision package has digest {found}, {wanted} is to be executed")]
+    OtherPackage {
+        /// Digest of the bytes.
+        found: Digest,
+        /// Digest that the state machine names.
+        wanted: Digest,
+    },
+    /// The bytes are no decision package.
+    #[error("the decision package cannot be read")]
+    Unreadable(#[source] serde_json::Error),
+    /// The bytes are not what this code would write for the same package, so it reads less than was approved.
+    #[error(
+        "the decision package is not in its canonical form of schema `{}`",
+        package::SCHEMA
+    )]
+    NotCanonical,
+    /// The gate belongs to another package or run.
+    #[error("the gate is that of package {gate} of run `{run}`")]
+    OtherGate {
+        /// The gate's package.
+        gate: Digest,
+        /// The gate's run.
+        run: String,
+    },
+    /// The gate is not approved.
+    #[error("the gate is {state}, not approved")]
+    NotApproved {
+        /// What it is.
+        state: &'static str,
+    },
+    /// The gate was approved after its time.
+    #[error("the gate was approved at {at}, votes counted until {decide_by}")]
+    ApprovedLate {
+        /// When the quorum was complete.
+        at: Timestamp,
+        /// Until when votes counted.
+        decide_by: Timestamp,
+    },
+    /// The approval is too old to begin.
+    #[error("the approval was good until {execute_by}, and it is {now}: a new decision is needed")]
+    Lapsed {
+        /// Until when effects may begin.
+        execute_by: Timestamp,
+        /// When it was checked.
+        now: Timestamp,
+    },
+    /// Late evidence moved the event boundary.
+    #[error(
+        "the event boundary is {current}, the package was made under {package}: a new decision is needed"
+    )]
+    BoundaryMoved {
+        /// The boundary now.
+        current: Timestamp,
+        /// The package's boundary.
+        package: Timestamp,
+    },
+}
+
+impl StageError for Refused {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::BoundaryMoved { .. } => ErrorName::PreconditionChanged,
+            Self::OtherPackage { .. }
+            | Self::Unreadable(_)
+            | Self::NotCanonical
+            | Self::OtherGate { .. }
+            | Self::NotApproved { .. }
+            | Self::ApprovedLate { .. }
+            | Self::Lapsed { .. } => ErrorName::PolicyRefused,
+        }
+    }
+}
+
+/// The package, if exactly this one was approved and its effects may begin at `now`.
+///
+/// # Errors
+/// [`Refused`], which stops the executor.
+pub fn check_executable(
+    bytes: &[u8],
+    digest: &Digest,
+    gate: &GateRecord,
+    now: Timestamp,
+) -> Result<DecisionPackage, Refused> {
+    let package = check_approved(bytes, digest, gate)?;
+    if now > package.execute_by {
+        return Err(Refused::Lapsed {
+            execute_by: package.execute_by,
+            now,
+        });
+    }
+    Ok(package)
+}
+
+/// The package, if exactly this one was approved, whatever the time.
+///
+/// For what continues or undoes effects that began in time: an approval that lapses half-way must not leave things
+/// half done.
+///
+/// # Errors
+/// [`Refused`], which stops the executor.
+pub fn check_approved(bytes: &[u8], digest: &Digest, gate: &GateRecord) -> Result<DecisionPackage, Refused> {
+    let found = Digest::of(bytes);
+    if found != *digest {
+        return Err(Refused::OtherPackage {
+            found,
+            wanted: digest.clone(),
+        });
+    }
+    let package: DecisionPackage = serde_json::from_slice(bytes).map_err(Refused::Unreadable)?;
+    let canonical = canonical_json(&package).is_ok_and(|written| written == bytes);
+    if !canonical || package.schema != package::SCHEMA {
+        return Err(Refused::NotCanonical);
+    }
+    if gate.digest != *digest || gate.run != package.run || gate.decide_by != package.decide_by {
+        return Err(Refused::OtherGate {
+            gate: gate.digest.clone(),
+            run: gate.run.to_string(),
+        });
+    }
+    match &gate.state {
+        GateState::Approved { at, .. } if *at > package.decide_by => Err(Refused::ApprovedLate {
+            at: *at,
+            decide_by: package.decide_by,
+        }),
+        GateState::Approved { .. } => Ok(package),
+        state @ (GateState::Open {}
+        | GateState::Refused { .. }
+        | GateState::Expired { .. }
+        | GateState::Void { .. }) => Err(Refused::NotApproved { state: state.into() }),
+    }
+}
+
+/// Whether the event boundary is still the one under which the package was made. Asked before the first effect;
+/// later, only people can decide what a moved boundary means.
+///
+/// # Errors
+/// [`Refused::BoundaryMoved`].
+pub fn check_boundary(package: &DecisionPackage, current: &CurrentBoundary) -> Result<(), Refused> {
+    if current.boundary == package.boundary {
+        Ok(())
+    } else {
+        Err(Refused::BoundaryMoved {
+            current: current.boundary,
+            package: package.boundary,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::approval::fixtures::{artifact, inputs};
+    use crate::approval::package::Sealed;
+
+    fn approved() -> (Sealed, GateRecord) {
+        let sealed = inputs().build().unwrap();
+        let mut gate = GateRecord::open(
+            &sealed.package,
+            artifact("package"),
+            sealed.digest.clone(),
+            None,
+            "2026-03-01T12:00:00Z".parse().unwrap(),
+        );
+        gate.state = GateState::Approved {
+            at: sealed.package.decide_by,
+            by: vec!["ada".into(), "bob".into()],
+        };
+        (sealed, gate)
+    }
+
+    #[test]
+    fn exactly_the_approved_package_may_be_executed_in_its_time() {
+        let (sealed, gate) = approved();
+        let last = sealed.package.execute_by;
+        let package = check_executable(&sealed.bytes, &sealed.digest, &gate, last).unwrap();
+        assert_eq!(package, sealed.package);
+        let late = last + jiff::SignedDuration::from_nanos(1);
+        assert!(matches!(
+            check_executable(&sealed.bytes, &sealed.digest, &gate, late),
+            Err(Refused::Lapsed { .. })
+        ));
+        assert!(check_approved(&sealed.bytes, &sealed.digest, &gate).is_ok());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_changed_byte_is_refused(at in any::<prop::sample::Index>(), mask in 1..=255u8, adjust in any::<bool>()) {
+            let (sealed, gate) = approved();
+            let mut bytes = sealed.bytes.clone();
+            let at = at.index(bytes.len());
+            bytes[at] ^= mask;
+            // Whether or not the attacker can also change what the state machine names.
+            let digest = if adjust { Digest::of(&bytes) } else { sealed.digest };
+            prop_assert!(check_approved(&bytes, &digest, &gate).is_err());
+        }
+    }
+
+    #[test]
+    fn a_gate_that_did_not_approve_this_package_opens_nothing() {
+        let (sealed, approved) = approved();
+        let at = sealed.package.decide_by;
+        let states = [
+            GateState::Open {},
+            GateState::Refused { at, by: "ada".into() },
+            GateState::Expired { at },
+            GateState::Void { at },
+            GateState::Approved {
+                at: at + jiff::SignedDuration::from_secs(1),
+                by: vec![],
+            },
+        ];
+        for state in states {
+            let gate = GateRecord {
+                state,
+                ..approved.clone()
+            };
+            let refused = check_approved(&sealed.bytes, &sealed.digest, &gate).unwrap_err();
+            assert_eq!(refused.name(), ErrorName::PolicyRefused, "{refused}");
+        }
+        let other = GateRecord {
+            digest: Digest::of(b"other"),
+            ..approved.clone()
+        };
+        assert!(matches!(
+            check_approved(&sealed.bytes, &sealed.digest, &other),
+            Err(Refused::OtherGate { .. })
+        ));
+        let extended = GateRecord {
+            decide_by: at + jiff::SignedDuration::from_secs(9),
+            ..approved
+        };
+        assert!(check_approved(&sealed.bytes, &sealed.digest, &extended).is_err());
+    }
+
+    #[test]
+    fn the_same_content_in_other_bytes_is_refused() {
+        let (sealed, gate) = approved();
+        let bytes = serde_json::to_vec_pretty(&sealed.package).unwrap();
+        let digest = Digest::of(&bytes);
+        let gate = GateRecord {
+            digest: digest.clone(),
+            ..gate
+        };
+        assert!(matches!(
+            check_approved(&bytes, &digest, &gate),
+            Err(Refused::NotCanonical)
+        ));
+    }
+
+    #[test]
+    fn a_moved_boundary_needs_a_new_decision() {
+        let (sealed, _) = approved();
+        let mut current = CurrentBoundary {
+            boundary: sealed.package.boundary,
+            document: sealed.package.boundary_document.clone(),
+        };
+        assert!(check_boundary(&sealed.package, &current).is_ok());
+        current.boundary -= jiff::SignedDuration::from_secs(1);
+        assert_eq!(
+            check_boundary(&sealed.package, &current).unwrap_err().name(),
+            ErrorName::PreconditionChanged
+        );
+    }
+}

@@ -19,6 +19,12 @@ impl Digest {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
+    /// The digest of bytes that were hashed while they streamed by.
+    #[must_use]
+    pub fn of_hash(hash: Sha256) -> Self {
+        Self(hex::encode(hash.finalize()))
+    }
+
     /// The 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -91,6 +91,15 @@ impl Key {
     /// Prefix of all set verdicts of a run.
     pub const SET_VERDICT_PREFIX: &'static str = "VERDICT#";
 
+    /// The trial of one recovery set: its throw-away names and jobs.
+    #[must_use]
+    pub fn trial(run: &RunId, set: &str) -> Self {
+        Self::in_run(run, format!("{}{set}", Self::TRIAL_PREFIX))
+    }
+
+    /// Prefix of all trials of a run.
+    pub const TRIAL_PREFIX: &'static str = "TRIAL#";
+
     /// The state of the gate for one decision package.
     #[must_use]
     pub fn gate(run: &RunId, package: &Digest) -> Self {

@@ -12,6 +12,22 @@ use crate::artifact::{ArtifactRef, Digest};
 use crate::plan::{Layer, ResourceType};
 use crate::timeline::CurrentBoundary;
 
+pub mod candidates;
+pub mod content;
+pub mod invariants;
+pub mod select;
+pub mod trial;
+pub mod verdict;
+pub mod walk;
+
+#[cfg(test)]
+mod testing;
+
+/// The schema of [`CandidateDocument`].
+pub const CANDIDATES_SCHEMA: &str = "blackstart.candidates/1";
+/// The schema of [`SelectionDocument`].
+pub const SELECTION_SCHEMA: &str = "blackstart.selection/1";
+
 /// The recovery sets of a run, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,121 @@
+use super::*;
+use crate::validation::testing::random_bytes;
+
+fn verdict(key: &str, bytes: &[u8]) -> Verdict {
+    scan(key, bytes)
+        .findings
+        .iter()
+        .map(|finding| finding.verdict)
+        .max()
+        .unwrap_or(Verdict::Clean)
+}
+
+fn scan(key: &str, bytes: &[u8]) -> ObjectFacts {
+    let mut scanner = ObjectScanner::new(key);
+    for chunk in bytes.chunks(1000) {
+        scanner.update(chunk);
+    }
+    scanner.finish()
+}
+
+fn text(length: usize) -> Vec<u8> {
+    (0..)
+        .flat_map(|i: u32| format!("{i};Ada Lovelace;{}.50;shipped\n", i * 7 % 1000).into_bytes())
+        .take(length)
+        .collect()
+}
+
+/// Every other 16 KiB replaced, as intermittent encryption does.
+fn striped(mut bytes: Vec<u8>) -> Vec<u8> {
+    for (i, stripe) in bytes.chunks_mut(16 * 1024).enumerate() {
+        if i % 2 == 0 {
+            let noise = random_bytes(i as u64, stripe.len());
+            stripe.copy_from_slice(&noise);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn whole_and_striped_encryption_of_text_is_tainted() {
+    assert_eq!(verdict("a/orders.csv", &text(200_000)), Verdict::Clean);
+    assert_eq!(
+        verdict("a/orders.csv", &random_bytes(1, 200_000)),
+        Verdict::Tainted
+    );
+    assert_eq!(verdict("a/orders.csv", &striped(text(200_000))), Verdict::Tainted);
+    let mut late = text(200_000);
+    late.extend(random_bytes(3, 8191));
+    assert_eq!(verdict("a/orders.csv", &late), Verdict::Tainted);
+    assert_eq!(verdict("small.json", &random_bytes(4, 400)), Verdict::Tainted);
+}
+
+#[test]
+fn encryption_behind_a_name_that_promises_a_format_is_tainted() {
+    for key in ["scan.pdf", "photo.jpg", "report.docx", "dump.tar", "x.parquet"] {
+        assert_eq!(verdict(key, &random_bytes(5, 50_000)), Verdict::Tainted, "{key}");
+    }
+    for key in ["scan.pdf.k2x9", "orders.csv.lockbit", "x.akira"] {
+        assert_eq!(verdict(key, &random_bytes(6, 50_000)), Verdict::Tainted, "{key}");
+    }
+}
+
+#[test]
+fn dense_formats_are_not_flagged() {
+    let dense = |begin: &[u8], end: &[u8]| [begin, &random_bytes(7, 60_000), end].concat();
+    for (key, bytes) in [
+        ("a.gz", dense(b"\x1f\x8b\x08", b"")),
+        ("a.zip", dense(b"PK\x03\x04", b"PK\x05\x06\0\0")),
+        ("a.docx", dense(b"PK\x03\x04", b"PK\x05\x06\0\0")),
+        ("a.pdf", dense(b"%PDF-1.7\n", b"startxref\n12\n%%EOF\n")),
+        ("a.png", dense(b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82")),
+        ("a.jpg", dense(b"\xff\xd8\xff\xe0", b"\xff\xd9")),
+        ("a.zst", dense(b"\x28\xb5\x2f\xfd", b"")),
+        ("a.mp4", dense(b"\0\0\0\x18ftypisom", b"")),
+        ("wrong-name.txt", dense(b"\x1f\x8b\x08", b"")),
+    ] {
+        assert_eq!(verdict(key, &bytes), Verdict::Clean, "{key}");
+    }
+}
+
+#[test]
+fn what_cannot_be_told_is_unknown() {
+    assert_eq!(verdict("blob", &random_bytes(8, 50_000)), Verdict::Unknown);
+    assert_eq!(
+        verdict("dump.sql.gpg", &random_bytes(9, 50_000)),
+        Verdict::Unknown
+    );
+    let cut_off = [b"%PDF-1.7\n".as_slice(), &random_bytes(10, 50_000)].concat();
+    assert_eq!(verdict("a.pdf", &cut_off), Verdict::Unknown);
+    let damaged = [text(3000), vec![0; 3000], text(3000)].concat();
+    assert_eq!(verdict("a.csv", &damaged), Verdict::Unknown);
+}
+
+#[test]
+fn wiped_test_and_empty_files() {
+    assert_eq!(verdict("a.docx", &[0; 5000]), Verdict::Tainted);
+    assert_eq!(verdict("a.txt", b""), Verdict::Clean);
+    let eicar = format!(
+        r"X5O!P%@AP[4\PZX54(P^)7CC)7}}$EICAR-{}",
+        "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+    );
+    assert_eq!(eicar.len(), 68);
+    assert_eq!(verdict("a.com", eicar.as_bytes()), Verdict::Tainted);
+}
+
+#[test]
+fn text_in_utf16_is_text() {
+    let wide: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain(text(9000).into_iter().flat_map(|b| [b, 0]))
+        .collect();
+    assert_eq!(verdict("a.txt", &wide), Verdict::Clean);
+}
+
+#[test]
+fn the_entry_is_the_digest_of_all_bytes() {
+    let bytes = text(10_000);
+    let facts = scan("a.csv", &bytes);
+    assert_eq!(facts.entry.sha256, Digest::of(&bytes));
+    assert_eq!(facts.entry.bytes, 10_000);
+}

@@ -1,0 +1,214 @@
+//! The walk over the recovery sets: newest first, several at a time, before the boundary is known.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{RecoverySet, Verdict};
+use crate::plan::Plan;
+use crate::task::validation::NextRound;
+
+/// What steers the walk. None of it but `max_sets` may change which set is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// A set must precede the boundary by more than this.
+    pub margin: SignedDuration,
+    /// How many sets are validated at once.
+    pub speculation: usize,
+    /// How many eligible sets are looked at, newest first. It counts eligible sets and not validations, so that
+    /// sets validated in vain before the boundary was known cannot crowd out the one that would have been found.
+    pub max_sets: usize,
+}
+
+impl Pace {
+    /// As the plan says.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            margin: SignedDuration::from_mins(i64::from(plan.timeline.margin_minutes)),
+            speculation: usize::from(plan.validation.speculation).max(1),
+            max_sets: usize::from(plan.validation.max_sets),
+        }
+    }
+}
+
+/// Whether a set may be restored: its newest point must precede the boundary minus the margin.
+///
+/// Without a boundary every set is eligible, for validation only; selection needs a boundary.
+#[must_use]
+pub fn is_eligible(set: &RecoverySet, boundary: Option<Timestamp>, margin: SignedDuration) -> bool {
+    boundary.is_none_or(|boundary| boundary.checked_sub(margin).is_ok_and(|limit| set.newest < limit))
+}
+
+/// Says what to do next.
+///
+/// `sets` must be newest first, as in [`super::CandidateDocument`]. A set is found only when every newer eligible
+/// set has a verdict that is not clean; nothing older than a known clean set is ever validated.
+#[must_use]
+pub fn next(
+    sets: &[RecoverySet],
+    verdicts: &BTreeMap<String, Verdict>,
+    boundary: Option<Timestamp>,
+    pace: Pace,
+) -> NextRound {
+    let mut waiting = Vec::new();
+    let eligible = sets
+        .iter()
+        .filter(|set| is_eligible(set, boundary, pace.margin))
+        .take(pace.max_sets);
+    for set in eligible {
+        match verdicts.get(&set.id) {
+            Some(Verdict::Clean) if waiting.is_empty() => {
+                return NextRound::Found { set: set.id.clone() };
+            }
+            Some(Verdict::Clean) => break,
+            Some(Verdict::Unknown | Verdict::Tainted) => {}
+            None => waiting.push(set.id.clone()),
+        }
+    }
+    if waiting.is_empty() {
+        NextRound::Exhausted {}
+    } else {
+        waiting.truncate(pace.speculation.max(1));
+        NextRound::Validate { sets: waiting }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::validation::testing::{at, set};
+
+    fn pace(speculation: usize, max_sets: usize) -> Pace {
+        Pace {
+            margin: SignedDuration::from_mins(60),
+            speculation,
+            max_sets,
+        }
+    }
+
+    /// One set after the other, with the boundary known from the start.
+    fn sequential(
+        sets: &[RecoverySet],
+        truth: &BTreeMap<String, Verdict>,
+        boundary: Timestamp,
+        max_sets: usize,
+    ) -> Option<String> {
+        let limit = boundary - SignedDuration::from_mins(60);
+        sets.iter()
+            .filter(|set| set.newest < limit)
+            .take(max_sets)
+            .find(|set| truth[&set.id] == Verdict::Clean)
+            .map(|set| set.id.clone())
+    }
+
+    fn verdict() -> impl Strategy<Value = Verdict> {
+        prop_oneof![
+            Just(Verdict::Clean),
+            Just(Verdict::Unknown),
+            Just(Verdict::Tainted)
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        /// For every width, order of arrival and sequence of boundary moves: the answer of the sequential walk.
+        #[test]
+        fn the_walk_finds_what_the_sequential_walk_finds(
+            truth in prop::collection::vec(verdict(), 0..14),
+            speculation in 1_usize..6,
+            max_sets in 1_usize..14,
+            moves in prop::collection::vec(prop::option::of(0_i64..20), 0..24),
+            last in 0_i64..20,
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 64),
+        ) {
+            let newest = i64::try_from(truth.len()).unwrap();
+            let sets: Vec<RecoverySet> = (0..truth.len())
+                .map(|i| set(&format!("s{i:02}"), (newest - i64::try_from(i).unwrap()) * 60))
+                .collect();
+            let truth: BTreeMap<String, Verdict> =
+                sets.iter().map(|set| set.id.clone()).zip(truth).collect();
+            let pace = pace(speculation, max_sets);
+
+            let mut verdicts = BTreeMap::new();
+            let mut boundary: Option<Timestamp> = None;
+            let mut moves = moves.into_iter();
+            let mut picks = picks.into_iter().cycle();
+            let mut settled = false;
+            loop {
+                // The boundary appears late and then only moves earlier.
+                match moves.next() {
+                    Some(Some(hour)) => {
+                        let moved = at(hour * 60 + 30);
+                        boundary = Some(boundary.map_or(moved, |known| known.min(moved)));
+                    }
+                    Some(None) => {}
+                    None if !settled => {
+                        let moved = at(last * 60 + 30);
+                        boundary = Some(boundary.map_or(moved, |known| known.min(moved)));
+                        settled = true;
+                    }
+                    None => {}
+                }
+                match next(&sets, &verdicts, boundary, pace) {
+                    NextRound::Validate { sets: round } => {
+                        prop_assert!(!round.is_empty() && round.len() <= speculation);
+                        prop_assert!(round.iter().all(|id| !verdicts.contains_key(id)));
+                        // Only one of the round arrives before the walk looks again.
+                        let id = picks.next().unwrap().get(&round);
+                        verdicts.insert(id.clone(), truth[id]);
+                    }
+                    answer @ (NextRound::Found { .. } | NextRound::Exhausted {}) if settled => {
+                        let found = match answer {
+                            NextRound::Found { set } => Some(set),
+                            NextRound::Exhausted {} | NextRound::Validate { .. } => None,
+                        };
+                        prop_assert_eq!(found, sequential(&sets, &truth, boundary.unwrap(), max_sets));
+                        break;
+                    }
+                    NextRound::Found { .. } | NextRound::Exhausted {} => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_older_than_a_clean_set_is_validated() {
+        let sets = [set("new", 300), set("mid", 200), set("old", 100)];
+        let verdicts = BTreeMap::from([("mid".to_owned(), Verdict::Clean)]);
+        assert_eq!(
+            next(&sets, &verdicts, None, pace(3, 12)),
+            NextRound::Validate {
+                sets: vec!["new".to_owned()]
+            }
+        );
+    }
+
+    #[test]
+    fn a_boundary_that_moves_earlier_makes_the_walk_resume() {
+        let sets = [set("new", 300), set("mid", 200), set("old", 100)];
+        let verdicts = BTreeMap::from([("new".to_owned(), Verdict::Clean)]);
+        let found = NextRound::Found {
+            set: "new".to_owned(),
+        };
+        assert_eq!(next(&sets, &verdicts, None, pace(1, 12)), found);
+        assert_eq!(next(&sets, &verdicts, Some(at(361)), pace(1, 12)), found);
+        assert_eq!(
+            next(&sets, &verdicts, Some(at(360)), pace(1, 12)),
+            NextRound::Validate {
+                sets: vec!["mid".to_owned()]
+            }
+        );
+    }
+
+    #[test]
+    fn an_empty_vault_is_exhausted_at_once() {
+        assert_eq!(
+            next(&[], &BTreeMap::new(), None, pace(2, 12)),
+            NextRound::Exhausted {}
+        );
+    }
+}

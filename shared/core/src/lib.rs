@@ -9,6 +9,7 @@ pub mod artifact;
 pub mod cutover;
 pub mod dns;
 pub mod error_name;
+pub mod evidence;
 pub mod journal;
 pub mod ledger;
 pub mod plan;

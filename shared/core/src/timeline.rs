@@ -1,10 +1,24 @@
 //! Stage 1: indicators, the actor behind them, and the event boundary.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactRef, Digest};
+
+pub mod actor;
+pub mod boundary;
+mod catalogue;
+pub mod cloudtrail;
+pub mod facts;
+pub mod guardduty;
+pub mod indicator;
+pub mod object;
+
+/// The schema of [`BoundaryDocument`].
+pub const SCHEMA: &str = "blackstart.boundary/1";
 
 /// The boundary document: the answer of stage 1 with everything that set it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,8 +28,31 @@ pub struct BoundaryDocument {
     pub schema: String,
     /// The boundary; absent when no indicator was found.
     pub boundary: Option<Boundary>,
+    /// Who set the boundary.
+    #[serde(default)]
+    pub actors: Vec<ActorSummary>,
+    /// Strong indicators whose actor showed no more than that, and which did not set the boundary because
+    /// another actor showed more. A person may move the boundary before them.
+    #[serde(default)]
+    pub suspects: Vec<Reason>,
     /// What was really seen.
     pub coverage: Coverage,
+}
+
+/// An actor behind strong indicators. Text from logs in it is hostile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActorSummary {
+    /// ARNs and unique ids.
+    pub principals: BTreeSet<String>,
+    /// Access key ids.
+    pub credentials: BTreeSet<String>,
+    /// Addresses, and services that called on its behalf.
+    pub addresses: BTreeSet<String>,
+    /// Indicator ids.
+    pub indicators: BTreeSet<String>,
+    /// Whether more than one kind of act speaks against it.
+    pub confirmed: bool,
 }
 
 /// An interval with reasons. Late is the unsafe error, so every doubt widens it to earlier.
@@ -28,6 +65,9 @@ pub struct Boundary {
     pub not_later_than: Timestamp,
     /// The beginning of the actor's credential, as far as the logs show.
     pub floor: Timestamp,
+    /// Whether the actor was already there when the logs begin: then the true boundary may be earlier still.
+    #[serde(default)]
+    pub unbounded: bool,
     /// Why, each with its evidence, earliest first.
     pub reasons: Vec<Reason>,
 }
@@ -64,9 +104,9 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Coverage {
-    /// Objects read.
+    /// Objects read; objects of equal bytes count once.
     pub objects: u64,
-    /// Records read, after duplicates were dropped.
+    /// Records read in them.
     pub records: u64,
     /// Earliest event time seen.
     pub first: Option<Timestamp>,

@@ -1,0 +1,430 @@
+//! From marked records to the actor behind them.
+//!
+//! A node is a [`Who`]: principal, credential and place. Acts of one actor are tied together by
+//! * the same credential or principal from the same address,
+//! * credentials that the actor made (`AssumeRole`, `CreateAccessKey`, federation), wherever they are used,
+//! * and back from a credential to its maker, if both were used from the same address: a role or key that
+//!   was made in good faith and stolen later does not incriminate its maker.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::{Hit, ObjectFacts, Seen, Who};
+use super::guardduty;
+use super::indicator::{self, Aim, Class};
+use super::{Evidence, Reason};
+
+/// Principals that may share an address and still count as one actor's; more is an office or a proxy.
+const PRINCIPALS_PER_ADDRESS: usize = 5;
+
+/// Seconds within which a burst must reach its threshold.
+const BURST_SECONDS: i64 = 3600;
+
+/// An act with its place in the logs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Act {
+    /// The record.
+    pub seen: Seen,
+    /// Object that holds it.
+    pub evidence: Evidence,
+    /// `service:Action`, or a finding's title.
+    pub what: String,
+    /// Who acted.
+    pub who: Who,
+    /// Indicator id, or `actor`.
+    pub indicator: String,
+}
+
+impl Act {
+    fn of(seen: &Seen, object: &ObjectFacts, what: &str, who: &Who, indicator: &str) -> Self {
+        Self {
+            seen: seen.clone(),
+            evidence: Evidence {
+                object: object.object.clone(),
+                sha256: object.sha256.clone(),
+                record: seen.record,
+                event_id: seen.event_id.clone(),
+            },
+            what: what.to_owned(),
+            who: who.clone(),
+            indicator: indicator.to_owned(),
+        }
+    }
+
+    /// The act as a reason of the boundary.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        let title = indicator::by_id(&self.indicator).map_or("", |i| i.title);
+        let by = [&self.who.principal, &self.who.credential]
+            .into_iter()
+            .find(|t| !t.is_empty())
+            .map_or("unknown", String::as_str);
+        let mut what = format!("{} by {by} from {}", self.what, self.who.address);
+        if !title.is_empty() {
+            what = format!("{title}: {what}");
+        }
+        Reason {
+            at: self.seen.at,
+            what: super::facts::printable_up_to(&what, 400),
+            indicator: self.indicator.clone(),
+            evidence: self.evidence.clone(),
+        }
+    }
+}
+
+/// Everything tied to one or several strong indicators.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// Ways of acting.
+    pub members: BTreeSet<Who>,
+    /// The first act of each member.
+    pub acts: Vec<Act>,
+    /// The records that made it an actor, earliest first.
+    pub strong: Vec<Act>,
+}
+
+impl Actor {
+    /// Whether the evidence goes beyond one kind of act, which an administrator may have had a reason for:
+    /// a finding, or strong indicators of two aims, or of three kinds.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        let kinds: BTreeSet<_> = self.strong.iter().map(|a| a.indicator.as_str()).collect();
+        let aims: BTreeSet<Aim> = kinds
+            .iter()
+            .filter_map(|id| indicator::by_id(id))
+            .map(|i| i.aim)
+            .collect();
+        let found = kinds.iter().any(|id| id.starts_with(guardduty::PREFIX));
+        found || aims.len() >= 2 || kinds.len() >= 3
+    }
+
+    /// The earliest act, strong or not.
+    #[must_use]
+    pub fn earliest(&self) -> Option<&Act> {
+        self.acts.iter().chain(&self.strong).min()
+    }
+}
+
+struct Node {
+    first: Act,
+    objects: BTreeSet<String>,
+}
+
+/// All ways of acting in the logs, and what ties them together.
+pub struct Graph {
+    nodes: BTreeMap<Who, Node>,
+    by_credential: BTreeMap<String, BTreeSet<Who>>,
+    by_principal: BTreeMap<String, BTreeSet<Who>>,
+    by_address: BTreeMap<String, BTreeSet<Who>>,
+    made_by: BTreeMap<Who, BTreeSet<String>>,
+    makers: BTreeMap<String, BTreeSet<Who>>,
+    strong: Vec<Act>,
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Graph")
+            .field("nodes", &self.nodes.len())
+            .field("strong", &self.strong.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Graph {
+    /// Builds the graph. The order of the objects, and objects that repeat others, change nothing.
+    #[must_use]
+    pub fn of<'f>(objects: impl IntoIterator<Item = &'f ObjectFacts>) -> Self {
+        let mut graph = Self {
+            nodes: BTreeMap::new(),
+            by_credential: BTreeMap::new(),
+            by_principal: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            made_by: BTreeMap::new(),
+            makers: BTreeMap::new(),
+            strong: Vec::new(),
+        };
+        // By event, so that a record that two trails delivered counts once.
+        let mut hits = BTreeMap::<(String, EventKey), Act>::new();
+        let mut copies = BTreeMap::<String, BTreeSet<Who>>::new();
+        for object in objects {
+            for r#use in &object.uses {
+                let act = Act::of(&r#use.first, object, &r#use.what, &r#use.who, "actor");
+                graph.add(&r#use.who, act, &object.object);
+            }
+            for issued in &object.issued {
+                graph
+                    .made_by
+                    .entry(issued.by.clone())
+                    .or_default()
+                    .insert(issued.credential.clone());
+                graph
+                    .makers
+                    .entry(issued.credential.clone())
+                    .or_default()
+                    .insert(issued.by.clone());
+                if !issued.shared.is_empty() {
+                    copies
+                        .entry(issued.shared.clone())
+                        .or_default()
+                        .insert(issued.by.clone());
+                }
+            }
+            for hit in &object.hits {
+                let act = Act::of(&hit.seen, object, &hit.what, &hit.who, &hit.indicator);
+                let key = (hit.indicator.clone(), EventKey::of(hit));
+                match hits.get(&key) {
+                    Some(known) if *known <= act => {}
+                    _ => {
+                        hits.insert(key, act);
+                    }
+                }
+            }
+        }
+        // What one copy of a cross-account event made, the other made too.
+        for callers in copies.values().filter(|callers| callers.len() > 1) {
+            let all: BTreeSet<String> = callers
+                .iter()
+                .filter_map(|who| graph.made_by.get(who))
+                .flatten()
+                .cloned()
+                .collect();
+            for who in callers {
+                graph
+                    .made_by
+                    .entry(who.clone())
+                    .or_default()
+                    .extend(all.iter().cloned());
+                for credential in &all {
+                    graph
+                        .makers
+                        .entry(credential.clone())
+                        .or_default()
+                        .insert(who.clone());
+                }
+            }
+        }
+        graph.strong = strong(hits.into_values().collect());
+        graph
+    }
+
+    fn add(&mut self, who: &Who, act: Act, object: &str) {
+        let node = self.nodes.entry(who.clone()).or_insert_with(|| Node {
+            first: act.clone(),
+            objects: BTreeSet::new(),
+        });
+        node.objects.insert(object.to_owned());
+        if act < node.first {
+            node.first = act;
+        }
+        for (index, key) in [
+            (&mut self.by_credential, &who.credential),
+            (&mut self.by_principal, &who.principal),
+            (&mut self.by_address, &who.address),
+        ] {
+            if !key.is_empty() {
+                index.entry(key.clone()).or_default().insert(who.clone());
+            }
+        }
+    }
+
+    /// Every actor behind a strong indicator, in a stable order.
+    #[must_use]
+    pub fn actors(&self) -> Vec<Actor> {
+        let mut actors: Vec<(BTreeSet<Who>, Vec<Act>)> = Vec::new();
+        let mut starts = BTreeMap::<Who, Vec<Act>>::new();
+        for act in &self.strong {
+            starts.entry(act.who.clone()).or_default().push(act.clone());
+        }
+        for (who, mut strong) in starts {
+            let mut members = self.reached(self.matching(&who));
+            members.insert(who);
+            let (mut overlapping, apart): (Vec<_>, Vec<_>) = actors
+                .into_iter()
+                .partition(|(known, _)| !known.is_disjoint(&members));
+            for (known, known_strong) in overlapping.drain(..) {
+                members.extend(known);
+                strong.extend(known_strong);
+            }
+            actors = apart;
+            actors.push((members, strong));
+        }
+        let mut actors: Vec<_> = actors
+            .into_iter()
+            .map(|(members, strong)| self.actor(members, strong))
+            .collect();
+        actors.sort_by(|a, b| a.strong.cmp(&b.strong));
+        actors
+    }
+
+    fn actor(&self, members: BTreeSet<Who>, mut strong: Vec<Act>) -> Actor {
+        strong.sort();
+        let mut acts: Vec<_> = members
+            .iter()
+            .filter_map(|who| self.nodes.get(who))
+            .map(|node| node.first.clone())
+            .collect();
+        acts.sort();
+        Actor {
+            members,
+            acts,
+            strong,
+        }
+    }
+
+    /// The actor with everything that others did from the addresses of its strong acts, unless so many
+    /// principals share an address that it says nothing.
+    #[must_use]
+    pub fn with_neighbours(&self, actor: Actor) -> Actor {
+        let addresses: BTreeSet<_> = actor
+            .strong
+            .iter()
+            .map(|a| &a.who)
+            .filter(|who| who.is_remote())
+            .map(|who| who.address.as_str())
+            .collect();
+        let mut neighbours = BTreeSet::new();
+        for address in addresses {
+            let present = self.by_address.get(address);
+            let principals: BTreeSet<_> = present
+                .into_iter()
+                .flatten()
+                .map(|who| who.principal.as_str())
+                .collect();
+            if principals.len() <= PRINCIPALS_PER_ADDRESS {
+                neighbours.extend(present.into_iter().flatten().cloned());
+            }
+        }
+        let Actor { members, strong, .. } = actor;
+        let mut all = self.reached(neighbours);
+        all.extend(members);
+        self.actor(all, strong)
+    }
+
+    /// The earliest use of any of the actor's credentials, wherever it was used.
+    #[must_use]
+    pub fn first_of_credentials(&self, actor: &Actor) -> Option<&Act> {
+        actor
+            .members
+            .iter()
+            .filter_map(|who| self.by_credential.get(&who.credential))
+            .flatten()
+            .filter_map(|who| self.nodes.get(who))
+            .map(|node| &node.first)
+            .min()
+    }
+
+    /// The objects that hold acts of this actor.
+    #[must_use]
+    pub fn objects_of<'a>(&'a self, actor: &'a Actor) -> BTreeSet<&'a str> {
+        actor
+            .members
+            .iter()
+            .filter_map(|who| self.nodes.get(who))
+            .flat_map(|node| node.objects.iter().map(String::as_str))
+            .chain(actor.strong.iter().map(|a| a.evidence.object.as_str()))
+            .collect()
+    }
+
+    /// The nodes that a record or a finding is about. A finding may know only a key or only an address.
+    fn matching(&self, who: &Who) -> BTreeSet<Who> {
+        if self.nodes.contains_key(who) {
+            return BTreeSet::from([who.clone()]);
+        }
+        let of_credential = self.by_credential.get(&who.credential);
+        let of_address = self.by_address.get(&who.address);
+        let found: BTreeSet<Who> = match (of_credential, of_address) {
+            (Some(of_credential), Some(of_address)) => {
+                of_credential.intersection(of_address).cloned().collect()
+            }
+            (Some(of_credential), None) if who.address.is_empty() => of_credential.clone(),
+            (None, Some(of_address)) if who.credential.is_empty() => of_address.clone(),
+            _ => BTreeSet::new(),
+        };
+        if found.is_empty() {
+            // The pair was never seen together: rather too much than nothing.
+            return of_credential.cloned().unwrap_or_default();
+        }
+        found
+    }
+
+    fn reached(&self, from: BTreeSet<Who>) -> BTreeSet<Who> {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<Who> = from.into_iter().collect();
+        while let Some(who) = open.pop() {
+            if !reached.insert(who.clone()) {
+                continue;
+            }
+            if who.is_remote() {
+                let same_place = |known: Option<&BTreeSet<Who>>| -> Vec<Who> {
+                    known
+                        .into_iter()
+                        .flatten()
+                        .filter(|other| other.address == who.address)
+                        .cloned()
+                        .collect()
+                };
+                open.extend(same_place(self.by_credential.get(&who.credential)));
+                open.extend(same_place(self.by_principal.get(&who.principal)));
+                let makers = self.makers.get(&who.credential).into_iter().flatten();
+                open.extend(makers.filter(|maker| maker.address == who.address).cloned());
+            }
+            for credential in self.made_by.get(&who).into_iter().flatten() {
+                open.extend(self.by_credential.get(credential).into_iter().flatten().cloned());
+            }
+        }
+        reached
+    }
+}
+
+/// Identity of a hit across deliveries: its event, or its place when the record carries no id.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum EventKey {
+    Event(String),
+    Place(Seen, Who),
+}
+
+impl EventKey {
+    fn of(hit: &Hit) -> Self {
+        if hit.seen.event_id.is_empty() {
+            Self::Place(hit.seen.clone(), hit.who.clone())
+        } else {
+            Self::Event(hit.seen.event_id.clone())
+        }
+    }
+}
+
+/// The hits that stand alone: strong ones, and bursts that reached their threshold.
+fn strong(hits: Vec<Act>) -> Vec<Act> {
+    let mut strong = Vec::new();
+    let mut bursts = BTreeMap::<(String, Who), Vec<Act>>::new();
+    for act in hits {
+        if let Some(finding_type) = act.indicator.strip_prefix(guardduty::PREFIX) {
+            if guardduty::is_strong(finding_type) {
+                strong.push(act);
+            }
+            continue;
+        }
+        match indicator::by_id(&act.indicator).map(|i| i.class) {
+            Some(Class::Strong) => strong.push(act),
+            Some(Class::Burst(_)) => bursts
+                .entry((act.indicator.clone(), act.who.clone()))
+                .or_default()
+                .push(act),
+            Some(Class::Weak) | None => {}
+        }
+    }
+    for ((id, _), mut acts) in bursts {
+        let Some(Class::Burst(threshold)) = indicator::by_id(&id).map(|i| i.class) else {
+            continue;
+        };
+        acts.sort();
+        let seconds: Vec<i64> = acts.iter().map(|a| a.seen.at.as_second()).collect();
+        let reached = seconds
+            .windows(threshold.max(1))
+            .position(|w| matches!((w.first(), w.last()), (Some(a), Some(b)) if b - a <= BURST_SECONDS));
+        if let Some(start) = reached {
+            strong.extend(acts.into_iter().skip(start));
+        }
+    }
+    strong.sort();
+    strong
+}

@@ -1,0 +1,204 @@
+//! From the facts of all objects to the event boundary.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::actor::{Act, Actor, Graph};
+use super::facts::{Logging, ObjectFacts, printable};
+use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Gap, Reason, SCHEMA};
+
+/// Reasons that a boundary document lists; the timeline has every record.
+const REASONS_KEPT: usize = 40;
+
+/// A finding that started the run or came while it was under way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LateFinding {
+    /// When its activity began.
+    pub at: Timestamp,
+    /// Finding id.
+    pub id: String,
+    /// Finding type.
+    pub kind: String,
+}
+
+/// The answer of stage 1, and the actors for the timeline's rows.
+#[derive(Debug)]
+pub struct Established {
+    /// The boundary document.
+    pub document: BoundaryDocument,
+    /// The actors that set the boundary.
+    pub actors: Vec<Actor>,
+    /// Objects that hold acts of these actors.
+    pub objects: BTreeSet<String>,
+}
+
+/// Finds the boundary in the facts of all objects.
+///
+/// Neither the order of the objects nor objects and records that repeat others change the answer. `gaps` is
+/// what could not even be listed or fetched.
+#[must_use]
+pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], findings: &[LateFinding]) -> Established {
+    // Equal bytes are one object, however often they were delivered.
+    let mut by_digest = BTreeMap::<&str, &ObjectFacts>::new();
+    for object in facts {
+        by_digest
+            .entry(object.sha256.as_str())
+            .and_modify(|known| {
+                if object.object < known.object {
+                    *known = object;
+                }
+            })
+            .or_insert(object);
+    }
+    let mut objects: Vec<_> = by_digest.into_values().collect();
+    objects.sort_by(|a, b| a.object.cmp(&b.object));
+
+    let coverage = coverage(&objects, gaps);
+    let graph = Graph::of(objects.iter().copied());
+    let (chosen, others) = choose(graph.actors());
+    let chosen: Vec<_> = chosen
+        .into_iter()
+        .map(|actor| graph.with_neighbours(actor))
+        .collect();
+    let suspects = others
+        .iter()
+        .filter_map(|actor| actor.strong.first())
+        .map(Act::reason)
+        .take(REASONS_KEPT)
+        .collect();
+    let boundary = boundary(&graph, &chosen, &coverage, findings);
+    Established {
+        objects: chosen
+            .iter()
+            .flat_map(|actor| graph.objects_of(actor))
+            .map(str::to_owned)
+            .collect(),
+        document: BoundaryDocument {
+            schema: SCHEMA.to_owned(),
+            boundary,
+            actors: chosen.iter().map(summary).collect(),
+            suspects,
+            coverage,
+        },
+        actors: chosen,
+    }
+}
+
+/// The confirmed actors, or all of them where none is confirmed: then the earliest plausible one counts.
+fn choose(actors: Vec<Actor>) -> (Vec<Actor>, Vec<Actor>) {
+    let (confirmed, others): (Vec<_>, Vec<_>) = actors.into_iter().partition(Actor::is_confirmed);
+    if confirmed.is_empty() {
+        (others, confirmed)
+    } else {
+        (confirmed, others)
+    }
+}
+
+fn boundary(
+    graph: &Graph,
+    actors: &[Actor],
+    coverage: &Coverage,
+    findings: &[LateFinding],
+) -> Option<Boundary> {
+    let earliest_acts = actors.iter().filter_map(Actor::earliest);
+    let earliest_strong = actors.iter().filter_map(|actor| actor.strong.first());
+    let found = findings.iter().map(|f| f.at);
+    let best = earliest_acts
+        .clone()
+        .map(|a| a.seen.at)
+        .chain(found.clone())
+        .min()?;
+    let not_later_than = earliest_strong.map(|a| a.seen.at).chain(found).min()?;
+    let floor = actors
+        .iter()
+        .filter_map(|actor| graph.first_of_credentials(actor))
+        .map(|act| act.seen.at)
+        .chain([best])
+        .min()?;
+
+    let mut reasons: Vec<Reason> = earliest_acts.map(Act::reason).collect();
+    for actor in actors {
+        let mut kinds = BTreeSet::new();
+        let first_of_kind = actor.strong.iter().filter(|act| kinds.insert(&act.indicator));
+        reasons.extend(first_of_kind.map(Act::reason));
+    }
+    reasons.sort_by(|a, b| (a.at, &a.evidence, &a.indicator).cmp(&(b.at, &b.evidence, &b.indicator)));
+    reasons.dedup();
+    reasons.truncate(REASONS_KEPT);
+    Some(Boundary {
+        best,
+        not_later_than,
+        floor,
+        // The actor was there when the logs begin: it may have been there before.
+        unbounded: coverage.first.is_none_or(|first| best <= first),
+        reasons,
+    })
+}
+
+fn summary(actor: &Actor) -> ActorSummary {
+    let set = |field: fn(&super::facts::Who) -> &str| {
+        actor
+            .members
+            .iter()
+            .map(field)
+            .filter(|text| !text.is_empty())
+            .map(printable)
+            .collect()
+    };
+    ActorSummary {
+        principals: set(|who| &who.principal),
+        credentials: set(|who| &who.credential),
+        addresses: set(|who| &who.address),
+        indicators: actor.strong.iter().map(|act| act.indicator.clone()).collect(),
+        confirmed: actor.is_confirmed(),
+    }
+}
+
+fn coverage(objects: &[&ObjectFacts], unfetched: &[Gap]) -> Coverage {
+    let mut gaps: BTreeSet<Gap> = unfetched.iter().cloned().collect();
+    let mut logging = BTreeSet::new();
+    for object in objects {
+        gaps.extend(object.problems.iter().map(|problem| Gap {
+            what: object.object.clone(),
+            reason: problem.clone(),
+        }));
+        logging.extend(object.logging.iter());
+    }
+    gaps.extend(logging_gaps(&logging));
+    Coverage {
+        objects: objects.len() as u64,
+        records: objects.iter().map(|o| o.records).sum(),
+        first: objects.iter().filter_map(|o| o.first).min(),
+        last: objects.iter().filter_map(|o| o.last).max(),
+        gaps: gaps.into_iter().collect(),
+    }
+}
+
+/// Times in which a trail did not record.
+fn logging_gaps(changes: &BTreeSet<&Logging>) -> Vec<Gap> {
+    let mut off = BTreeMap::<&str, Timestamp>::new();
+    let mut gaps = Vec::new();
+    for change in changes {
+        let what = || format!("trail `{}`", printable(&change.trail));
+        if !change.on {
+            off.entry(change.trail.as_str()).or_insert(change.seen.at);
+        } else if let Some(since) = off.remove(change.trail.as_str()) {
+            gaps.push(Gap {
+                what: what(),
+                reason: format!("did not record from {since} to {}", change.seen.at),
+            });
+        }
+    }
+    gaps.extend(off.into_iter().map(|(trail, since)| Gap {
+        what: format!("trail `{}`", printable(trail)),
+        reason: format!("did not record from {since} on"),
+    }));
+    gaps
+}
+
+/// The boundary after new evidence: it never moves later.
+#[must_use]
+pub fn revise(current: Option<Timestamp>, new: Timestamp) -> Timestamp {
+    current.map_or(new, |current| current.min(new))
+}

@@ -1,0 +1,383 @@
+//! What one log object says: everything the boundary needs of it, and nothing that grows with its bytes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cloudtrail::{self, Record};
+use super::guardduty;
+use super::indicator::Table;
+use super::object::{INFLATED_LIMIT, inflate};
+use crate::artifact::Digest;
+
+/// Hits that are kept per indicator, caller and hour: more than any burst threshold.
+const HITS_KEPT: usize = 32;
+
+/// Problems that are kept per object; the rest is counted.
+const PROBLEMS_KEPT: usize = 8;
+
+/// A way of acting: one principal with one credential from one place.
+///
+/// The place is part of it because a stolen key has two lives: its owner's and the thief's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Who {
+    /// ARN or unique id; empty when unknown.
+    pub principal: String,
+    /// Access key id; empty when there is none.
+    pub credential: String,
+    /// Network address, or the name of the service that called on the principal's behalf.
+    pub address: String,
+}
+
+impl Who {
+    /// Whether the call came over the network, not from a service on somebody's behalf.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.address.parse::<IpAddr>().is_ok()
+    }
+}
+
+/// One record within its object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seen {
+    /// When the event happened.
+    pub at: Timestamp,
+    /// The record's own id.
+    pub event_id: String,
+    /// Index within the object.
+    pub record: u64,
+}
+
+/// A way of acting and its first and last act in one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// Who acts.
+    pub who: Who,
+    /// The first act.
+    pub first: Seen,
+    /// What the first act was, `service:Action`.
+    pub what: String,
+    /// Time of the last act.
+    pub last: Timestamp,
+}
+
+/// A record that an indicator marks, or a finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Hit {
+    /// The record.
+    pub seen: Seen,
+    /// Indicator id, or `guardduty:` and the finding type.
+    pub indicator: String,
+    /// Who acted, as far as it is known.
+    pub who: Who,
+    /// `service:Action`, or the finding's title.
+    pub what: String,
+}
+
+/// A credential or a sign-in that one way of acting made for another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Issued {
+    /// When, and where that is recorded.
+    pub seen: Seen,
+    /// Who made it.
+    pub by: Who,
+    /// Access key id of the new credential.
+    pub credential: String,
+    /// Shared by the copies of this event in two accounts.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shared: String,
+}
+
+/// A trail that began or ceased to record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Logging {
+    /// When.
+    pub seen: Seen,
+    /// Trail name or ARN.
+    pub trail: String,
+    /// Whether it records from then on.
+    pub on: bool,
+}
+
+/// What one log object says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectFacts {
+    /// `s3://bucket/key` or a file name.
+    pub object: String,
+    /// Digest of the bytes as stored.
+    pub sha256: Digest,
+    /// Records read.
+    pub records: u64,
+    /// Earliest event.
+    pub first: Option<Timestamp>,
+    /// Latest event.
+    pub last: Option<Timestamp>,
+    /// What could not be read, one sentence each.
+    pub problems: Vec<String>,
+    /// Ways of acting.
+    pub uses: Vec<Use>,
+    /// Records that an indicator marks, and findings.
+    pub hits: Vec<Hit>,
+    /// Credentials that were made.
+    pub issued: Vec<Issued>,
+    /// Trails that began or ceased to record.
+    pub logging: Vec<Logging>,
+}
+
+/// What kind of text an object holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// CloudTrail records.
+    CloudTrail,
+    /// GuardDuty findings.
+    GuardDuty,
+}
+
+/// How objects are read: the indicators in force, and the present, beyond which no event can lie.
+#[derive(Debug)]
+pub struct Reader {
+    /// Indicators.
+    pub table: Table,
+    /// The time of the run.
+    pub now: Timestamp,
+}
+
+impl Reader {
+    /// Reads one stored object. Whatever cannot be read becomes a problem of the object.
+    #[must_use]
+    pub fn read(&self, object: &str, stored: &[u8], kind: Kind) -> ObjectFacts {
+        let mut facts = ObjectFacts {
+            object: object.to_owned(),
+            sha256: Digest::of(stored),
+            records: 0,
+            first: None,
+            last: None,
+            problems: Vec::new(),
+            uses: Vec::new(),
+            hits: Vec::new(),
+            issued: Vec::new(),
+            logging: Vec::new(),
+        };
+        match inflate(stored, INFLATED_LIMIT) {
+            Err(unreadable) => facts.problems.push(unreadable.to_string()),
+            Ok(content) => match kind {
+                Kind::CloudTrail => self.read_cloudtrail(&content, &mut facts),
+                Kind::GuardDuty => self.read_findings(&content, &mut facts),
+            },
+        }
+        shorten(&mut facts.problems);
+        facts
+    }
+
+    fn read_cloudtrail(&self, content: &[u8], facts: &mut ObjectFacts) {
+        let mut uses = HashMap::<(&str, &str, &str), Use>::new();
+        let mut hits = BTreeMap::<(String, Who, i64), BTreeSet<Hit>>::new();
+        let read = cloudtrail::parse(content);
+        facts.problems = read.problems;
+        for (index, record) in &read.records {
+            let at = match self.plausible(record.time()) {
+                Ok(at) => at,
+                Err(why) => {
+                    facts
+                        .problems
+                        .push(format!("record {index} (`{}`) {why}", printable(record.id())));
+                    continue;
+                }
+            };
+            facts.records += 1;
+            facts.first = Some(facts.first.map_or(at, |first| first.min(at)));
+            facts.last = Some(facts.last.map_or(at, |last| last.max(at)));
+            let seen = || Seen {
+                at,
+                event_id: record.id().to_owned(),
+                record: *index,
+            };
+            let anonymous = record.principal().is_empty() && record.credential().is_empty();
+            if !(anonymous || record.is_service()) {
+                let known = uses.get_mut(&(record.principal(), record.credential(), record.address()));
+                match known {
+                    Some(known) => {
+                        known.last = known.last.max(at);
+                        if (at, record.id(), *index)
+                            < (known.first.at, known.first.event_id.as_str(), known.first.record)
+                        {
+                            known.first = seen();
+                            known.what = call(record);
+                        }
+                    }
+                    None => {
+                        uses.insert(
+                            (record.principal(), record.credential(), record.address()),
+                            Use {
+                                who: who(record),
+                                first: seen(),
+                                what: call(record),
+                                last: at,
+                            },
+                        );
+                    }
+                }
+            }
+            for indicator in self.table.matching(record) {
+                let hour = at.as_second().div_euclid(3600);
+                let kept = hits
+                    .entry((indicator.id.to_owned(), who(record), hour))
+                    .or_default();
+                kept.insert(Hit {
+                    seen: seen(),
+                    indicator: indicator.id.to_owned(),
+                    who: who(record),
+                    what: call(record),
+                });
+                if kept.len() > HITS_KEPT {
+                    kept.pop_last();
+                }
+            }
+            if record.error().is_none() && !record.is_service() {
+                lineage(record, seen, facts);
+            }
+        }
+        facts.uses = uses.into_values().collect();
+        facts.uses.sort_by(|a, b| a.who.cmp(&b.who));
+        facts.hits = hits.into_values().flatten().collect();
+        facts.hits.sort();
+        facts.issued.sort();
+        facts.logging.sort();
+    }
+
+    fn read_findings(&self, content: &[u8], facts: &mut ObjectFacts) {
+        let read = guardduty::parse(content);
+        facts.problems = read.problems;
+        for (index, finding) in read.findings {
+            facts.records += 1;
+            let at = match self.plausible(finding.first_seen) {
+                Ok(at) => at,
+                Err(why) => {
+                    facts
+                        .problems
+                        .push(format!("finding {index} (`{}`) {why}", printable(&finding.id)));
+                    continue;
+                }
+            };
+            facts.hits.push(Hit {
+                seen: Seen {
+                    at,
+                    event_id: finding.id,
+                    record: index,
+                },
+                indicator: format!("{}{}", guardduty::PREFIX, finding.kind),
+                who: finding.who,
+                what: finding.title,
+            });
+        }
+        facts.hits.sort();
+    }
+
+    fn plausible(&self, time: Option<Timestamp>) -> Result<Timestamp, &'static str> {
+        // AWS began in 2006; clocks of its services are right to the minute.
+        const FIRST_SECOND: i64 = 1_136_073_600;
+        match time {
+            None => Err("has no event time"),
+            Some(at) if at.as_second() < FIRST_SECOND => Err("claims a time before AWS existed"),
+            Some(at) if at.duration_since(self.now) > SignedDuration::from_hours(1) => {
+                Err("claims a time in the future")
+            }
+            Some(at) => Ok(at),
+        }
+    }
+}
+
+/// `service:Action` of a record.
+#[must_use]
+pub fn call(record: &Record<'_>) -> String {
+    format!("{}:{}", record.service(), record.name())
+}
+
+/// Who made the record's call.
+#[must_use]
+pub fn who(record: &Record<'_>) -> Who {
+    Who {
+        principal: record.principal().to_owned(),
+        credential: record.credential().to_owned(),
+        address: record.address().to_owned(),
+    }
+}
+
+fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
+    let value = |raw: Option<&serde_json::value::RawValue>| {
+        raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
+            .unwrap_or(Value::Null)
+    };
+    let path = match (record.service(), record.name()) {
+        (
+            "sts",
+            "AssumeRole"
+            | "AssumeRoleWithSAML"
+            | "AssumeRoleWithWebIdentity"
+            | "AssumeRoot"
+            | "GetFederationToken"
+            | "GetSessionToken",
+        ) => "/credentials/accessKeyId",
+        ("iam", "CreateAccessKey") => "/accessKey/accessKeyId",
+        ("cloudtrail", change @ ("StopLogging" | "StartLogging" | "DeleteTrail")) => {
+            let request = value(record.request_parameters);
+            facts.logging.push(Logging {
+                seen: seen(),
+                trail: request
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or("unnamed")
+                    .to_owned(),
+                on: change == "StartLogging",
+            });
+            return;
+        }
+        _ => return,
+    };
+    if let Some(credential) = value(record.response_elements)
+        .pointer(path)
+        .and_then(Value::as_str)
+    {
+        facts.issued.push(Issued {
+            seen: seen(),
+            by: who(record),
+            credential: credential.to_owned(),
+            shared: record
+                .shared_event_id
+                .as_ref()
+                .map_or_else(String::new, |id| id.as_str().to_owned()),
+        });
+    }
+}
+
+/// Log text for a sentence: no control characters, no more than 120 characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    printable_up_to(text, 120)
+}
+
+/// Log text without control and direction characters, no more than `most` characters.
+#[must_use]
+pub fn printable_up_to(text: &str, most: usize) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .take(most)
+        .collect()
+}
+
+fn shorten(problems: &mut Vec<String>) {
+    if problems.len() > PROBLEMS_KEPT {
+        let more = problems.len() - PROBLEMS_KEPT;
+        problems.truncate(PROBLEMS_KEPT);
+        problems.push(format!("and {more} more problems"));
+    }
+}

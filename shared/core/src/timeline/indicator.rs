@@ -1,0 +1,290 @@
+//! What marks a CloudTrail record as hostile: typed data, and its evaluation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::catalogue;
+use super::cloudtrail::Record;
+
+/// What an indicator says about an intruder's aim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aim {
+    /// Data is encrypted, deleted, or set to expire.
+    Impact,
+    /// Backups, snapshots, keys and versions that recovery needs are removed.
+    DenyRecovery,
+    /// Logs, detectors and alarms are switched off.
+    BlindDefender,
+    /// Rights and credentials are taken or made.
+    Identity,
+    /// Data leaves the account.
+    Exfiltration,
+    /// The account is looked at.
+    Reconnaissance,
+}
+
+/// How much one matching record means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Enough by itself to look for the actor behind it.
+    Strong,
+    /// As strong as [`Class::Strong`] once one actor has reached this many in one hour.
+    Burst(usize),
+    /// Context: shown, never the reason to look for an actor.
+    Weak,
+}
+
+/// A rule over single records.
+#[derive(Debug, Clone, Copy)]
+pub struct Indicator {
+    /// Stable id, `service.what`; plans switch indicators off by it.
+    pub id: &'static str,
+    /// What it shows, for people.
+    pub title: &'static str,
+    /// What it says about the intruder's aim.
+    pub aim: Aim,
+    /// How much one record means.
+    pub class: Class,
+    /// Service without `.amazonaws.com`.
+    pub service: &'static str,
+    /// Action names.
+    pub events: &'static [&'static str],
+    /// What must hold for the request.
+    pub when: Test,
+    /// Whether a refused or failed call counts.
+    pub denied_counts: bool,
+    /// Where the rule comes from.
+    pub source: &'static str,
+}
+
+/// A predicate over a record. Paths are dotted, pass through arrays, and ignore the case of keys.
+#[derive(Debug, Clone, Copy)]
+pub enum Test {
+    /// Holds always.
+    Always,
+    /// All hold.
+    All(&'static [Test]),
+    /// One holds at least.
+    Any(&'static [Test]),
+    /// A request value is one of these texts, ignoring case. Booleans and numbers compare by their text.
+    Is(&'static str, &'static [&'static str]),
+    /// A request value is present and not null.
+    Has(&'static str),
+    /// A request number is at most this.
+    AtMost(&'static str, i64),
+    /// A request text contains one of these, ignoring case.
+    Contains(&'static str, &'static [&'static str]),
+    /// A request text names an account that is not the record's own.
+    ForeignAccount(&'static str),
+    /// A request text names another IAM user than the caller.
+    OtherUser(&'static str),
+    /// A request text is a policy document that allows every action.
+    AllowsEverything(&'static str),
+    /// A request text is a trust policy that names everyone or a foreign account.
+    TrustsForeign(&'static str),
+    /// A value of `additionalEventData` is one of these.
+    Additional(&'static str, &'static [&'static str]),
+    /// A value of `responseElements` is one of these.
+    Response(&'static str, &'static [&'static str]),
+}
+
+/// The record's documents, parsed once, and only for records whose action has an indicator.
+struct Documents<'r> {
+    record: &'r Record<'r>,
+    request: Value,
+    response: Value,
+    additional: Value,
+}
+
+fn parsed(raw: Option<&serde_json::value::RawValue>) -> Value {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or(Value::Null)
+}
+
+impl Test {
+    fn holds(&self, d: &Documents<'_>) -> bool {
+        let in_request =
+            |path: &str, test: &dyn Fn(&str) -> bool| any_at(&d.request, path, &|v| test(&as_text(v)));
+        match *self {
+            Self::Always => true,
+            Self::All(tests) => tests.iter().all(|t| t.holds(d)),
+            Self::Any(tests) => tests.iter().any(|t| t.holds(d)),
+            Self::Is(path, wanted) => {
+                in_request(path, &|text| wanted.iter().any(|w| w.eq_ignore_ascii_case(text)))
+            }
+            Self::Has(path) => any_at(&d.request, path, &|v| !v.is_null()),
+            Self::AtMost(path, most) => {
+                in_request(path, &|text| text.parse::<i64>().is_ok_and(|n| n <= most))
+            }
+            Self::Contains(path, parts) => in_request(path, &|text| {
+                let text = text.to_ascii_lowercase();
+                parts.iter().any(|p| text.contains(p))
+            }),
+            Self::ForeignAccount(path) => {
+                in_request(path, &|text| names_foreign_account(text, d.record.account()))
+            }
+            Self::OtherUser(path) => {
+                in_request(path, &|text| !text.is_empty() && text != d.record.user_name())
+            }
+            Self::AllowsEverything(path) => in_request(path, &allows_everything),
+            Self::TrustsForeign(path) => in_request(path, &|text| trusts_foreign(text, d.record.account())),
+            Self::Additional(path, wanted) => any_at(&d.additional, path, &|v| {
+                wanted.iter().any(|w| w.eq_ignore_ascii_case(&as_text(v)))
+            }),
+            Self::Response(path, wanted) => any_at(&d.response, path, &|v| {
+                wanted.iter().any(|w| w.eq_ignore_ascii_case(&as_text(v)))
+            }),
+        }
+    }
+}
+
+fn as_text(value: &Value) -> std::borrow::Cow<'_, str> {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string().into(), std::borrow::Cow::Borrowed)
+}
+
+/// Whether `test` holds for a value at `path`. An empty path is the value itself.
+fn any_at(value: &Value, path: &str, test: &dyn Fn(&Value) -> bool) -> bool {
+    if let Value::Array(items) = value {
+        return items.iter().any(|item| any_at(item, path, test));
+    }
+    if path.is_empty() {
+        return test(value);
+    }
+    let (key, rest) = path.split_once('.').unwrap_or((path, ""));
+    value.as_object().is_some_and(|object| {
+        object
+            .iter()
+            .filter(|(k, _)| k.eq_ignore_ascii_case(key))
+            .any(|(_, v)| any_at(v, rest, test))
+    })
+}
+
+/// Whether the text is, or contains as a part of an ARN, an account id other than `own`.
+fn names_foreign_account(text: &str, own: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|part| part.len() == 12 && part.bytes().all(|b| b.is_ascii_digit()) && part != own)
+}
+
+/// Statements that allow, of a policy document given as text or as JSON value.
+fn allowing_statements(text: &str) -> Vec<Value> {
+    let Ok(document) = serde_json::from_str::<Value>(text) else {
+        return Vec::new();
+    };
+    let statements = match document.get("Statement") {
+        Some(Value::Array(items)) => items.clone(),
+        Some(one @ Value::Object(_)) => vec![one.clone()],
+        _ => Vec::new(),
+    };
+    statements
+        .into_iter()
+        .filter(|s| s.get("Effect").and_then(Value::as_str) == Some("Allow"))
+        .collect()
+}
+
+fn allows_everything(text: &str) -> bool {
+    allowing_statements(text).iter().any(|s| {
+        any_at(s, "Action", &|v| {
+            matches!(as_text(v).as_ref(), "*" | "*:*" | "iam:*")
+        })
+    })
+}
+
+fn trusts_foreign(text: &str, own: &str) -> bool {
+    allowing_statements(text).iter().any(|s| {
+        s.get("Principal").is_some_and(|principal| {
+            principal == "*"
+                || any_at(principal, "AWS", &|v| {
+                    let who = as_text(v);
+                    who == "*" || names_foreign_account(&who, own)
+                })
+        })
+    })
+}
+
+/// The indicators in force, by action name.
+#[derive(Debug)]
+pub struct Table {
+    by_event: BTreeMap<&'static str, Vec<&'static Indicator>>,
+}
+
+/// A record whose request was left out, so that no indicator could look at it. An intruder can make that
+/// happen by padding the request.
+pub const OMITTED: Indicator = Indicator {
+    id: "cloudtrail.omitted-request",
+    title: "the request was too large to be logged",
+    aim: Aim::BlindDefender,
+    class: Class::Strong,
+    service: "iam",
+    events: &[],
+    when: Test::Is("omitted", &["true"]),
+    denied_counts: false,
+    source: "technique described by elastic/detection-rules, defense_evasion_cloudtrail_logging_evasion",
+};
+
+impl Table {
+    /// All built-in indicators but those that the plan switches off.
+    #[must_use]
+    pub fn without(disabled: &BTreeSet<String>) -> Self {
+        let mut by_event = BTreeMap::<_, Vec<_>>::new();
+        for indicator in catalogue::all().filter(|i| !disabled.contains(i.id)) {
+            for event in indicator.events {
+                by_event.entry(*event).or_default().push(indicator);
+            }
+        }
+        Self { by_event }
+    }
+
+    /// Whether an indicator looks at this action of any service.
+    #[must_use]
+    pub fn watches(&self, event: &str) -> bool {
+        self.by_event.contains_key(event)
+    }
+
+    /// Every indicator that matches.
+    #[must_use]
+    pub fn matching(&self, record: &Record<'_>) -> Vec<&'static Indicator> {
+        let Some(candidates) = self.by_event.get(record.name()) else {
+            return Vec::new();
+        };
+        if record.is_service() {
+            return Vec::new();
+        }
+        let denied = record.error().is_some();
+        let candidates: Vec<_> = candidates
+            .iter()
+            .filter(|i| i.service == record.service() && (i.denied_counts || !denied))
+            .collect();
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let documents = Documents {
+            record,
+            request: parsed(record.request_parameters),
+            response: parsed(record.response_elements),
+            additional: parsed(record.additional_event_data),
+        };
+        if OMITTED.when.holds(&documents) {
+            return vec![&OMITTED];
+        }
+        candidates
+            .into_iter()
+            .filter(|i| i.when.holds(&documents))
+            .copied()
+            .collect()
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::without(&BTreeSet::new())
+    }
+}
+
+/// The built-in indicator with this id.
+#[must_use]
+pub fn by_id(id: &str) -> Option<&'static Indicator> {
+    catalogue::all().chain([&OMITTED]).find(|i| i.id == id)
+}

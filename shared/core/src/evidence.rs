@@ -165,7 +165,10 @@ pub fn origin(run: &RunId) -> Digest {
 /// # Errors
 /// [`NotCanonical`] when the event has no canonical form.
 pub fn append(run: &RunId, last: Option<&Link>, event: Event) -> Result<Link, NotCanonical> {
-    let (seq, prev) = last.map_or_else(|| (0, origin(run)), |last| (last.seq.saturating_add(1), last.hash.clone()));
+    let (seq, prev) = last.map_or_else(
+        || (0, origin(run)),
+        |last| (last.seq.saturating_add(1), last.hash.clone()),
+    );
     let hash = canonical_digest(&Hashed {
         seq,
         prev: &prev,

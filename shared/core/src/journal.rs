@@ -14,7 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactRef, Digest};
-use crate::task::cutover::{Failure, OperatorChoice};
+use crate::task::Failure;
+use crate::task::cutover::OperatorChoice;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,9 @@ use crate::run::{AccountId, WorkloadName};
 /// The schema that this code reads.
 pub const SCHEMA: &str = "blackstart.plan/1";
 
+/// How long the state machine waits at the gate, in minutes: `TimeoutSeconds` of `Await approval`.
+pub const GATE_MINUTES: u32 = 24 * 60;
+
 /// How one workload is recovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -669,6 +672,12 @@ impl Plan {
             problem(
                 "approval.quorum".to_owned(),
                 "must be between 1 and the number of approvers",
+            );
+        }
+        if self.approval.decide_within_minutes == 0 || self.approval.decide_within_minutes > GATE_MINUTES {
+            problem(
+                "approval.decide_within_minutes".to_owned(),
+                "must be between 1 and 1440: the gate waits a day",
             );
         }
         let mut people = BTreeSet::new();

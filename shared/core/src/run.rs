@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use crate::artifact::Digest;
+use crate::artifact::{ArtifactRef, Digest};
 
 /// A 12-digit AWS account id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -209,6 +209,8 @@ pub enum Conclusion {
     NoCleanPoint,
     /// A stage before the gate failed. Nothing past the gate happened.
     Failed,
+    /// A drill: everything up to the cutover was done, the cutover itself was planned and prechecked.
+    Rehearsed,
     /// Cutover was undone; the references and records are as they were.
     Reverted,
     /// An operator gave up, with a rationale; the journal says what is open.
@@ -237,6 +239,28 @@ pub enum Trigger {
         /// The caller, where the input names one; otherwise the execution's own id.
         requested_by: String,
     },
+}
+
+/// The run's own record in the ledger, under [`crate::ledger::Key::run`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// The run.
+    pub run: RunId,
+    /// The workload.
+    pub workload: WorkloadName,
+    /// Incident or drill.
+    pub mode: Mode,
+    /// The plan, frozen for this run.
+    pub plan: ArtifactRef,
+    /// What opened the run. Its requester may not approve it.
+    pub trigger: Trigger,
+    /// ARN of the execution that recovers the workload.
+    pub execution: String,
+    /// When the execution began.
+    pub started: Timestamp,
+    /// How it ended; absent while it lives.
+    pub conclusion: Option<Conclusion>,
 }
 
 #[cfg(test)]

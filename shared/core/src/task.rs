@@ -62,3 +62,14 @@ pub enum Progress {
     /// Ended; the result says how.
     Done,
 }
+
+/// An error as a `Catch` sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Error name.
+    pub error: String,
+    /// What happened.
+    #[serde(default)]
+    pub cause: String,
+}

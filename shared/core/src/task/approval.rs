@@ -11,6 +11,7 @@ use crate::run::{Mode, WorkloadName};
 /// What `approval` can be asked to do by the state machine. Votes come through the gateway, not from here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "one value per invocation")]
 pub enum Operation {
     /// Builds the decision package.
     Prepare {

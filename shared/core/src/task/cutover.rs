@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Progress;
 use super::approval::TaskToken;
+use super::{Failure, Progress};
 use crate::artifact::{ArtifactRef, Digest};
 use crate::run::AccountId;
 
@@ -122,21 +122,10 @@ pub enum Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Let the new account in. With an old account that is not contained, this phase is empty.
+    /// Let the new account in: beside the old one where that is contained, in its place where it is not.
     Expand,
-    /// Shut the old account out: contract what was expanded, swap everything else.
+    /// Shut the old account out of what was expanded; empty where everything was swapped at once.
     Contract,
-}
-
-/// An error as a `Catch` sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Failure {
-    /// Error name.
-    pub error: String,
-    /// What happened.
-    #[serde(default)]
-    pub cause: String,
 }
 
 /// The answer to [`Operation::Plan`].

@@ -36,12 +36,6 @@ pub enum Opened {
         mode: Mode,
         /// The plan, frozen for this run.
         plan: ArtifactRef,
-        /// Execution name of the nested executions begins with this.
-        execution_prefix: String,
-        /// Sets validated at once, from the plan.
-        speculation: u8,
-        /// How long the gate waits, in seconds, from the plan.
-        decide_within_seconds: u32,
     },
     /// A run of the workload is active already; the trigger was recorded with it.
     Attached {

@@ -9,6 +9,7 @@ use crate::artifact::ArtifactRef;
 /// What `validation` can be asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "one value per invocation")]
 pub enum Operation {
     /// Lists recovery points and groups them into recovery sets, newest first.
     Candidates {
@@ -46,6 +47,9 @@ pub enum Operation {
         sets: ArtifactRef,
         /// The set.
         set: String,
+        /// Why the trial could not be made or judged; the verdict is then *unknown*, for this reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<super::Failure>,
     },
     /// Removes every trial restore of the set. Runs also after a failure.
     CleanUp {
@@ -167,6 +171,7 @@ pub struct Walked {
 /// The answer to [`Operation::Select`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one value per invocation")]
 pub enum Selected {
     /// This set goes before the approvers.
     Selected {

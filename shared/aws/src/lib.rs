@@ -1,1 +1,14 @@
+//! Everything that touches AWS: the Lambda harness, clients, and one adapter per service.
+//!
+//! Each service is a module behind a cargo feature, so that a function's dependency list says what it can reach.
+#![warn(missing_docs)]
 
+#[cfg(feature = "artifacts")]
+pub mod artifacts;
+pub mod clients;
+pub mod env;
+pub mod harness;
+#[cfg(feature = "ledger")]
+pub mod ledger;
+pub mod port;
+pub mod telemetry;

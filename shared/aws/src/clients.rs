@@ -1,0 +1,109 @@
+//! SDK configuration: timeouts, few retries, and roles in other accounts.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use blackstart_core::run::{AccountId, RunId};
+
+use crate::port::{Effect, PortError, classify};
+
+/// Attempts per call, the first included. The state machine retries on top of that, and only what is safe.
+const ATTEMPTS: u32 = 3;
+/// Length of an assumed session: the shortest that STS grants.
+const SESSION_SECONDS: i32 = 900;
+
+/// The function's own configuration.
+pub async fn own() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .operation_timeout(Duration::from_secs(90))
+                .build(),
+        )
+        .load()
+        .await
+}
+
+/// Assumes the roles that `infra/accounts` creates.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    own: SdkConfig,
+    external_id: String,
+}
+
+/// Whose role, for what.
+#[derive(Debug, Clone)]
+pub struct Assume<'a> {
+    /// AWS partition.
+    pub partition: &'a str,
+    /// The account.
+    pub account: &'a AccountId,
+    /// Role name.
+    pub role: &'a str,
+    /// The run: session name and source identity.
+    pub run: &'a RunId,
+    /// Region of the clients.
+    pub region: &'a str,
+    /// What the session may do at most, as a policy document. A stolen session cannot roam beyond it.
+    pub session_policy: Option<String>,
+}
+
+impl Assume<'_> {
+    /// ARN of the role.
+    #[must_use]
+    pub fn role_arn(&self) -> String {
+        format!("arn:{}:iam::{}:role/{}", self.partition, self.account, self.role)
+    }
+}
+
+impl Accounts {
+    /// `external_id` is unique per deployment and demanded by every role's trust policy.
+    #[must_use]
+    pub fn new(own: SdkConfig, external_id: String) -> Self {
+        Self { own, external_id }
+    }
+
+    /// Configuration for clients in another account, good for 15 minutes.
+    ///
+    /// # Errors
+    /// [`PortError`] as STS answers.
+    pub async fn assume(&self, assume: &Assume<'_>) -> Result<SdkConfig, PortError> {
+        let what = format!("assuming role `{}`", assume.role_arn());
+        let answer = aws_sdk_sts::Client::new(&self.own)
+            .assume_role()
+            .role_arn(assume.role_arn())
+            .role_session_name(format!("blackstart-{}", assume.run))
+            .external_id(&self.external_id)
+            .source_identity(assume.run.as_str())
+            .duration_seconds(SESSION_SECONDS)
+            .set_policy(assume.session_policy.clone())
+            .send()
+            .await
+            .map_err(|error| classify(what.as_str(), Effect::Read, &error))?;
+        let session = answer.credentials.ok_or_else(|| PortError::Transient {
+            what,
+            why: "the answer holds no credentials".to_owned(),
+        })?;
+        let expiry = std::time::SystemTime::try_from(session.expiration).ok();
+        let credentials = Credentials::new(
+            session.access_key_id,
+            session.secret_access_key,
+            Some(session.session_token),
+            expiry,
+            "blackstart-assumed-role",
+        );
+        Ok(self
+            .own
+            .to_builder()
+            .region(Region::new(assume.region.to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build())
+    }
+}

@@ -17,6 +17,8 @@ mod map;
 mod prove;
 mod rewrite;
 mod shutout;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 pub use canonical::{canonical_digest_of, canonical_form, same_document};

@@ -49,10 +49,10 @@ pub fn canonical_form(text: &str) -> Option<Value> {
 }
 
 fn statements(value: &Value) -> Option<Value> {
-    let mut statements = match value {
-        Value::Array(statements) => statements.iter().map(statement).collect::<Option<Vec<_>>>()?,
-        single => vec![statement(single)?],
-    };
+    let mut statements = elements(value)
+        .iter()
+        .map(statement)
+        .collect::<Option<Vec<_>>>()?;
     statements.sort_by_cached_key(|one| canonical_json(one).unwrap_or_default());
     Some(Value::Array(statements))
 }
@@ -84,18 +84,18 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// The elements of a list; a single value may stand without brackets.
+fn elements(value: &Value) -> &[Value] {
+    value
+        .as_array()
+        .map_or(std::slice::from_ref(value), Vec::as_slice)
+}
+
 /// A sorted list without repetitions.
 fn set(value: &Value, spelled: impl Fn(&str) -> String) -> Value {
-    let elements = match value {
-        Value::Array(elements) => elements.as_slice(),
-        single => std::slice::from_ref(single),
-    };
-    let mut texts: Vec<String> = elements
+    let mut texts: Vec<String> = elements(value)
         .iter()
-        .map(|element| match element {
-            Value::String(text) => spelled(text),
-            other => other.to_string(),
-        })
+        .map(|element| element.as_str().map_or_else(|| element.to_string(), &spelled))
         .collect();
     texts.sort_unstable();
     texts.dedup();
@@ -133,19 +133,19 @@ fn condition(value: &Value) -> Value {
     };
     operators
         .iter()
-        .map(|(operator, keys)| {
-            let keys = match keys {
-                Value::Object(keys) => keys
-                    .iter()
-                    .map(|(key, value)| (key.to_ascii_lowercase(), set(value, ToOwned::to_owned)))
-                    .filter(|(_, value)| !is_empty(value))
-                    .collect::<Map<_, _>>()
-                    .into(),
-                other => other.clone(),
-            };
-            (operator.clone(), keys)
-        })
+        .map(|(operator, keys)| (operator.clone(), condition_keys(keys)))
         .filter(|(_, keys)| !is_empty(keys))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// A key with no values stays: such a condition never holds.
+fn condition_keys(keys: &Value) -> Value {
+    let Value::Object(keys) = keys else {
+        return keys.clone();
+    };
+    keys.iter()
+        .map(|(key, value)| (key.to_ascii_lowercase(), set(value, ToOwned::to_owned)))
         .collect::<Map<_, _>>()
         .into()
 }

@@ -124,7 +124,7 @@ pub(super) fn decode(raw: &str) -> Decoded<'_> {
 fn one_layer(text: &str) -> Option<(Encoding, String, Vec<usize>)> {
     let begin = text.trim_start();
     let lead = text.len() - begin.len();
-    if begin.starts_with("%7B") || begin.starts_with("%7b") || begin.starts_with("%22") {
+    if is_percent_encoded(begin) {
         let (text, offsets) = percent_decode(text)?;
         return Some((Encoding::Url, text, offsets));
     }
@@ -142,6 +142,16 @@ fn one_layer(text: &str) -> Option<(Encoding, String, Vec<usize>)> {
         return Some((Encoding::JsonString, text, offsets));
     }
     None
+}
+
+/// Begins with an encoded `{`, `[` or `"`, however often encoded.
+pub(super) fn is_percent_encoded(begin: &str) -> bool {
+    begin.strip_prefix('%').is_some_and(|code| {
+        let code = code.trim_start_matches("25");
+        ["7B", "7b", "5B", "5b", "22"]
+            .iter()
+            .any(|first| code.starts_with(first))
+    })
 }
 
 fn percent_decode(raw: &str) -> Option<(String, Vec<usize>)> {

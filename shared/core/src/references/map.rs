@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::tokens::{Edge, edge};
 use crate::plan::{IdentifierKind, IdentifierPair, Plan};
 use crate::run::AccountId;
 
@@ -60,7 +61,7 @@ impl IdentifierMap {
         }
         for pair in &pairs {
             for other in &pairs {
-                if !other.old.is_empty() && pair.new.contains(other.old.as_str()) {
+                if contains(&pair.new, other) {
                     problems.push(format!(
                         "the new value `{}` contains the old value `{}`",
                         pair.new, other.old
@@ -112,6 +113,14 @@ impl IdentifierMap {
             .filter(|pair| pair.kind == IdentifierKind::Account)
             .map(|pair| pair.old.as_str())
     }
+}
+
+/// Whether a scan of a new value would find an old one.
+fn contains(new: &str, pair: &IdentifierPair) -> bool {
+    !pair.old.is_empty()
+        && new.match_indices(pair.old.as_str()).any(|(start, found)| {
+            !matches!(edge(pair.kind, new, &(start..start + found.len())), Edge::Foreign)
+        })
 }
 
 fn account_pair(old: &AccountId, new: &AccountId) -> IdentifierPair {

@@ -20,7 +20,7 @@ mod evaluate;
 mod policy;
 mod substitute;
 
-pub(super) use evaluate::{Caller, callers_of, may_be_allowed};
+pub(super) use evaluate::{callers_of, may_be_allowed};
 pub(super) use policy::Statement;
 
 /// What the prover showed.

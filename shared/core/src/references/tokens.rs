@@ -9,8 +9,8 @@ use serde::Serialize;
 use strum::IntoStaticStr;
 
 use super::Form;
-use super::encoding::{Decoded, Encoding, decode};
-use super::json::{Node, Text, Unreadable, Value, parse, unescape};
+use super::encoding::{Decoded, Encoding, decode, is_percent_encoded};
+use super::json::{Node, Text, Unreadable, Value, parse};
 use super::map::IdentifierMap;
 use crate::plan::{IdentifierKind, IdentifierPair};
 
@@ -430,8 +430,7 @@ impl<'m> Scanner<'m> {
 
     fn string(&mut self, text: &Text<'_>, position: Position, path: &Path<'_>, layer: &Layer<'_>, key: bool) {
         let begin = text.text.trim_start();
-        let packed =
-            begin.starts_with(['{', '[', '"']) || begin.starts_with("%7B") || begin.starts_with("%7b");
+        let packed = begin.starts_with(['{', '[', '"']) || is_percent_encoded(begin);
         if packed && !key && self.nested < MOST_NESTED && self.inner_document(text, position, path, layer) {
             return;
         }
@@ -501,10 +500,12 @@ impl<'m> Scanner<'m> {
         if matches!(tree.value, Value::Text(_) | Value::Scalar) {
             return false;
         }
-        let place = match position {
-            Position::Value if tree.member("Statement").is_some() => Place::Policy,
-            Position::Value => Place::Config,
-            other => Place::Values(other),
+        let place = if position != Position::Value {
+            Place::Values(position)
+        } else if tree.member("Statement").is_some() {
+            Place::Policy
+        } else {
+            Place::Config
         };
         let string = unescaped(text);
         let mut encodings = layer.encodings.clone();
@@ -646,7 +647,7 @@ pub(super) fn glob(pattern: &str, text: &str) -> bool {
         .all(|byte| *byte == b'*')
 }
 
-enum Edge {
+pub(super) enum Edge {
     /// The identifier itself.
     Whole,
     /// The identifier inside a longer name.
@@ -655,7 +656,7 @@ enum Edge {
     Foreign,
 }
 
-fn edge(kind: IdentifierKind, text: &str, span: &Range<usize>) -> Edge {
+pub(super) fn edge(kind: IdentifierKind, text: &str, span: &Range<usize>) -> Edge {
     let before = text.get(..span.start).unwrap_or_default();
     let after = text.get(span.end..).unwrap_or_default();
     let left = before.chars().next_back();

@@ -277,8 +277,8 @@ impl Axis {
                             names.insert(text.clone());
                         }
                     },
-                    Pattern::Glob(text) | Pattern::ArnGlob(text) | Pattern::Exempt(text) => {
-                        accounts.extend(home(text).map(ToOwned::to_owned));
+                    Pattern::Glob(_) | Pattern::ArnGlob(_) | Pattern::Exempt(_) => {
+                        accounts.extend(home(pattern).map(ToOwned::to_owned));
                         wild.insert(pattern.clone());
                     }
                 }
@@ -324,17 +324,16 @@ impl Axis {
             let bit = 1_u64 << index;
             match (pattern, name) {
                 // A caller that an account names elsewhere may or may not be covered by the exemption.
-                (Pattern::Exempt(text), _) => {
-                    if home(text).is_none() || home(text) == account {
+                (Pattern::Exempt(_), _) => {
+                    if home(pattern).is_none_or(|home| Some(home) == account) {
                         open.push(bit);
                     }
                 }
                 (Pattern::Glob(text), Some(name)) if glob(text, name) => fixed |= bit,
                 (Pattern::ArnGlob(text), Some(name)) if arn_glob(text, name) => fixed |= bit,
                 (_, Some(_)) => {}
-                (Pattern::Glob(text) | Pattern::ArnGlob(text), None) => {
-                    let pinned = home(text);
-                    if pinned.is_none() || account.is_none() || pinned == account {
+                (Pattern::Glob(_) | Pattern::ArnGlob(_), None) => {
+                    if account.is_none() || home(pattern).is_none_or(|home| Some(home) == account) {
                         open.push(bit);
                     }
                 }
@@ -419,28 +418,30 @@ impl Axis {
 }
 
 /// The one account that a pattern can match.
-fn home(pattern: &str) -> Option<&str> {
-    if pattern.len() == 12 && pattern.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(pattern);
+fn home(pattern: &Pattern) -> Option<&str> {
+    match pattern {
+        Pattern::Exempt(text) if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(text)
+        }
+        Pattern::ArnGlob(text) | Pattern::Exempt(text) => account_of(text),
+        Pattern::Glob(text) => {
+            // Here a wildcard before the account could stretch over colons.
+            let fixed = !text.splitn(5, ':').take(4).any(|part| part.contains(['*', '?']));
+            account_of(text).filter(|_| fixed)
+        }
+        Pattern::Any | Pattern::Account(_) | Pattern::Literal(_) => None,
     }
-    // A wildcard before the account could stretch over colons.
-    let lead = pattern
-        .splitn(5, ':')
-        .take(4)
-        .any(|part| part.contains(['*', '?']));
-    if lead { None } else { account_of(pattern) }
 }
 
 fn arn_glob(pattern: &str, arn: &str) -> bool {
     let (patterns, parts): (Vec<&str>, Vec<&str>) =
         (pattern.splitn(6, ':').collect(), arn.splitn(6, ':').collect());
-    if patterns.len() != 6 || parts.len() != 6 {
-        return glob(pattern, arn);
-    }
-    patterns
-        .iter()
-        .zip(parts)
-        .all(|(pattern, part)| glob(pattern, part))
+    patterns.len() == 6
+        && parts.len() == 6
+        && patterns
+            .iter()
+            .zip(parts)
+            .all(|(pattern, part)| glob(pattern, part))
 }
 
 /// The allowed settings of the switches at one point: `{b : b∩allow≠∅, b∩deny=∅}`.

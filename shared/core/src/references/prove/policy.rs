@@ -173,7 +173,9 @@ fn principal(value: &Value, negated: bool) -> Clause {
                 }
             }
         }
-        _ => return unknown(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            return unknown();
+        }
     }
     Clause {
         attribute: Some(Attribute::Principal),
@@ -216,7 +218,7 @@ fn resource(name: &str, value: &Value) -> Clause {
         attribute: Some(Attribute::Resource),
         patterns: texts
             .into_iter()
-            .map(|text| wildcard(text, Pattern::ArnGlob))
+            .map(|text| wildcard(text, Pattern::Glob))
             .collect(),
         negated: name == "NotResource",
         when_absent: false,

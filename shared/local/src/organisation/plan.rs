@@ -1,0 +1,159 @@
+//! The recovery plan of the `orders` workload, and the templates that it names.
+
+use blackstart_core::artifact::Digest;
+use blackstart_core::plan::{InvalidPlan, Plan};
+use serde_json::{Value, json};
+
+use super::workload::{BUCKET, KEY, TABLE, VAULT};
+use super::{LOG_BUCKET, LOG_PREFIX, PEOPLE};
+use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
+use crate::edge::HEALTH_PATH;
+use crate::{NONCE_KEY, WEB_BUCKET};
+
+/// Key of the plan in the plan bucket.
+pub const PLAN_KEY: &str = "plans/orders.json";
+/// Bucket to which the objects are restored.
+pub const RESTORED_BUCKET: &str = "orders-data-333333333333";
+/// Table to which the items are restored.
+pub const RESTORED_TABLE: &str = "orders-restored";
+/// The name whose traffic moves.
+pub const NAME: &str = "orders.example.com.";
+/// Address of the old environment.
+pub const OLD_ADDRESS: &str = "198.51.100.10";
+/// Address of the new environment.
+pub const NEW_ADDRESS: &str = "203.0.113.20";
+/// Address of the holding page.
+pub const HOLDING_ADDRESS: &str = "203.0.113.99";
+
+/// The templates of the rebuilt workload: key in the plan bucket, and text.
+pub const TEMPLATES: [(&str, &str); 2] = [
+    (
+        "templates/orders-foundation.json",
+        include_str!("../../data/orders-foundation.json"),
+    ),
+    (
+        "templates/orders-app.json",
+        include_str!("../../data/orders-app.json"),
+    ),
+];
+
+/// The plan, as its author would have written it.
+///
+/// # Errors
+/// [`InvalidPlan`] when it does not fit the schema, which a test rules out.
+pub fn plan(plan_bucket: &str, zone: &str, health_port: u16) -> Result<(Plan, Vec<u8>), InvalidPlan> {
+    let text = document(plan_bucket, zone, health_port).to_string().into_bytes();
+    Plan::parse(&text).map(|plan| (plan, text))
+}
+
+fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
+    let stack = |name: &str, wave: u16, key: &str, parameters: Value| {
+        let text = TEMPLATES
+            .iter()
+            .find(|(at, _)| *at == key)
+            .map_or("", |(_, text)| text);
+        json!({
+            "name": name,
+            "wave": wave,
+            "template": {"bucket": plan_bucket, "key": key, "sha256": Digest::of(text.as_bytes())},
+            "parameters": parameters,
+        })
+    };
+    let approvers: Vec<Value> = PEOPLE
+        .iter()
+        .map(|person| json!({"person": person, "identities": [format!("arn:aws:iam::{RECOVERY}:user/{person}")]}))
+        .collect();
+    json!({
+        "schema": blackstart_core::plan::SCHEMA,
+        "workload": "orders",
+        "region": REGION,
+        "accounts": {
+            "old": OLD,
+            "validation": VALIDATION,
+            "rebuild": REBUILD,
+            "log_archive": LOG_ARCHIVE,
+            "siblings": SIBLINGS,
+        },
+        "timeline": {
+            "sources": [{"kind": "cloudtrail", "bucket": LOG_BUCKET, "prefix": LOG_PREFIX}],
+            "margin_minutes": 60,
+        },
+        "resources": [
+            {"id": "orders-data", "type": "S3", "arn": format!("arn:aws:s3:::{BUCKET}"), "restore_to": RESTORED_BUCKET},
+            {
+                "id": "orders-table",
+                "type": "DynamoDB",
+                "arn": format!("arn:aws:dynamodb:{REGION}:{OLD}:table/{TABLE}"),
+                "restore_to": RESTORED_TABLE,
+            },
+        ],
+        "validation": {
+            "vault": {"name": VAULT, "account": RECOVERY},
+            "invariants": [
+                {"check": "minimum_objects", "resource": "orders-data", "prefix": "invoices/", "minimum": 20},
+                {"check": "minimum_items", "resource": "orders-table", "minimum": 20},
+                {
+                    "check": "required_attributes",
+                    "resource": "orders-table",
+                    "attributes": [KEY, "customer", "total", "status"],
+                },
+            ],
+        },
+        "approval": {"approvers": approvers, "quorum": 1, "decide_within_minutes": 60},
+        "rebuild": {
+            "stacks": [
+                stack(
+                    "orders-foundation",
+                    0,
+                    "templates/orders-foundation.json",
+                    json!({"WebBucketName": WEB_BUCKET}),
+                ),
+                stack("orders-app", 1, "templates/orders-app.json", json!({})),
+            ],
+            "allowed_resource_types": [
+                "AWS::IAM::Role",
+                "AWS::S3::Bucket",
+                "AWS::SQS::Queue",
+                "AWS::SecretsManager::Secret",
+            ],
+        },
+        "rotation": {"secrets": [{"name": "orders/api-key"}]},
+        "references": {},
+        "cutover": {
+            "zone": zone,
+            "names": [{
+                "name": NAME,
+                "type": "A",
+                "new": [NEW_ADDRESS],
+                "holding": [HOLDING_ADDRESS],
+                "ttl": 60,
+            }],
+            "health": {
+                "address": "127.0.0.1",
+                "port": health_port,
+                "path": HEALTH_PATH,
+                "nonce": {"bucket": WEB_BUCKET, "key": NONCE_KEY},
+            },
+        },
+        "targets": {"recovery_time_minutes": 60, "recovery_point_minutes": 24 * 60},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_and_its_templates_are_sound() {
+        let (plan, _) = plan("plans", "Z123", 8080).unwrap();
+        for (stack, (key, text)) in plan.rebuild.stacks.iter().zip(TEMPLATES) {
+            assert_eq!(stack.template.key, key);
+            let template: Value = serde_json::from_str(text).unwrap();
+            for resource in template["Resources"].as_object().unwrap().values() {
+                let kind = resource["Type"].as_str().unwrap();
+                assert!(plan.rebuild.allowed_resource_types.contains(kind), "{kind}");
+            }
+            assert!(!text.contains(OLD));
+        }
+    }
+}

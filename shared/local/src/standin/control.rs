@@ -1,0 +1,266 @@
+//! What a scenario says to the stand-in: its content, and what shall go wrong.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::caller::arn;
+
+/// The handle by which a scenario fills and disturbs the stand-in.
+#[derive(Debug, Clone, Default)]
+pub struct Control(Arc<Mutex<State>>);
+
+/// Everything that the stand-in knows.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) vaults: BTreeMap<(String, String), Vault>,
+    pub(super) points: BTreeMap<String, Point>,
+    pub(super) restores: BTreeMap<String, Arc<tokio::sync::Mutex<RestoreJob>>>,
+    pub(super) restore_tokens: BTreeMap<(String, String), String>,
+    pub(super) scans: BTreeMap<String, ScanJob>,
+    pub(super) scan_tokens: BTreeMap<(String, String), String>,
+    pub(super) findings: BTreeMap<String, Vec<Value>>,
+    pub(super) checks: BTreeMap<String, super::health::Observed>,
+    pub(super) faults: BTreeMap<Operation, VecDeque<Fault>>,
+    pub(super) next_job: u64,
+}
+
+/// A backup vault.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Vault {
+    pub(super) shared_with: BTreeSet<String>,
+}
+
+/// A recovery point in its vault.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    pub(super) vault_account: String,
+    pub(super) point: Arc<RecoveryPoint>,
+}
+
+/// A recovery point as a scenario describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecoveryPoint {
+    /// Its ARN.
+    pub arn: String,
+    /// Name of the vault that holds it.
+    pub vault: String,
+    /// ARN of the resource that was backed up.
+    pub resource: String,
+    /// `COMPLETED`, `AVAILABLE`, `PARTIAL`, `EXPIRED` and so on.
+    pub status: String,
+    /// When the backup was begun.
+    pub initiated: Timestamp,
+    /// When AWS Backup created the point.
+    pub created: Timestamp,
+    /// When the backup was complete.
+    pub completed: Option<Timestamp>,
+    /// When its lifecycle deletes it.
+    pub deleted_at: Option<Timestamp>,
+    /// What a restore brings back.
+    pub content: Content,
+    /// What a malware scan says about it.
+    pub scan: ScanOutcome,
+}
+
+/// What a recovery point holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Objects of a bucket, by key.
+    Objects(BTreeMap<String, Vec<u8>>),
+    /// A table.
+    Table(Table),
+}
+
+impl Content {
+    /// The resource type as AWS Backup names it.
+    #[must_use]
+    pub fn resource_type(&self) -> &'static str {
+        match self {
+            Self::Objects(_) => "S3",
+            Self::Table(_) => "DynamoDB",
+        }
+    }
+
+    /// Bytes, roughly as AWS Backup would count them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let bytes: usize = match self {
+            Self::Objects(objects) => objects.values().map(Vec::len).sum(),
+            Self::Table(table) => table.items.len() * 200,
+        };
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+/// A DynamoDB table with a string as its partition key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Name of the partition key.
+    pub partition_key: String,
+    /// The items.
+    pub items: Vec<BTreeMap<String, AttributeValue>>,
+}
+
+/// What a malware scan says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanOutcome {
+    /// `COMPLETED`, `NO_THREATS_FOUND`.
+    Clean,
+    /// `COMPLETED`, `THREATS_FOUND`.
+    Threats,
+    /// `COMPLETED_WITH_ISSUES`, yet `NO_THREATS_FOUND`: files were skipped, so nothing is proven.
+    CleanWithIssues,
+    /// `COMPLETED` without any result.
+    NoResult,
+    /// `FAILED`.
+    Failed,
+}
+
+/// The operations that can be disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// `ListRecoveryPointsByBackupVault`.
+    ListRecoveryPoints,
+    /// `StartRestoreJob`.
+    StartRestoreJob,
+    /// `DescribeRestoreJob`.
+    DescribeRestoreJob,
+    /// `StartScanJob`.
+    StartScanJob,
+    /// `DescribeScanJob`.
+    DescribeScanJob,
+    /// `GetHealthCheckStatus`.
+    GetHealthCheckStatus,
+    /// `TestDNSAnswer`.
+    TestDnsAnswer,
+    /// `ListFindings` of GuardDuty.
+    ListFindings,
+}
+
+/// How one call is disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Refused by throttling; nothing happened.
+    Throttled,
+    /// Answered with an error of the service; nothing happened.
+    Unavailable,
+    /// Done, but answered with an error: the caller cannot know.
+    AnsweredAfterTheFact,
+    /// The job that is started will end as `FAILED`.
+    JobFails,
+}
+
+/// A restore job.
+#[derive(Debug, Clone)]
+pub(super) struct RestoreJob {
+    pub(super) id: String,
+    pub(super) account: String,
+    pub(super) point: Arc<RecoveryPoint>,
+    pub(super) vault_account: String,
+    pub(super) role: String,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) created: Timestamp,
+    pub(super) completed: Option<Timestamp>,
+    pub(super) status: &'static str,
+    pub(super) message: Option<String>,
+    pub(super) result: Option<String>,
+    pub(super) fails: bool,
+    pub(super) validation: Option<(String, Option<String>)>,
+}
+
+/// A scan job.
+#[derive(Debug, Clone)]
+pub(super) struct ScanJob {
+    pub(super) account: String,
+    pub(super) point: Arc<RecoveryPoint>,
+    pub(super) vault_account: String,
+    pub(super) role: String,
+    pub(super) scanner_role: String,
+    pub(super) mode: String,
+    pub(super) created: Timestamp,
+    pub(super) polls: u32,
+    pub(super) fails: bool,
+}
+
+impl Control {
+    /// Locks the state. A panic elsewhere leaves it usable: every change is a single insertion.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a vault, or shares an existing one with further accounts.
+    pub fn add_vault<'a>(&self, account: &str, name: &str, shared_with: impl IntoIterator<Item = &'a str>) {
+        let mut state = self.state();
+        let vault = state
+            .vaults
+            .entry((account.to_owned(), name.to_owned()))
+            .or_default();
+        vault
+            .shared_with
+            .extend(shared_with.into_iter().map(str::to_owned));
+    }
+
+    /// Puts a recovery point into a vault of this account; the vault is made if need be.
+    pub fn add_recovery_point(&self, account: &str, point: RecoveryPoint) {
+        self.add_vault(account, &point.vault, []);
+        let point = Point {
+            vault_account: account.to_owned(),
+            point: Arc::new(point),
+        };
+        self.state().points.insert(point.point.arn.clone(), point);
+    }
+
+    /// Adds a GuardDuty finding, in the form of `GetFindings`, to the detector of this account.
+    pub fn add_finding(&self, account: &str, finding: Value) {
+        self.state()
+            .findings
+            .entry(account.to_owned())
+            .or_default()
+            .push(finding);
+    }
+
+    /// Disturbs the next call of this operation; further calls of this method queue up.
+    pub fn disturb(&self, operation: Operation, fault: Fault) {
+        self.state().faults.entry(operation).or_default().push_back(fault);
+    }
+
+    /// How many restore jobs were begun.
+    #[must_use]
+    pub fn restore_jobs(&self) -> usize {
+        self.state().restores.len()
+    }
+
+    /// The fault that the scenario wants for this call.
+    pub(super) fn fault(&self, operation: Operation) -> Option<Fault> {
+        self.state().faults.get_mut(&operation)?.pop_front()
+    }
+}
+
+impl State {
+    /// A new job id in the form of AWS Backup's.
+    pub(super) fn new_job_id(&mut self) -> String {
+        self.next_job += 1;
+        format!("{:08X}-57AD-1D00-0000-000000000000", self.next_job)
+    }
+
+    /// A vault as this account sees it: its own, or another account's that is shared with it.
+    pub(super) fn sees(&self, account: &str, vault_account: &str, vault: &str) -> bool {
+        self.vaults
+            .get(&(vault_account.to_owned(), vault.to_owned()))
+            .is_some_and(|vault| account == vault_account || vault.shared_with.contains(account))
+    }
+}
+
+impl Point {
+    pub(super) fn vault_arn(&self) -> String {
+        arn(
+            "backup",
+            &self.vault_account,
+            &format!("backup-vault:{}", self.point.vault),
+        )
+    }
+}

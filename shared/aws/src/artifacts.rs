@@ -207,6 +207,32 @@ impl ArtifactStore {
         Ok((artifact, bytes))
     }
 
+    /// Keys of a bucket under a prefix, in order.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Port`].
+    pub async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, ArtifactError> {
+        let mut keys = Vec::new();
+        let mut pages = self
+            .s3
+            .list_objects_v2()
+            .bucket(bucket)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                classify(format!("listing `s3://{bucket}/{prefix}`"), Effect::Read, &error)
+            })?;
+            keys.extend(
+                page.contents()
+                    .iter()
+                    .filter_map(|object| object.key().map(str::to_owned)),
+            );
+        }
+        Ok(keys)
+    }
+
     /// Reads `runs/RUN/PATH` in its newest version; `None` if it does not exist.
     ///
     /// # Errors

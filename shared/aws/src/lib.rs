@@ -7,6 +7,8 @@
 pub mod artifacts;
 pub mod clients;
 pub mod env;
+#[cfg(feature = "guardduty")]
+pub mod guardduty;
 pub mod harness;
 #[cfg(feature = "ledger")]
 pub mod ledger;

@@ -33,6 +33,15 @@ impl Key {
         }
     }
 
+    /// Which run handled a finding. GuardDuty repeats a finding under the same id for as long as it is active.
+    #[must_use]
+    pub fn finding(workload: &WorkloadName, finding: &str) -> Self {
+        Self {
+            pk: format!("WORKLOAD#{workload}"),
+            sk: format!("FINDING#{finding}"),
+        }
+    }
+
     /// A trigger that was refused or attached, kept per workload or under `unknown`.
     #[must_use]
     pub fn refused_trigger(execution: &str) -> Self {

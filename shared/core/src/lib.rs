@@ -20,4 +20,5 @@ pub mod rotation;
 pub mod run;
 pub mod task;
 pub mod timeline;
+pub mod trigger;
 pub mod validation;

@@ -1,79 +1,59 @@
-//! Stage 5: references to the old account in other accounts: found, rewritten, proven.
+//! References to the old account in other accounts: found, rewritten, proven.
+//!
+//! [`scan`] finds every token of a document that names the old environment. [`rewrite`] turns each into its
+//! successor, or puts the successor beside it, by edits in the original bytes. [`prove`] is separate code that
+//! accepts a rewritten document only if nothing else changed and nothing beyond the old rights, carried over,
+//! is allowed. [`canonical_digest_of`] says whether two texts of a document are the same document.
 
-use schemars::JsonSchema;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Digest;
-use crate::run::AccountId;
+mod canonical;
+mod document;
+mod encoding;
+mod json;
+mod map;
+mod prove;
+mod rewrite;
+mod shutout;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
-/// Every document that names the old account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InventoryDocument {
-    /// Always `blackstart.inventory/1`.
-    pub schema: String,
-    /// Number of documents that were read, whether or not they name the old account.
-    pub documents_read: u64,
-    /// The documents that do, ordered by slot.
-    pub documents: Vec<ReferenceDocument>,
-    /// What could not be read. Cutover refuses while there is any.
-    pub failures: Vec<ReadFailure>,
-}
+pub use canonical::{canonical_digest_of, canonical_form, same_document};
+pub use document::{DocumentKind, InventoryDocument, ReadFailure, ReferenceDocument, Slot};
+pub use encoding::{Encoding, url_decoded};
+pub use json::{DEEPEST, LARGEST, Unreadable, text_of};
+pub use map::{IdentifierMap, InvalidMap};
+pub use prove::{NotProven, Proof, prove};
+pub use rewrite::{Edit, Mode, Refused, Rewritten, rewrite};
+pub use shutout::{Shutout, denies, shutout};
+pub use tokens::{Disposition, Position, Token, scan};
 
-/// One document that names the old account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReferenceDocument {
-    /// Where it is.
-    pub slot: Slot,
-    /// The document, byte for byte as the service returned it (after URL-decoding for IAM).
-    pub text: String,
-    /// Digest of its canonical form: what *before* means.
-    pub before: Digest,
-    /// Number of tokens that name the old environment.
-    pub tokens: u64,
-    /// Tokens that a rewriter owns.
-    pub handled: u64,
-    /// Why the others are not handled, for people.
-    pub unhandled: Vec<String>,
-}
-
-/// The place of a document: which resource of which account holds it, and in which field.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Slot {
-    /// The sibling.
-    pub account: AccountId,
-    /// Region; empty for global services.
-    pub region: String,
-    /// What kind of document it is.
-    pub kind: DocumentKind,
-    /// ARN of the resource; for SQS the queue ARN, for KMS the key ARN.
-    pub arn: String,
-}
-
-/// The kinds of documents that a reader reads and a writer writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+/// What a text is, and so what may be done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DocumentKind {
-    /// IAM role trust policy.
-    RoleTrust,
-    /// S3 bucket policy.
-    BucketPolicy,
-    /// SQS queue policy.
-    QueuePolicy,
-    /// KMS key policy.
-    KeyPolicy,
+pub enum Form {
+    /// An IAM policy; with its kind, the service's size limit is known.
+    Policy(Option<DocumentKind>),
+    /// Any other configuration: JSON, or text read line by line.
+    Config,
 }
 
-/// A document that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReadFailure {
-    /// The sibling.
-    pub account: AccountId,
-    /// What was being read.
-    pub what: String,
-    /// Why it failed.
-    pub reason: String,
+impl From<DocumentKind> for Form {
+    fn from(kind: DocumentKind) -> Self {
+        Self::Policy(Some(kind))
+    }
+}
+
+impl fmt::Display for DocumentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RoleTrust => "role trust policy",
+            Self::BucketPolicy => "bucket policy",
+            Self::QueuePolicy => "queue policy",
+            Self::KeyPolicy => "key policy",
+        })
+    }
 }

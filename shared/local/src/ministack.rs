@@ -109,6 +109,9 @@ impl Ministack {
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("MINISTACK_HOST", "127.0.0.1")
+            // Listeners on every interface that nothing here needs.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
             .env("MINISTACK_ACCOUNT_ID", RECOVERY)
             .env("MINISTACK_REGION", REGION)
             .env("AWS_DEFAULT_REGION", REGION)

@@ -1,0 +1,374 @@
+//! Who may do what: the template, the roles of the other accounts, and the adapters that a function is built with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blackstart_core::plan::Roles;
+use serde_json::Value;
+
+use crate::{repository, template};
+
+/// A role in another account: the file that creates it, its logical id, its name in a plan, and the parameter of
+/// `template.yaml` that lists it.
+struct Foreign {
+    file: &'static str,
+    id: &'static str,
+    name: String,
+    parameter: &'static str,
+}
+
+fn foreign_roles() -> [Foreign; 5] {
+    let roles = Roles::default();
+    let role = |file, id, name, parameter| Foreign {
+        file,
+        id,
+        name,
+        parameter,
+    };
+    [
+        role(
+            "log-archive",
+            "LogReaderRole",
+            roles.log_archive,
+            "LogReaderRoleArns",
+        ),
+        role(
+            "validation",
+            "ValidationRole",
+            roles.validation,
+            "ValidationRoleArns",
+        ),
+        role("rebuild", "RebuildRole", roles.rebuild, "RebuildRoleArns"),
+        role(
+            "sibling",
+            "ReferenceReaderRole",
+            roles.sibling_reader,
+            "ReferenceReaderRoleArns",
+        ),
+        role(
+            "sibling",
+            "ReferenceWriterRole",
+            roles.sibling_writer,
+            "ReferenceWriterRoleArns",
+        ),
+    ]
+}
+
+/// Function (lower case, `gate` included) to the statements of its role.
+fn functions(template: &Value) -> BTreeMap<String, Vec<Value>> {
+    let roles = template::resources(template, "AWS::IAM::Role");
+    template::resources(template, "AWS::Serverless::Function")
+        .into_iter()
+        .map(|(id, function)| {
+            let role = function["Role"]["Fn::GetAtt"]
+                .as_str()
+                .unwrap()
+                .strip_suffix(".Arn")
+                .unwrap()
+                .to_owned();
+            let name = id.strip_suffix("Function").unwrap().to_lowercase();
+            (name, template::role_statements(template, &roles[&role]))
+        })
+        .collect()
+}
+
+/// The functions that may do this.
+fn holders(template: &Value, may: impl Fn(&Value) -> bool) -> BTreeSet<String> {
+    functions(template)
+        .into_iter()
+        .filter(|(_, statements)| statements.iter().any(&may))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+fn may_assume(statement: &Value, parameter: &str) -> bool {
+    template::actions(statement)
+        .iter()
+        .any(|action| action == "sts:AssumeRole")
+        && template::many(&statement["Resource"])
+            .iter()
+            .any(|resource| resource["Ref"] == parameter)
+}
+
+#[test]
+fn only_cutover_can_write_in_a_sibling_and_only_references_reads_there() {
+    let template = template::recovery_account();
+    let assuming = |parameter: &str| holders(&template, |statement| may_assume(statement, parameter));
+    assert_eq!(assuming("ReferenceWriterRoleArns"), set(["cutover"]));
+    assert_eq!(assuming("ReferenceReaderRoleArns"), set(["references"]));
+}
+
+#[test]
+fn only_the_gate_answers_waiting_states_and_opens_tokens() {
+    let template = template::recovery_account();
+    let answering = holders(&template, |statement| {
+        template::actions(statement)
+            .iter()
+            .any(|action| action.starts_with("states:SendTask"))
+    });
+    assert_eq!(answering, set(["gate"]));
+
+    let keys = template::resources(&template, "AWS::KMS::Key");
+    let opening: Vec<Value> = template::statements(&keys["TokenKey"]["KeyPolicy"])
+        .into_iter()
+        .filter(|statement| {
+            template::actions(statement)
+                .iter()
+                .any(|action| action == "kms:Decrypt" || action == "kms:*")
+        })
+        .flat_map(|statement| template::many(&statement["Principal"]["AWS"]))
+        .collect();
+    assert_eq!(opening, [serde_json::json!({"Fn::GetAtt": "GateRole.Arn"})]);
+}
+
+#[test]
+fn every_foreign_role_trusts_exactly_the_functions_that_may_assume_it() {
+    let template = template::recovery_account();
+    for role in foreign_roles() {
+        let account = template::load(&format!("infra/accounts/{}.yaml", role.file));
+        let properties = &template::resources(&account, "AWS::IAM::Role")[role.id];
+        assert_eq!(properties["RoleName"], role.name);
+
+        let trust = template::statements(&properties["AssumeRolePolicyDocument"]);
+        assert_eq!(trust.len(), 1, "{}", role.id);
+        let condition = &trust[0]["Condition"];
+        let trusted: BTreeSet<String> = template::many(&condition["ArnEquals"]["aws:PrincipalArn"])
+            .iter()
+            .map(|arn| {
+                let arn = arn["Fn::Sub"].as_str().unwrap();
+                let name = arn
+                    .split(":role/Blackstart")
+                    .nth(1)
+                    .unwrap()
+                    .strip_suffix("Function")
+                    .unwrap();
+                name.to_lowercase()
+            })
+            .collect();
+        assert_eq!(
+            trusted,
+            holders(&template, |statement| may_assume(statement, role.parameter)),
+            "{}",
+            role.id
+        );
+        assert_eq!(
+            condition["StringEquals"]["sts:ExternalId"]["Ref"], "ExternalId",
+            "{}",
+            role.id
+        );
+
+        let pattern = template["Parameters"][role.parameter]["AllowedPattern"]
+            .as_str()
+            .unwrap();
+        assert!(pattern.ends_with(&format!(":role/{}", role.name)), "{pattern}");
+    }
+}
+
+#[test]
+fn the_writer_names_its_run_and_can_gain_no_privilege() {
+    let account = template::load("infra/accounts/sibling.yaml");
+    let writer = &template::resources(&account, "AWS::IAM::Role")["ReferenceWriterRole"];
+    let condition = &template::statements(&writer["AssumeRolePolicyDocument"])[0]["Condition"];
+    assert!(condition["StringLike"]["sts:SourceIdentity"].is_string());
+    assert_eq!(writer["PermissionsBoundary"]["Ref"], "ReferenceWriterBoundary");
+
+    let writes: BTreeSet<String> = template::role_statements(&account, writer)
+        .iter()
+        .flat_map(template::actions)
+        .filter(|action| !action.contains(":Get") && !action.contains(":Describe"))
+        .collect();
+    assert_eq!(
+        writes,
+        set([
+            "iam:UpdateAssumeRolePolicy",
+            "kms:PutKeyPolicy",
+            "s3:PutBucketPolicy",
+            "sqs:SetQueueAttributes"
+        ])
+    );
+    let boundary = &template::resources(&account, "AWS::IAM::ManagedPolicy")["ReferenceWriterBoundary"];
+    let allowed: BTreeSet<String> = template::statements(&boundary["PolicyDocument"])
+        .iter()
+        .filter(|statement| statement["Effect"] == "Allow")
+        .flat_map(template::actions)
+        .collect();
+    let granted: BTreeSet<String> = template::role_statements(&account, writer)
+        .iter()
+        .flat_map(template::actions)
+        .collect();
+    assert_eq!(granted, allowed, "the boundary and the role must not drift apart");
+}
+
+#[test]
+fn the_reader_only_reads() {
+    let account = template::load("infra/accounts/sibling.yaml");
+    let reader = &template::resources(&account, "AWS::IAM::Role")["ReferenceReaderRole"];
+    for action in template::role_statements(&account, reader)
+        .iter()
+        .flat_map(template::actions)
+    {
+        let verb = action.split(':').nth(1).unwrap();
+        assert!(
+            ["Describe", "Get", "List"]
+                .iter()
+                .any(|read| verb.starts_with(read)),
+            "{action}"
+        );
+    }
+}
+
+/// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
+const WITHOUT_RESOURCE: [&str; 31] = [
+    "backup:DescribeRecoveryPoint",
+    "backup:DescribeRestoreJob",
+    "backup:DescribeScanJob",
+    "backup:GetRecoveryPointRestoreMetadata",
+    "backup:ListRestoreJobs",
+    "backup:ListScanJobs",
+    "backup:StartRestoreJob",
+    "backup:StartScanJob",
+    "cloudformation:GetTemplateSummary",
+    "cloudformation:ValidateTemplate",
+    "iam:ListRoles",
+    "kms:ListAliases",
+    "kms:ListKeys",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "route53:CreateHealthCheck",
+    "route53:ListHostedZonesByName",
+    "s3:ListAllMyBuckets",
+    "secretsmanager:GetRandomPassword",
+    "sqs:ListQueues",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+    "iam:GetRole",
+];
+
+#[test]
+fn a_wildcard_resource_is_given_only_where_there_is_no_other() {
+    let mut files = vec!["template.yaml".to_owned()];
+    files.extend(
+        repository::names("infra/accounts")
+            .iter()
+            .map(|name| format!("infra/accounts/{name}")),
+    );
+    for file in files {
+        let template = template::load(&file);
+        for (id, role) in template::resources(&template, "AWS::IAM::Role") {
+            for statement in template::role_statements(&template, &role) {
+                let reads_everything = id == "ReferenceReaderRole";
+                if statement["Resource"] != "*" || statement["Effect"] != "Allow" || reads_everything {
+                    continue;
+                }
+                for action in template::actions(&statement) {
+                    assert!(
+                        WITHOUT_RESOURCE.contains(&action.as_str()),
+                        "{file}: {id} may {action} on everything"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The cargo features of `blackstart-aws` that a function is built with: the services it can speak to at all.
+fn adapters(package: &str) -> BTreeSet<String> {
+    let manifest = repository::text(&format!("functions/{package}/Cargo.toml"));
+    let entry = manifest.split("blackstart-aws").nth(1).unwrap();
+    let list = entry
+        .split('[')
+        .nth(1)
+        .and_then(|rest| rest.split(']').next())
+        .unwrap_or("");
+    list.split(',')
+        .map(|feature| feature.trim().trim_matches('"').to_owned())
+        .filter(|feature| !feature.is_empty())
+        .collect()
+}
+
+/// The IAM prefix of the service that an adapter speaks to; none for features that are no adapter.
+fn service(adapter: &str) -> Option<&str> {
+    match adapter {
+        "artifacts" => Some("s3"),
+        "ledger" => Some("dynamodb"),
+        "sfn" => Some("states"),
+        "backup" | "cloudformation" | "dynamodb" | "guardduty" | "iam" | "kms" | "route53" | "s3"
+        | "secretsmanager" | "sns" | "sqs" => Some(adapter),
+        _ => None,
+    }
+}
+
+fn services(statements: &[Value]) -> BTreeSet<String> {
+    statements
+        .iter()
+        .flat_map(template::actions)
+        .map(|action| action.split(':').next().unwrap().to_owned())
+        .collect()
+}
+
+/// What a function may use: by its own role, by the roles that it may assume, and by the policy of the token key.
+fn reachable_services(template: &Value, function: &str, statements: &[Value]) -> BTreeSet<String> {
+    let mut reachable = services(statements);
+    for role in foreign_roles() {
+        if statements
+            .iter()
+            .any(|statement| may_assume(statement, role.parameter))
+        {
+            let account = template::load(&format!("infra/accounts/{}.yaml", role.file));
+            let properties = &template::resources(&account, "AWS::IAM::Role")[role.id];
+            reachable.extend(services(&template::role_statements(&account, properties)));
+        }
+    }
+    let (first, rest) = function.split_at(1);
+    let role = format!("{}{rest}Role.Arn", first.to_uppercase());
+    let keys = template::resources(template, "AWS::KMS::Key");
+    if keys["TokenKey"]["KeyPolicy"].to_string().contains(&role) {
+        reachable.insert("kms".to_owned());
+    }
+    reachable
+}
+
+#[test]
+fn every_adapter_of_a_function_has_permissions_and_every_permission_an_adapter() {
+    let template = template::recovery_account();
+    let mut by_package: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    for (function, statements) in functions(&template) {
+        let package = if function == "gate" {
+            "approval".to_owned()
+        } else {
+            function.clone()
+        };
+        let (own, reachable) = by_package.entry(package).or_default();
+        own.extend(services(&statements));
+        reachable.extend(reachable_services(&template, &function, &statements));
+    }
+    // What every function does without an adapter of its own: logs, traces, sessions, and the key of its records.
+    let always = set(["logs", "xray", "sts", "kms"]);
+    for (package, (own, reachable)) in by_package {
+        let spoken: BTreeSet<String> = adapters(&package)
+            .iter()
+            .filter_map(|adapter| service(adapter))
+            .map(str::to_owned)
+            .collect();
+        let forbidden: Vec<_> = spoken.difference(&reachable).collect();
+        let unused: Vec<_> = own
+            .iter()
+            .filter(|name| !spoken.contains(*name) && !always.contains(*name))
+            .collect();
+        assert!(
+            forbidden.is_empty() && unused.is_empty(),
+            "{package}: no permission for {forbidden:?}, no adapter for {unused:?}"
+        );
+    }
+}

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{ArtifactRef, Digest};
 
 pub mod actor;
+pub mod batches;
 pub mod boundary;
 mod catalogue;
 pub mod cloudtrail;
@@ -16,6 +17,7 @@ pub mod facts;
 pub mod guardduty;
 pub mod indicator;
 pub mod object;
+pub mod rows;
 
 /// The schema of [`BoundaryDocument`].
 pub const SCHEMA: &str = "blackstart.boundary/1";

@@ -97,6 +97,11 @@ impl Actor {
         found || aims.len() >= 2 || kinds.len() >= 3
     }
 
+    /// The objects that hold its strong indicators.
+    pub fn objects_of_strong(&self) -> impl Iterator<Item = &str> {
+        self.strong.iter().map(|act| act.evidence.object.as_str())
+    }
+
     /// The earliest act, strong or not.
     #[must_use]
     pub fn earliest(&self) -> Option<&Act> {
@@ -320,7 +325,7 @@ impl Graph {
             .iter()
             .filter_map(|who| self.nodes.get(who))
             .flat_map(|node| node.objects.iter().map(String::as_str))
-            .chain(actor.strong.iter().map(|a| a.evidence.object.as_str()))
+            .chain(actor.objects_of_strong())
             .collect()
     }
 

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::actor::{Act, Actor, Graph};
 use super::facts::{Logging, ObjectFacts, printable};
-use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Gap, Reason, SCHEMA};
+use super::guardduty;
+use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Evidence, Gap, Reason, SCHEMA};
 
 /// Reasons that a boundary document lists; the timeline has every record.
 const REASONS_KEPT: usize = 40;
@@ -20,6 +21,8 @@ pub struct LateFinding {
     pub id: String,
     /// Finding type.
     pub kind: String,
+    /// Where it is recorded.
+    pub evidence: Evidence,
 }
 
 /// The answer of stage 1, and the actors for the timeline's rows.
@@ -29,7 +32,7 @@ pub struct Established {
     pub document: BoundaryDocument,
     /// The actors that set the boundary.
     pub actors: Vec<Actor>,
-    /// Objects that hold acts of these actors.
+    /// Objects that hold acts of these actors, or strong indicators.
     pub objects: BTreeSet<String>,
 }
 
@@ -72,6 +75,7 @@ pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], findings: &[LateFinding]) 
         objects: chosen
             .iter()
             .flat_map(|actor| graph.objects_of(actor))
+            .chain(others.iter().flat_map(Actor::objects_of_strong))
             .map(str::to_owned)
             .collect(),
         document: BoundaryDocument {
@@ -103,7 +107,8 @@ fn boundary(
 ) -> Option<Boundary> {
     let earliest_acts = actors.iter().filter_map(Actor::earliest);
     let earliest_strong = actors.iter().filter_map(|actor| actor.strong.first());
-    let found = findings.iter().map(|f| f.at);
+    let findings = findings.iter().filter(|f| guardduty::is_strong(&f.kind));
+    let found = findings.clone().map(|f| f.at);
     let best = earliest_acts
         .clone()
         .map(|a| a.seen.at)
@@ -118,6 +123,12 @@ fn boundary(
         .min()?;
 
     let mut reasons: Vec<Reason> = earliest_acts.map(Act::reason).collect();
+    reasons.extend(findings.map(|finding| Reason {
+        at: finding.at,
+        what: printable(&format!("finding `{}` of the run's trigger", finding.kind)),
+        indicator: format!("{}{}", guardduty::PREFIX, finding.kind),
+        evidence: finding.evidence.clone(),
+    }));
     for actor in actors {
         let mut kinds = BTreeSet::new();
         let first_of_kind = actor.strong.iter().filter(|act| kinds.insert(&act.indicator));

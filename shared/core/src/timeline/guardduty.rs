@@ -32,6 +32,10 @@ pub struct Finding {
     pub kind: String,
     /// Title, for people.
     pub title: String,
+    /// Account that it is about.
+    pub account: String,
+    /// Region.
+    pub region: String,
     /// When its activity began; for an attack sequence the first of its signals.
     pub first_seen: Option<Timestamp>,
     /// Whose activity it is, as far as the finding says.
@@ -168,6 +172,8 @@ fn finding(value: &Value) -> Option<Finding> {
         id,
         kind,
         title: text(value, "title"),
+        account: text(value, "accountId"),
+        region: text(value, "region"),
         first_seen: signals.into_iter().chain(own).min(),
         who: Who {
             principal: String::new(),

@@ -1,0 +1,272 @@
+//! The timeline itself: one row per act of an actor and per strong indicator.
+//!
+//! Rows carry `message`, `datetime` and `timestamp_desc`, so that Timesketch imports the JSON lines as they are.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Evidence;
+use super::actor::Actor;
+use super::cloudtrail;
+use super::facts::{Kind, Reader, Who, call, printable_up_to, who};
+use super::guardduty;
+use super::indicator::Class;
+use super::object::{INFLATED_LIMIT, inflate};
+use crate::artifact::Digest;
+
+/// One entry of the timeline. Every text in it may come from an intruder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    /// When it happened.
+    pub datetime: Timestamp,
+    /// The record's own id; stable across runs.
+    pub id: String,
+    /// What happened, for people.
+    pub message: String,
+    /// What kind of time `datetime` is.
+    pub timestamp_desc: String,
+    /// `cloudtrail` or `guardduty`.
+    pub source: String,
+    /// `service:Action`, or the finding type.
+    pub event: String,
+    /// Error code of a call that did not succeed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// Account.
+    pub account: String,
+    /// Region.
+    pub region: String,
+    /// ARN or unique id of the caller.
+    pub principal: String,
+    /// Access key id.
+    pub credential: String,
+    /// Address of the caller.
+    pub address: String,
+    /// What the caller says it is.
+    pub user_agent: String,
+    /// Whether an actor that set the boundary did it.
+    pub actor: bool,
+    /// Ids of the indicators that mark it.
+    pub indicators: Vec<String>,
+    /// Where the record is.
+    pub evidence: Evidence,
+}
+
+/// Selects the rows of single objects.
+#[derive(Debug)]
+pub struct Selection<'s> {
+    reader: &'s Reader,
+    members: BTreeSet<&'s Who>,
+}
+
+impl<'s> Selection<'s> {
+    /// The acts of these actors, and every strong indicator.
+    #[must_use]
+    pub fn of(reader: &'s Reader, actors: &'s [Actor]) -> Self {
+        Self {
+            reader,
+            members: actors.iter().flat_map(|a| &a.members).collect(),
+        }
+    }
+
+    /// The rows of one stored object. What cannot be read is a coverage gap already.
+    #[must_use]
+    pub fn rows(&self, object: &str, stored: &[u8], kind: Kind) -> Vec<Row> {
+        let Ok(content) = inflate(stored, INFLATED_LIMIT) else {
+            return Vec::new();
+        };
+        let sha256 = Digest::of(stored);
+        let evidence = |record: u64, event_id: &str| Evidence {
+            object: object.to_owned(),
+            sha256: sha256.clone(),
+            record,
+            event_id: event_id.to_owned(),
+        };
+        match kind {
+            Kind::CloudTrail => self.cloudtrail(&content, &evidence),
+            Kind::GuardDuty => findings(&content, &evidence),
+        }
+    }
+
+    fn cloudtrail(&self, content: &[u8], evidence: &dyn Fn(u64, &str) -> Evidence) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (index, record) in &cloudtrail::parse(content).records {
+            let Some(datetime) = record.time() else { continue };
+            let who = who(record);
+            let actor = self.members.contains(&who);
+            let indicators = self.reader.table.matching(record);
+            let strong = indicators.iter().any(|i| i.class != Class::Weak);
+            if !(actor || strong) {
+                continue;
+            }
+            let error = record.error().unwrap_or_default();
+            let mut message = format!("{} by {} from {}", call(record), who.principal, who.address);
+            if !error.is_empty() {
+                let _ = write!(message, ": {error}");
+            }
+            if let Some(first) = indicators.first() {
+                message = format!("{}: {message}", first.title);
+            }
+            rows.push(Row {
+                datetime,
+                id: record.id().to_owned(),
+                message: printable_up_to(&message, 500),
+                timestamp_desc: "CloudTrail event time".to_owned(),
+                source: "cloudtrail".to_owned(),
+                event: call(record),
+                error: error.to_owned(),
+                account: record.account().to_owned(),
+                region: record.region().to_owned(),
+                principal: who.principal,
+                credential: who.credential,
+                address: who.address,
+                user_agent: printable_up_to(record.agent(), 300),
+                actor,
+                indicators: indicators.iter().map(|i| i.id.to_owned()).collect(),
+                evidence: evidence(*index, record.id()),
+            });
+        }
+        rows
+    }
+}
+
+fn findings(content: &[u8], evidence: &dyn Fn(u64, &str) -> Evidence) -> Vec<Row> {
+    guardduty::parse(content)
+        .findings
+        .into_iter()
+        .filter_map(|(index, finding)| {
+            Some(Row {
+                datetime: finding.first_seen?,
+                evidence: evidence(index, &finding.id),
+                id: finding.id,
+                message: printable_up_to(&finding.title, 500),
+                timestamp_desc: "GuardDuty activity first seen".to_owned(),
+                source: "guardduty".to_owned(),
+                indicators: vec![format!("{}{}", guardduty::PREFIX, finding.kind)],
+                event: finding.kind,
+                error: String::new(),
+                account: finding.account,
+                region: finding.region,
+                principal: finding.who.principal,
+                credential: finding.who.credential,
+                address: finding.who.address,
+                user_agent: String::new(),
+                actor: false,
+            })
+        })
+        .collect()
+}
+
+/// Sorts rows into the one order of the timeline, and drops what was delivered twice.
+#[must_use]
+pub fn ordered(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.sort();
+    let mut seen = BTreeSet::new();
+    rows.retain(|row| row.id.is_empty() || seen.insert((row.source.clone(), row.id.clone())));
+    rows
+}
+
+/// One JSON document per line.
+///
+/// # Errors
+/// Never for rows made here; the serializer's error otherwise.
+pub fn json_lines(rows: &[Row]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut text, row)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// A table for spreadsheets. Cells that a spreadsheet would take for a formula begin with an apostrophe.
+#[must_use]
+pub fn csv(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "datetime,timestamp_desc,message,event,error,account,region,principal,credential,address,user_agent,actor,indicators,id,object,record\r\n",
+    );
+    for row in rows {
+        let cells = [
+            row.datetime.to_string(),
+            row.timestamp_desc.clone(),
+            row.message.clone(),
+            row.event.clone(),
+            row.error.clone(),
+            row.account.clone(),
+            row.region.clone(),
+            row.principal.clone(),
+            row.credential.clone(),
+            row.address.clone(),
+            row.user_agent.clone(),
+            row.actor.to_string(),
+            row.indicators.join(" "),
+            row.id.clone(),
+            row.evidence.object.clone(),
+            row.evidence.record.to_string(),
+        ];
+        let cells: Vec<_> = cells.iter().map(|cell| guarded(cell)).collect();
+        text.push_str(&cells.join(","));
+        text.push_str("\r\n");
+    }
+    text
+}
+
+fn guarded(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let cell = if formula {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    };
+    if cell.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spreadsheet_never_sees_a_formula() {
+        for (cell, expected) in [
+            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("@x", "'@x"),
+            ("-1,2", "\"'-1,2\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(guarded(cell), expected);
+        }
+    }
+
+    #[test]
+    fn what_was_delivered_twice_stands_once_and_in_order() {
+        let reader = Reader {
+            table: crate::timeline::indicator::Table::default(),
+            now: "2030-01-01T00:00:00Z".parse().unwrap(),
+        };
+        let record = |id: &str, at: &str| {
+            serde_json::json!({"eventID": id, "eventTime": at, "eventName": "StopLogging",
+                "eventSource": "cloudtrail.amazonaws.com", "userIdentity": {"arn": "a"}})
+        };
+        let text = serde_json::json!({"Records": [record("2", "2026-01-02T00:00:00Z"),
+            record("1", "2026-01-01T00:00:00Z"), record("2", "2026-01-02T00:00:00Z")]})
+        .to_string();
+        let rows = ordered(Selection::of(&reader, &[]).rows("o", text.as_bytes(), Kind::CloudTrail));
+        let ids: Vec<_> = rows.iter().map(|r| r.id.as_str()).collect();
+        assert_eq!(ids, ["1", "2"]);
+        let line: serde_json::Value =
+            serde_json::from_slice(json_lines(&rows).unwrap().split(|b| *b == b'\n').next().unwrap())
+                .unwrap();
+        for field in ["message", "datetime", "timestamp_desc"] {
+            assert!(line[field].is_string(), "{field}");
+        }
+    }
+}

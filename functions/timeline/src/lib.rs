@@ -1,1 +1,123 @@
+//! Stage 1 as a function: collect the log objects, scan them in batches, merge what they say.
+#![warn(missing_docs)]
 
+mod collect;
+mod config;
+mod merge;
+mod ports;
+mod scan;
+
+use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::ledger::LedgerError;
+use blackstart_aws::port::PortError;
+use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::task::Task;
+use blackstart_core::task::timeline::{Collected, Merged, Operation, Scanned};
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use crate::config::Config;
+pub use crate::ports::{Aws, Deps, Logs};
+
+/// Objects that are fetched at once: small objects are bound by latency, not by bytes.
+const FETCHED_AT_ONCE: usize = 16;
+
+/// The answer to any operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Output {
+    /// To [`Operation::Collect`].
+    Collected(Collected),
+    /// To [`Operation::Scan`].
+    Scanned(Scanned),
+    /// To [`Operation::Merge`].
+    Merged(Merged),
+}
+
+/// What can go wrong in stage 1. Logs that cannot be read are no error but a coverage gap.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The task names no run.
+    #[error("the task names no run; the timeline belongs to one")]
+    NoRun,
+    /// A batch refers to a log source that the plan does not have.
+    #[error("the plan has no log source {source_index}; it has {sources}")]
+    UnknownSource {
+        /// Index in the batch.
+        source_index: u32,
+        /// Number of sources.
+        sources: usize,
+    },
+    /// More batches than one Distributed Map may have children.
+    #[error(
+        "{batches} batches are more than a run can scan ({limit}); narrow the prefixes of the plan's log sources"
+    )]
+    TooManyBatches {
+        /// How many there would be.
+        batches: usize,
+        /// The quota.
+        limit: usize,
+    },
+    /// A document has no JSON form.
+    #[error("a document of the timeline cannot be written")]
+    NotJson(#[from] serde_json::Error),
+    /// Others kept changing the boundary.
+    #[error("the boundary changed again and again while it was being set")]
+    Contended,
+    /// AWS did not answer as hoped.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// An artifact cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl StageError for Failed {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::NoRun | Self::UnknownSource { .. } | Self::TooManyBatches { .. } => ErrorName::InvalidInput,
+            Self::NotJson(_) => ErrorName::Defect,
+            Self::Contended => ErrorName::Transient,
+            Self::Port(error) => error.name(),
+            Self::Artifact(error) => error.name(),
+            Self::Ledger(error) => error.name(),
+        }
+    }
+}
+
+/// Does what the task asks.
+///
+/// # Errors
+/// [`Failed`].
+pub async fn handle<D: Deps>(task: Task<Operation>, deps: &D, now: Timestamp) -> Result<Output, Failed> {
+    let run = task.run.ok_or(Failed::NoRun)?;
+    match task.input {
+        Operation::Collect { plan } => {
+            let plan = deps.plan(&plan).await?;
+            collect::collect(deps, &run, &plan).await.map(Output::Collected)
+        }
+        Operation::Scan { plan, batch } => {
+            let plan = deps.plan(&plan).await?;
+            scan::scan(deps, &run, &plan, &batch, now)
+                .await
+                .map(Output::Scanned)
+        }
+        Operation::Merge { plan, batches } => {
+            let plan = deps.plan(&plan).await?;
+            merge::merge(deps, &run, &plan, batches, now)
+                .await
+                .map(Output::Merged)
+        }
+    }
+}
+
+/// `s3://bucket/key`, as evidence names an object.
+fn object_name(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
+}
+
+#[cfg(test)]
+mod tests;

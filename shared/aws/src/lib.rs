@@ -12,5 +12,7 @@ pub mod guardduty;
 pub mod harness;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+#[cfg(all(feature = "artifacts", feature = "s3"))]
+pub mod logs;
 pub mod port;
 pub mod telemetry;

@@ -1,0 +1,340 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use blackstart_aws::ledger::Versioned;
+use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::plan::Plan;
+use blackstart_core::run::{RunId, Trigger, WorkloadName};
+use blackstart_core::task::StateContext;
+use blackstart_core::task::timeline::{Batch, BatchObject};
+use blackstart_core::timeline::{BoundaryDocument, CurrentBoundary};
+
+use super::*;
+
+#[derive(Default)]
+struct World {
+    buckets: BTreeMap<(String, String), Result<Vec<u8>, PortError>>,
+    artifacts: BTreeMap<String, Vec<u8>>,
+    boundary: Option<Versioned<CurrentBoundary>>,
+    /// What another run of `merge` writes just before this one does.
+    rival: Option<CurrentBoundary>,
+    triggers: Vec<Trigger>,
+}
+
+#[derive(Clone)]
+struct Fake(Rc<RefCell<World>>, Plan);
+
+impl Logs for Fake {
+    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<BatchObject>, PortError> {
+        let world = self.0.borrow();
+        let found: Vec<_> = world
+            .buckets
+            .iter()
+            .filter(|((b, key), _)| b == bucket && key.starts_with(prefix))
+            .map(|((_, key), bytes)| BatchObject {
+                key: key.clone(),
+                bytes: bytes.as_ref().map_or(0, |b| b.len() as u64),
+            })
+            .collect();
+        if found.is_empty() {
+            return Err(PortError::NotFound {
+                what: "listing".to_owned(),
+                why: "NoSuchBucket".to_owned(),
+            });
+        }
+        Ok(found)
+    }
+
+    async fn get(&self, bucket: &str, key: &str) -> Result<Vec<u8>, PortError> {
+        self.0
+            .borrow()
+            .buckets
+            .get(&(bucket.to_owned(), key.to_owned()))
+            .unwrap()
+            .clone()
+    }
+}
+
+impl Deps for Fake {
+    type Logs = Self;
+
+    async fn logs(&self, _: &Plan, _: &RunId) -> Result<Self, PortError> {
+        Ok(self.clone())
+    }
+
+    async fn plan(&self, _: &ArtifactRef) -> Result<Plan, ArtifactError> {
+        Ok(self.1.clone())
+    }
+
+    async fn put(
+        &self,
+        _: &RunId,
+        path: &str,
+        _: &str,
+        bytes: Vec<u8>,
+    ) -> Result<ArtifactRef, ArtifactError> {
+        let artifact = reference(path, &bytes);
+        self.0.borrow_mut().artifacts.insert(path.to_owned(), bytes);
+        Ok(artifact)
+    }
+
+    async fn find(&self, _: &RunId, path: &str) -> Result<Option<Vec<u8>>, ArtifactError> {
+        Ok(self.0.borrow().artifacts.get(path).cloned())
+    }
+
+    async fn boundary(&self, _: &RunId) -> Result<Option<Versioned<CurrentBoundary>>, LedgerError> {
+        Ok(self.0.borrow().boundary.clone())
+    }
+
+    async fn set_boundary(
+        &self,
+        _: &RunId,
+        expected: Option<u64>,
+        boundary: &CurrentBoundary,
+    ) -> Result<bool, LedgerError> {
+        let mut world = self.0.borrow_mut();
+        if let Some(document) = world.rival.take() {
+            world.boundary = Some(Versioned { document, version: 7 });
+        }
+        if world.boundary.as_ref().map(|b| b.version) != expected {
+            return Ok(false);
+        }
+        world.boundary = Some(Versioned {
+            document: boundary.clone(),
+            version: expected.unwrap_or(0) + 1,
+        });
+        Ok(true)
+    }
+
+    async fn triggers(&self, _: &RunId) -> Result<Vec<Trigger>, LedgerError> {
+        Ok(self.0.borrow().triggers.clone())
+    }
+}
+
+fn reference(key: &str, bytes: &[u8]) -> ArtifactRef {
+    ArtifactRef {
+        bucket: "artifacts".to_owned(),
+        key: key.to_owned(),
+        version: None,
+        sha256: Digest::of(bytes),
+        bytes: bytes.len() as u64,
+    }
+}
+
+fn plan() -> Plan {
+    let plan = serde_json::json!({
+        "schema": "blackstart.plan/1", "workload": "orders", "region": "us-east-1",
+        "accounts": {"old": "111111111111", "validation": "222222222222", "rebuild": "333333333333",
+            "log_archive": "444444444444", "siblings": []},
+        "timeline": {"sources": [{"kind": "cloudtrail", "bucket": "logs", "prefix": "AWSLogs/"}]},
+        "resources": [{"id": "data", "arn": "arn:aws:s3:::data", "type": "S3", "restore_to": "new"}],
+        "validation": {"vault": {"name": "vault"}},
+        "approval": {"approvers": [{"person": "ann", "identities": ["arn:aws:iam::555555555555:user/ann"]}], "quorum": 1},
+        "rebuild": {"stacks": [], "allowed_resource_types": []},
+        "references": {},
+        "cutover": {"zone": "Z", "names": [{"name": "a.", "type": "A", "new": ["192.0.2.1"], "holding": ["192.0.2.2"]}],
+            "health": {"address": "192.0.2.1", "port": 443, "path": "/", "nonce": {"bucket": "b", "key": "k"}}},
+    });
+    serde_json::from_value(plan).unwrap()
+}
+
+fn fake(world: World) -> Fake {
+    Fake(Rc::new(RefCell::new(world)), plan())
+}
+
+fn logs() -> World {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/invictus-ir/CloudTrail");
+    let mut world = World::default();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let key = format!("AWSLogs/{}", path.file_name().unwrap().to_string_lossy());
+        world
+            .buckets
+            .insert(("logs".to_owned(), key), Ok(std::fs::read(path).unwrap()));
+    }
+    world
+}
+
+async fn ask(fake: &Fake, input: Operation) -> Result<Output, Failed> {
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let workload = WorkloadName::try_from("orders".to_owned()).unwrap();
+    let task = Task {
+        context: StateContext {
+            execution: "e".to_owned(),
+            started: now,
+            state: "s".to_owned(),
+            entered: now,
+            retry_count: 0,
+            redrive_count: 0,
+        },
+        run: Some(RunId::of_execution(&workload, "e")),
+        input,
+    };
+    handle(task, fake, now).await
+}
+
+async fn collect_and_scan(fake: &Fake, leave_out: Option<u32>) -> u32 {
+    let plan = reference("plan", b"");
+    let answer = ask(fake, Operation::Collect { plan: plan.clone() })
+        .await
+        .unwrap();
+    let Output::Collected(collected) = answer else {
+        panic!("{answer:?}")
+    };
+    let manifest = fake.0.borrow().artifacts["timeline/manifest.json"].clone();
+    let batches: Vec<Batch> = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(batches.len(), collected.batches as usize);
+    for batch in batches.into_iter().filter(|b| Some(b.batch) != leave_out) {
+        let plan = plan.clone();
+        ask(fake, Operation::Scan { plan, batch }).await.unwrap();
+    }
+    collected.batches
+}
+
+async fn merge(fake: &Fake, batches: u32) -> Merged {
+    let plan = reference("plan", b"");
+    let answer = ask(fake, Operation::Merge { plan, batches }).await.unwrap();
+    let Output::Merged(merged) = answer else {
+        panic!("{answer:?}")
+    };
+    merged
+}
+
+fn document(fake: &Fake) -> BoundaryDocument {
+    serde_json::from_slice(&fake.0.borrow().artifacts["timeline/boundary.json"]).unwrap()
+}
+
+const TRUTH: &str = "2023-07-10T11:54:33Z";
+
+#[tokio::test]
+async fn real_logs_give_the_true_boundary_and_a_timeline() {
+    let fake = fake(logs());
+    let batches = collect_and_scan(&fake, None).await;
+    let Merged::Boundary { boundary, .. } = merge(&fake, batches).await else {
+        panic!("no boundary");
+    };
+    assert_eq!(boundary, TRUTH.parse().unwrap());
+    let world = fake.0.borrow();
+    assert_eq!(world.boundary.as_ref().unwrap().document.boundary, boundary);
+    let timeline = String::from_utf8(world.artifacts["timeline/timeline.jsonl"].clone()).unwrap();
+    let first: serde_json::Value = serde_json::from_str(timeline.lines().next().unwrap()).unwrap();
+    assert_eq!(first["datetime"], TRUTH);
+    assert!(timeline.lines().count() > 2000);
+    assert!(!timeline.contains("user/benjamin\",\"credential"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_a_gap_and_never_silence() {
+    let mut world = logs();
+    let refused = PortError::Refused {
+        what: "reading".to_owned(),
+        why: "AccessDenied".to_owned(),
+    };
+    for (name, content) in [
+        ("AWSLogs/a.json", Err(refused)),
+        ("AWSLogs/b.json.gz", Ok(vec![0x1f, 0x8b, 8, 0])),
+        ("AWSLogs/c.json", Ok(b"not json".to_vec())),
+        ("AWSLogs/d.zip", Ok(Vec::new())),
+    ] {
+        world
+            .buckets
+            .insert(("logs".to_owned(), name.to_owned()), content);
+    }
+    let fake = fake(world);
+    let batches = collect_and_scan(&fake, None).await;
+    let Merged::Boundary { covered, .. } = merge(&fake, batches).await else {
+        panic!("no boundary");
+    };
+    assert!(!covered);
+    let gaps: Vec<_> = document(&fake)
+        .coverage
+        .gaps
+        .into_iter()
+        .map(|g| g.what)
+        .collect();
+    for name in ["a.json", "b.json.gz", "c.json", "d.zip"] {
+        assert!(
+            gaps.contains(&format!("s3://logs/AWSLogs/{name}")),
+            "{name}: {gaps:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_batch_without_result_is_a_gap() {
+    let fake = fake(logs());
+    let batches = collect_and_scan(&fake, Some(0)).await;
+    assert!(matches!(merge(&fake, batches).await, Merged::NoIndicator { .. }));
+    assert!(document(&fake).coverage.gaps.iter().any(|g| g.what == "batch 0"));
+}
+
+#[tokio::test]
+async fn a_throttled_read_is_retried_by_the_state_machine_not_counted_as_a_gap() {
+    let mut world = logs();
+    let throttled = PortError::Transient {
+        what: "reading".to_owned(),
+        why: "SlowDown".to_owned(),
+    };
+    world
+        .buckets
+        .insert(("logs".to_owned(), "AWSLogs/a.json".to_owned()), Err(throttled));
+    let fake = fake(world);
+    let plan = reference("plan", b"");
+    ask(&fake, Operation::Collect { plan: plan.clone() })
+        .await
+        .unwrap();
+    let manifest = fake.0.borrow().artifacts["timeline/manifest.json"].clone();
+    let batch = serde_json::from_slice::<Vec<Batch>>(&manifest).unwrap().remove(0);
+    let error = ask(&fake, Operation::Scan { plan, batch }).await.unwrap_err();
+    assert_eq!(error.name(), ErrorName::Transient);
+}
+
+#[tokio::test]
+async fn the_boundary_in_the_ledger_never_moves_later() {
+    let earlier = CurrentBoundary {
+        boundary: "2023-07-01T00:00:00Z".parse().unwrap(),
+        document: reference("earlier", b"x"),
+    };
+    let later = CurrentBoundary {
+        boundary: "2023-08-01T00:00:00Z".parse().unwrap(),
+        document: reference("later", b"y"),
+    };
+    for (rival, expected) in [(&earlier, "2023-07-01T00:00:00Z"), (&later, TRUTH)] {
+        let fake = fake(logs());
+        fake.0.borrow_mut().rival = Some(rival.clone());
+        let batches = collect_and_scan(&fake, None).await;
+        let Merged::Boundary {
+            boundary, document, ..
+        } = merge(&fake, batches).await
+        else {
+            panic!("no boundary");
+        };
+        assert_eq!(boundary, expected.parse().unwrap());
+        let world = fake.0.borrow();
+        let held = &world.boundary.as_ref().unwrap().document;
+        assert_eq!((held.boundary, &held.document), (boundary, &document));
+    }
+}
+
+#[tokio::test]
+async fn a_finding_that_came_late_moves_the_boundary_earlier() {
+    let fake = fake(logs());
+    let finding = |kind: &str, at: &str| Trigger::Finding {
+        id: at.to_owned(),
+        account: "111111111111".to_owned().try_into().unwrap(),
+        finding_type: kind.to_owned(),
+        severity: 8.0,
+        first_seen: Some(at.parse().unwrap()),
+    };
+    fake.0.borrow_mut().triggers = vec![
+        finding("Discovery:S3/AnomalousBehavior", "2023-07-08T00:00:00Z"),
+        finding("Impact:S3/AnomalousBehavior.Delete", "2023-07-09T00:00:00Z"),
+    ];
+    let batches = collect_and_scan(&fake, None).await;
+    let Merged::Boundary { boundary, .. } = merge(&fake, batches).await else {
+        panic!("no boundary");
+    };
+    assert_eq!(boundary, "2023-07-09T00:00:00Z".parse().unwrap());
+}

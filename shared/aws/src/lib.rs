@@ -5,7 +5,11 @@
 
 #[cfg(feature = "artifacts")]
 pub mod artifacts;
+#[cfg(feature = "backup")]
+pub mod backup;
 pub mod clients;
+#[cfg(all(feature = "artifacts", feature = "s3", feature = "dynamodb"))]
+pub mod content;
 pub mod env;
 #[cfg(feature = "guardduty")]
 pub mod guardduty;

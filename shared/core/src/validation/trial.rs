@@ -14,6 +14,13 @@ use crate::run::RunId;
 /// Every throw-away resource's name begins with this; nothing else is ever deleted.
 pub const TARGET_PREFIX: &str = "blackstart-trial-";
 
+/// Role in the validation account that AWS Backup uses to restore and to read a point for a scan
+/// (`infra/accounts/validation.yaml`). It is not the role that Blackstart itself assumes.
+pub const BACKUP_ROLE: &str = "BlackstartBackupRestore";
+
+/// Role in the validation account that the malware scanner uses.
+pub const SCANNER_ROLE: &str = "BlackstartMalwareScan";
+
 /// How often a set is offered for validation before it is given up as unknown.
 pub const MAX_OFFERS: usize = 3;
 

@@ -1,0 +1,251 @@
+//! What stage 2 reaches: the run's records, and the validation account.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
+use blackstart_aws::backup::{Backup, RestoreJob, ScanJob, StartRestore, StartScan};
+use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::content::{Content, ContentReader};
+use blackstart_aws::ledger::{Ledger, LedgerError, Versioned};
+use blackstart_aws::port::PortError;
+use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::ledger::Key;
+use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
+use blackstart_core::run::RunId;
+use blackstart_core::validation::SetVerdict;
+use blackstart_core::validation::candidates::RecoveryPoint;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Everything that the function reaches.
+#[derive(Debug, Clone)]
+pub struct Deps<R, E> {
+    /// The run's records.
+    pub records: R,
+    /// The way into the validation account.
+    pub enter: E,
+}
+
+/// The run's records: ledger items and artifacts.
+pub trait RunRecords: Sync {
+    /// Reads and checks the plan.
+    fn plan(&self, plan: &ArtifactRef) -> impl Future<Output = Result<Plan, ArtifactError>> + Send;
+    /// Reads a document.
+    fn document<T: DeserializeOwned + Send>(
+        &self,
+        artifact: &ArtifactRef,
+    ) -> impl Future<Output = Result<T, ArtifactError>> + Send;
+    /// Writes a document under `runs/RUN/PATH`.
+    fn store<T: Serialize + Sync>(
+        &self,
+        run: &RunId,
+        path: &str,
+        document: &T,
+    ) -> impl Future<Output = Result<ArtifactRef, ArtifactError>> + Send;
+    /// Reads a ledger item.
+    fn item<T: DeserializeOwned + Send>(
+        &self,
+        key: &Key,
+    ) -> impl Future<Output = Result<Option<Versioned<T>>, LedgerError>> + Send;
+    /// Writes a ledger item if its version is still the one given; 0 means that it must not exist.
+    fn set_item<T: Serialize + Sync>(
+        &self,
+        key: &Key,
+        version: u64,
+        document: &T,
+    ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+    /// All verdicts of the run, by set.
+    fn verdicts(
+        &self,
+        run: &RunId,
+    ) -> impl Future<Output = Result<BTreeMap<String, SetVerdict>, LedgerError>> + Send;
+}
+
+/// The way into the validation account.
+pub trait EnterAccount: Sync {
+    /// The account, once entered.
+    type Account: TrialAccount;
+    /// Assumes the plan's validation role.
+    fn enter(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+    ) -> impl Future<Output = Result<Self::Account, PortError>> + Send;
+}
+
+/// The validation account.
+pub trait TrialAccount: Sync {
+    /// All recovery points of a resource.
+    fn recovery_points(
+        &self,
+        vault: &Vault,
+        resource_arn: &str,
+    ) -> impl Future<Output = Result<Vec<RecoveryPoint>, PortError>> + Send;
+    /// Starts a restore; see [`Backup::start_restore`].
+    fn start_restore(
+        &self,
+        start: StartRestore<'_>,
+    ) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// Asks for a restore job.
+    fn restore_job(&self, id: &str) -> impl Future<Output = Result<RestoreJob, PortError>> + Send;
+    /// Starts a malware scan; see [`Backup::start_scan`].
+    fn start_scan(&self, start: StartScan<'_>) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// Asks for a malware scan.
+    fn scan_job(&self, id: &str) -> impl Future<Output = Result<ScanJob, PortError>> + Send;
+    /// Tells AWS Backup whether the restored resource is valid.
+    fn put_validation_result(
+        &self,
+        id: &str,
+        valid: bool,
+        message: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Reads the restored bucket or table.
+    fn read(
+        &self,
+        resource: &Resource,
+        name: &str,
+        invariants: &[Invariant],
+    ) -> impl Future<Output = Result<Content, PortError>> + Send;
+    /// Removes the restored bucket or table.
+    fn remove(
+        &self,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+}
+
+/// Ledger table and artifact bucket.
+#[derive(Debug, Clone)]
+pub struct Records {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The artifacts.
+    pub artifacts: ArtifactStore,
+}
+
+impl RunRecords for Records {
+    async fn plan(&self, plan: &ArtifactRef) -> Result<Plan, ArtifactError> {
+        self.artifacts.plan(plan).await
+    }
+
+    async fn document<T: DeserializeOwned + Send>(&self, artifact: &ArtifactRef) -> Result<T, ArtifactError> {
+        self.artifacts.get_json(artifact).await
+    }
+
+    async fn store<T: Serialize + Sync>(
+        &self,
+        run: &RunId,
+        path: &str,
+        document: &T,
+    ) -> Result<ArtifactRef, ArtifactError> {
+        self.artifacts.put_json(run, path, document).await
+    }
+
+    async fn item<T: DeserializeOwned + Send>(&self, key: &Key) -> Result<Option<Versioned<T>>, LedgerError> {
+        self.ledger.get(key).await
+    }
+
+    async fn set_item<T: Serialize + Sync>(
+        &self,
+        key: &Key,
+        version: u64,
+        document: &T,
+    ) -> Result<bool, LedgerError> {
+        if version == 0 {
+            self.ledger.put_new(key, document).await
+        } else {
+            self.ledger.replace(key, version, document).await
+        }
+    }
+
+    async fn verdicts(&self, run: &RunId) -> Result<BTreeMap<String, SetVerdict>, LedgerError> {
+        let items = self
+            .ledger
+            .query::<SetVerdict>(&Key::run_partition(run), Key::SET_VERDICT_PREFIX)
+            .await?;
+        Ok(items
+            .into_iter()
+            .map(|(_, item)| (item.document.set.clone(), item.document))
+            .collect())
+    }
+}
+
+/// Enters by assuming the plan's role.
+#[derive(Debug, Clone)]
+pub struct Enter {
+    /// The roles.
+    pub accounts: Accounts,
+}
+
+impl EnterAccount for Enter {
+    type Account = Entered;
+
+    async fn enter(&self, plan: &Plan, run: &RunId) -> Result<Entered, PortError> {
+        let config = self
+            .accounts
+            .assume(&Assume {
+                partition: &plan.partition,
+                account: &plan.accounts.validation,
+                role: &plan.roles.validation,
+                run,
+                region: &plan.region,
+                session_policy: None,
+            })
+            .await?;
+        Ok(Entered {
+            backup: Backup::new(&config),
+            content: ContentReader::new(&config),
+        })
+    }
+}
+
+/// The validation account by its adapters.
+#[derive(Debug, Clone)]
+pub struct Entered {
+    backup: Backup,
+    content: ContentReader,
+}
+
+impl TrialAccount for Entered {
+    async fn recovery_points(
+        &self,
+        vault: &Vault,
+        resource_arn: &str,
+    ) -> Result<Vec<RecoveryPoint>, PortError> {
+        self.backup.recovery_points(vault, resource_arn).await
+    }
+
+    async fn start_restore(&self, start: StartRestore<'_>) -> Result<String, PortError> {
+        self.backup.start_restore(start).await
+    }
+
+    async fn restore_job(&self, id: &str) -> Result<RestoreJob, PortError> {
+        self.backup.restore_job(id).await
+    }
+
+    async fn start_scan(&self, start: StartScan<'_>) -> Result<String, PortError> {
+        self.backup.start_scan(start).await
+    }
+
+    async fn scan_job(&self, id: &str) -> Result<ScanJob, PortError> {
+        self.backup.scan_job(id).await
+    }
+
+    async fn put_validation_result(&self, id: &str, valid: bool, message: &str) -> Result<(), PortError> {
+        self.backup.put_validation_result(id, valid, message).await
+    }
+
+    async fn read(
+        &self,
+        resource: &Resource,
+        name: &str,
+        invariants: &[Invariant],
+    ) -> Result<Content, PortError> {
+        self.content.read(resource, name, invariants).await
+    }
+
+    async fn remove(&self, resource_type: ResourceType, name: &str) -> Result<bool, PortError> {
+        self.content.remove(resource_type, name).await
+    }
+}

@@ -1,0 +1,302 @@
+//! A validation account and a run's records in memory, with a fault at any call.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::backup::{RestoreJob, ScanJob, StartRestore, StartScan};
+use blackstart_aws::content::Content;
+use blackstart_aws::ledger::{LedgerError, Versioned};
+use blackstart_aws::port::PortError;
+use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
+use blackstart_core::ledger::Key;
+use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
+use blackstart_core::run::RunId;
+use blackstart_core::validation::SetVerdict;
+use blackstart_core::validation::candidates::RecoveryPoint;
+use blackstart_core::validation::content::{Collection, ObjectScanner};
+use blackstart_core::validation::invariants::InvariantCheck;
+use blackstart_core::validation::verdict::{RestoreState, ScanResult, ScanState};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use validation::deps::{Deps, EnterAccount, RunRecords, TrialAccount};
+
+/// When a faulty call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Before,
+    After,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) points: Vec<RecoveryPoint>,
+    /// Recovery point ARN to what it holds.
+    pub(crate) contents: BTreeMap<String, Vec<(String, Vec<u8>)>>,
+    pub(crate) threats: Vec<String>,
+    pub(crate) restore_messages: BTreeMap<String, String>,
+    /// Restore jobs: token to point, target and number of polls.
+    pub(crate) restores: BTreeMap<String, (String, String, u32)>,
+    pub(crate) scans: BTreeMap<String, String>,
+    /// Throw-away resources that exist: name to point.
+    pub(crate) existing: BTreeMap<String, String>,
+    pub(crate) ever_created: usize,
+    pub(crate) results: BTreeMap<String, bool>,
+    pub(crate) items: BTreeMap<Key, (u64, String)>,
+    pub(crate) artifacts: BTreeMap<String, Vec<u8>>,
+    pub(crate) calls: usize,
+    /// Number of the call that fails, once.
+    pub(crate) fault: Option<(usize, Fault)>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct World(pub(crate) Arc<Mutex<State>>);
+
+impl World {
+    pub(crate) fn deps(&self) -> Deps<World, World> {
+        Deps {
+            records: self.clone(),
+            enter: self.clone(),
+        }
+    }
+
+    /// One call, which the scripted fault may hit before or after its effect.
+    fn call<T>(&self, effect: impl FnOnce(&mut State) -> Result<T, PortError>) -> Result<T, PortError> {
+        let mut state = self.0.lock().unwrap();
+        state.calls += 1;
+        let hit = state
+            .fault
+            .filter(|(at, _)| *at == state.calls)
+            .map(|(_, when)| when);
+        let lost = || PortError::Transient {
+            what: "a call".to_owned(),
+            why: "scripted".to_owned(),
+        };
+        match hit {
+            Some(Fault::Before) => Err(lost()),
+            Some(Fault::After) => {
+                let _ = effect(&mut state);
+                Err(lost())
+            }
+            None => effect(&mut state),
+        }
+    }
+}
+
+fn missing(what: &str) -> PortError {
+    PortError::NotFound {
+        what: what.to_owned(),
+        why: "there is none".to_owned(),
+    }
+}
+
+impl RunRecords for World {
+    async fn plan(&self, plan: &ArtifactRef) -> Result<Plan, ArtifactError> {
+        self.document(plan).await
+    }
+
+    async fn document<T: DeserializeOwned + Send>(&self, artifact: &ArtifactRef) -> Result<T, ArtifactError> {
+        let bytes = self.call(|state| {
+            state
+                .artifacts
+                .get(&artifact.key)
+                .cloned()
+                .ok_or_else(|| missing(&artifact.key))
+        })?;
+        Ok(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    async fn store<T: Serialize + Sync>(
+        &self,
+        run: &RunId,
+        path: &str,
+        document: &T,
+    ) -> Result<ArtifactRef, ArtifactError> {
+        let bytes = canonical_json(document).unwrap();
+        let key = format!("runs/{run}/{path}");
+        let artifact = ArtifactRef {
+            bucket: "artifacts".to_owned(),
+            key: key.clone(),
+            version: None,
+            sha256: Digest::of(&bytes),
+            bytes: bytes.len() as u64,
+        };
+        self.call(|state| {
+            state.artifacts.insert(key, bytes);
+            Ok(())
+        })?;
+        Ok(artifact)
+    }
+
+    async fn item<T: DeserializeOwned + Send>(&self, key: &Key) -> Result<Option<Versioned<T>>, LedgerError> {
+        Ok(self.call(|state| {
+            Ok(state.items.get(key).map(|(version, text)| Versioned {
+                document: serde_json::from_str(text).unwrap(),
+                version: *version,
+            }))
+        })?)
+    }
+
+    async fn set_item<T: Serialize + Sync>(
+        &self,
+        key: &Key,
+        version: u64,
+        document: &T,
+    ) -> Result<bool, LedgerError> {
+        let text = serde_json::to_string(document).unwrap();
+        Ok(self.call(|state| {
+            let standing = state.items.get(key).map_or(0, |(version, _)| *version);
+            let free = standing == version;
+            if free {
+                state.items.insert(key.clone(), (version + 1, text));
+            }
+            Ok(free)
+        })?)
+    }
+
+    async fn verdicts(&self, run: &RunId) -> Result<BTreeMap<String, SetVerdict>, LedgerError> {
+        let pk = Key::run_partition(run);
+        Ok(self.call(|state| {
+            Ok(state
+                .items
+                .iter()
+                .filter(|(key, _)| key.pk == pk && key.sk.starts_with(Key::SET_VERDICT_PREFIX))
+                .map(|(_, (_, text))| serde_json::from_str::<SetVerdict>(text).unwrap())
+                .map(|said| (said.set.clone(), said))
+                .collect())
+        })?)
+    }
+}
+
+impl EnterAccount for World {
+    type Account = World;
+
+    async fn enter(&self, _plan: &Plan, _run: &RunId) -> Result<World, PortError> {
+        self.call(|_| Ok(()))?;
+        Ok(self.clone())
+    }
+}
+
+impl TrialAccount for World {
+    async fn recovery_points(&self, _: &Vault, resource_arn: &str) -> Result<Vec<RecoveryPoint>, PortError> {
+        self.call(|state| {
+            Ok(state
+                .points
+                .iter()
+                .filter(|point| point.resource_arn.as_deref() == Some(resource_arn))
+                .cloned()
+                .collect())
+        })
+    }
+
+    async fn start_restore(&self, start: StartRestore<'_>) -> Result<String, PortError> {
+        let target = start
+            .metadata
+            .get("DestinationBucketName")
+            .or_else(|| start.metadata.get("targetTableName"))
+            .unwrap()
+            .clone();
+        self.call(|state| {
+            state
+                .restores
+                .entry(start.token.to_owned())
+                .or_insert((start.point.to_owned(), target, 0));
+            Ok(start.token.to_owned())
+        })
+    }
+
+    async fn restore_job(&self, id: &str) -> Result<RestoreJob, PortError> {
+        self.call(|state| {
+            let (point, target, polls) = state.restores.get_mut(id).ok_or_else(|| missing(id))?;
+            *polls += 1;
+            let running = *polls < 3;
+            if *polls == 3 {
+                state.existing.insert(target.clone(), point.clone());
+                state.ever_created += 1;
+            }
+            Ok(RestoreJob {
+                state: if running {
+                    RestoreState::Running
+                } else {
+                    RestoreState::Completed
+                },
+                message: state.restore_messages.get(point).cloned(),
+                created: None,
+            })
+        })
+    }
+
+    async fn start_scan(&self, start: StartScan<'_>) -> Result<String, PortError> {
+        self.call(|state| {
+            state.scans.insert(start.token.to_owned(), start.point.to_owned());
+            Ok(start.token.to_owned())
+        })
+    }
+
+    async fn scan_job(&self, id: &str) -> Result<ScanJob, PortError> {
+        self.call(|state| {
+            let point = state.scans.get(id).ok_or_else(|| missing(id))?;
+            let threats = state.threats.contains(point);
+            Ok(ScanJob {
+                state: ScanState::Completed,
+                result: Some(if threats {
+                    ScanResult::Threats
+                } else {
+                    ScanResult::NoThreats
+                }),
+                message: None,
+            })
+        })
+    }
+
+    async fn put_validation_result(&self, id: &str, valid: bool, _: &str) -> Result<(), PortError> {
+        self.call(|state| {
+            if state.results.contains_key(id) {
+                return Err(PortError::Refused {
+                    what: "setting the validation result".to_owned(),
+                    why: "it is set already".to_owned(),
+                });
+            }
+            state.results.insert(id.to_owned(), valid);
+            Ok(())
+        })
+    }
+
+    async fn read(
+        &self,
+        resource: &Resource,
+        name: &str,
+        invariants: &[Invariant],
+    ) -> Result<Content, PortError> {
+        let objects = self.call(|state| {
+            let point = state.existing.get(name).ok_or_else(|| missing(name))?;
+            Ok(state.contents.get(point).cloned().unwrap_or_default())
+        })?;
+        let mut collection = Collection::new(&resource.id);
+        let mut check = InvariantCheck::new(resource, invariants);
+        for (key, bytes) in objects {
+            match resource.resource_type {
+                ResourceType::S3 => {
+                    check.object(&key);
+                    let mut scanner = ObjectScanner::new(&key);
+                    scanner.update(&bytes);
+                    collection.object(scanner.finish());
+                }
+                ResourceType::DynamoDb => {
+                    check.item(&key, &BTreeMap::<String, ()>::new());
+                    collection.item(key, &bytes);
+                }
+            }
+        }
+        let (manifest, scan) = collection.finish();
+        Ok(Content {
+            manifest,
+            scan,
+            invariants: check.finish(),
+        })
+    }
+
+    async fn remove(&self, _: ResourceType, name: &str) -> Result<bool, PortError> {
+        self.call(|state| Ok(state.existing.remove(name).is_some()))
+    }
+}

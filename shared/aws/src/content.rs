@@ -1,0 +1,401 @@
+//! The content of a restored bucket or table: read once, streamed, with bounded memory.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use blackstart_core::artifact::canonical_json;
+use blackstart_core::error_name::error_chain;
+use blackstart_core::plan::{Invariant, Resource, ResourceType};
+use blackstart_core::validation::content::{Collection, ObjectFacts, ObjectScanner};
+use blackstart_core::validation::invariants::InvariantCheck;
+use blackstart_core::validation::{ContentManifest, LayerVerdict};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::port::{Effect, PortError, classify};
+
+/// How many objects are read at once. Each holds one chunk of its body and some 30 KiB of scanner state.
+const AT_ONCE: usize = 16;
+
+/// How often a body that breaks off is read again from its beginning before the object counts as unreadable.
+const ATTEMPTS: u32 = 3;
+
+/// The clients that content is read with.
+#[derive(Debug, Clone)]
+pub struct ContentReader {
+    s3: aws_sdk_s3::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
+}
+
+/// What a restored resource holds, and what that says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Every object or item by digest.
+    pub manifest: ContentManifest,
+    /// The content scan's verdict. It is unknown if an object could not be read: the manifest lacks it then.
+    pub scan: LayerVerdict,
+    /// The plan's invariants on this resource.
+    pub invariants: LayerVerdict,
+}
+
+impl ContentReader {
+    /// A reader with this configuration's account and region.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            s3: crate::artifacts::s3_client(config),
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+        }
+    }
+
+    /// Reads the whole bucket or table `name` that `resource` was restored to.
+    ///
+    /// # Errors
+    /// [`PortError`] if it cannot be listed; a single object that cannot be read is part of the verdict.
+    pub async fn read(
+        &self,
+        resource: &Resource,
+        name: &str,
+        invariants: &[Invariant],
+    ) -> Result<Content, PortError> {
+        let mut collection = Collection::new(&resource.id);
+        let mut check = InvariantCheck::new(resource, invariants);
+        match resource.resource_type {
+            ResourceType::S3 => self.read_bucket(name, &mut collection, &mut check).await?,
+            ResourceType::DynamoDb => self.read_table(name, &mut collection, &mut check).await?,
+        }
+        let (manifest, scan) = collection.finish();
+        Ok(Content {
+            manifest,
+            scan,
+            invariants: check.finish(),
+        })
+    }
+
+    async fn read_bucket(
+        &self,
+        bucket: &str,
+        collection: &mut Collection,
+        check: &mut InvariantCheck,
+    ) -> Result<(), PortError> {
+        let mut running = JoinSet::new();
+        let mut pages = self.s3.list_objects_v2().bucket(bucket).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| classify(format!("listing bucket `{bucket}`"), Effect::Read, &error))?;
+            for key in page
+                .contents
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|object| object.key)
+            {
+                check.object(&key);
+                if running.len() >= AT_ONCE {
+                    take(running.join_next().await, collection);
+                }
+                running.spawn(scan_object(self.s3.clone(), bucket.to_owned(), key));
+            }
+        }
+        while let Some(scanned) = running.join_next().await {
+            take(Some(scanned), collection);
+        }
+        Ok(())
+    }
+
+    async fn read_table(
+        &self,
+        table: &str,
+        collection: &mut Collection,
+        check: &mut InvariantCheck,
+    ) -> Result<(), PortError> {
+        let described = self
+            .dynamodb
+            .describe_table()
+            .table_name(table)
+            .send()
+            .await
+            .map_err(|error| classify(format!("describing table `{table}`"), Effect::Read, &error))?;
+        let key_names: Vec<String> = described
+            .table
+            .and_then(|table| table.key_schema)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|element| element.attribute_name)
+            .collect();
+        let mut pages = self
+            .dynamodb
+            .scan()
+            .table_name(table)
+            .consistent_read(true)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| classify(format!("scanning table `{table}`"), Effect::Read, &error))?;
+            for item in page.items.unwrap_or_default() {
+                let item: BTreeMap<String, Value> = item
+                    .iter()
+                    .map(|(name, value)| (name.clone(), attribute(value)))
+                    .collect();
+                let key: BTreeMap<&String, &Value> =
+                    item.iter().filter(|(name, _)| key_names.contains(name)).collect();
+                match (canonical_json(&key), canonical_json(&item)) {
+                    (Ok(key), Ok(text)) => {
+                        let key = String::from_utf8_lossy(&key).into_owned();
+                        check.item(&key, &item);
+                        collection.item(key, &text);
+                    }
+                    (Err(error), _) | (_, Err(error)) => {
+                        collection.unreadable(table, &error_chain(&error));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a bucket with every version of every object, or a table. `false`: there was none.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn remove(&self, resource_type: ResourceType, name: &str) -> Result<bool, PortError> {
+        let removed = match resource_type {
+            ResourceType::S3 => self.remove_bucket(name).await,
+            ResourceType::DynamoDb => self
+                .dynamodb
+                .delete_table()
+                .table_name(name)
+                .send()
+                .await
+                .map(|_| ())
+                .map_err(|error| {
+                    classify(
+                        format!("deleting table `{name}`"),
+                        Effect::IdempotentWrite,
+                        &error,
+                    )
+                }),
+        };
+        match removed {
+            Ok(()) => Ok(true),
+            Err(PortError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn remove_bucket(&self, bucket: &str) -> Result<(), PortError> {
+        let mut marker = VersionMarker::default();
+        loop {
+            let (found, next) = self.versions(bucket, marker).await?;
+            if !found.is_empty() {
+                self.delete(bucket, found).await?;
+            }
+            match next {
+                Some(next) => marker = next,
+                None => break,
+            }
+        }
+        self.s3
+            .delete_bucket()
+            .bucket(bucket)
+            .send()
+            .await
+            .map_err(|error| {
+                classify(
+                    format!("deleting bucket `{bucket}`"),
+                    Effect::IdempotentWrite,
+                    &error,
+                )
+            })?;
+        Ok(())
+    }
+
+    async fn versions(
+        &self,
+        bucket: &str,
+        marker: VersionMarker,
+    ) -> Result<(Vec<ObjectIdentifier>, Option<VersionMarker>), PortError> {
+        let page = self
+            .s3
+            .list_object_versions()
+            .bucket(bucket)
+            .set_key_marker(marker.key)
+            .set_version_id_marker(marker.version)
+            .send()
+            .await
+            .map_err(|error| {
+                classify(
+                    format!("listing versions in bucket `{bucket}`"),
+                    Effect::Read,
+                    &error,
+                )
+            })?;
+        let versions = page
+            .versions
+            .unwrap_or_default()
+            .into_iter()
+            .map(|v| (v.key, v.version_id));
+        let markers = page
+            .delete_markers
+            .unwrap_or_default()
+            .into_iter()
+            .map(|m| (m.key, m.version_id));
+        let found = versions
+            .chain(markers)
+            .filter_map(|(key, version)| {
+                ObjectIdentifier::builder()
+                    .key(key?)
+                    .set_version_id(version)
+                    .build()
+                    .ok()
+            })
+            .collect();
+        let more = page.is_truncated.unwrap_or(false) && page.next_key_marker.is_some();
+        let next = more.then_some(VersionMarker {
+            key: page.next_key_marker,
+            version: page.next_version_id_marker,
+        });
+        Ok((found, next))
+    }
+
+    async fn delete(&self, bucket: &str, found: Vec<ObjectIdentifier>) -> Result<(), PortError> {
+        let what = format!("emptying bucket `{bucket}`");
+        let delete = Delete::builder()
+            .set_objects(Some(found))
+            .quiet(true)
+            .build()
+            .map_err(|error| PortError::Refused {
+                what: what.clone(),
+                why: error.to_string(),
+            })?;
+        let answer = self
+            .s3
+            .delete_objects()
+            .bucket(bucket)
+            .delete(delete)
+            .send()
+            .await
+            .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
+        match answer.errors().first() {
+            None => Ok(()),
+            Some(error) => Err(PortError::Refused {
+                what,
+                why: format!(
+                    "{} on `{}`",
+                    error.code().unwrap_or("no code"),
+                    error.key().unwrap_or("no key")
+                ),
+            }),
+        }
+    }
+}
+
+/// Where a listing of versions goes on.
+#[derive(Debug, Clone, Default)]
+struct VersionMarker {
+    key: Option<String>,
+    version: Option<String>,
+}
+
+/// An object that was read, or the reason why not.
+type Scanned = Result<ObjectFacts, (String, String)>;
+
+fn take(scanned: Option<Result<Scanned, tokio::task::JoinError>>, collection: &mut Collection) {
+    match scanned {
+        None => {}
+        Some(Ok(Ok(facts))) => collection.object(facts),
+        Some(Ok(Err((key, why)))) => collection.unreadable(&key, &why),
+        Some(Err(error)) => collection.unreadable("an object", &error.to_string()),
+    }
+}
+
+async fn scan_object(s3: aws_sdk_s3::Client, bucket: String, key: String) -> Scanned {
+    let mut why = String::new();
+    for _ in 0..ATTEMPTS {
+        match scan_once(&s3, &bucket, &key).await {
+            Ok(facts) => return Ok(facts),
+            Err(PortError::Refused { why: last, .. } | PortError::NotFound { why: last, .. }) => {
+                return Err((key, last));
+            }
+            Err(PortError::Transient { why: last, .. } | PortError::OutcomeUnknown { why: last, .. }) => {
+                why = last
+            }
+        }
+    }
+    Err((key, why))
+}
+
+async fn scan_once(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<ObjectFacts, PortError> {
+    let what = format!("reading `s3://{bucket}/{key}`");
+    let answer = s3
+        .get_object()
+        .bucket(bucket)
+        .key(key)
+        .send()
+        .await
+        .map_err(|error| classify(what.as_str(), Effect::Read, &error))?;
+    let mut body = answer.body;
+    let mut scanner = ObjectScanner::new(key);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| PortError::Transient {
+            what: what.clone(),
+            why: error_chain(&error),
+        })?;
+        scanner.update(&chunk);
+    }
+    Ok(scanner.finish())
+}
+
+/// An attribute value as DynamoDB's own JSON; the members of a set in order, so that equal items are equal text.
+#[expect(clippy::wildcard_enum_match_arm, reason = "types that AWS adds later")]
+fn attribute(value: &AttributeValue) -> Value {
+    let sorted = |mut members: Vec<String>| {
+        members.sort();
+        members
+    };
+    let base64 = |blob: &aws_smithy_types::Blob| aws_smithy_types::base64::encode(blob.as_ref());
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::Bool(value) => json!({ "BOOL": value }),
+        AttributeValue::Null(value) => json!({ "NULL": value }),
+        AttributeValue::B(blob) => json!({ "B": base64(blob) }),
+        AttributeValue::Ss(texts) => json!({ "SS": sorted(texts.clone()) }),
+        AttributeValue::Ns(numbers) => json!({ "NS": sorted(numbers.clone()) }),
+        AttributeValue::Bs(blobs) => json!({ "BS": sorted(blobs.iter().map(base64).collect()) }),
+        AttributeValue::L(values) => json!({ "L": values.iter().map(attribute).collect::<Vec<_>>() }),
+        AttributeValue::M(values) => {
+            let values: BTreeMap<&String, Value> = values
+                .iter()
+                .map(|(name, value)| (name, attribute(value)))
+                .collect();
+            json!({ "M": values })
+        }
+        // Types that a newer DynamoDB may have are kept apart by their text.
+        other => json!({ "unknown": format!("{other:?}") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_within_a_set_does_not_change_an_item() {
+        let set = |members: [&str; 2]| {
+            attribute(&AttributeValue::M(
+                [(
+                    "colours".to_owned(),
+                    AttributeValue::Ss(members.map(str::to_owned).to_vec()),
+                )]
+                .into(),
+            ))
+        };
+        assert_eq!(set(["red", "blue"]), set(["blue", "red"]));
+        assert_eq!(
+            set(["red", "blue"]).to_string(),
+            r#"{"M":{"colours":{"SS":["blue","red"]}}}"#
+        );
+    }
+}

@@ -8,6 +8,8 @@ pub mod artifacts;
 #[cfg(feature = "backup")]
 pub mod backup;
 pub mod clients;
+#[cfg(feature = "cloudformation")]
+pub mod cloudformation;
 #[cfg(all(feature = "artifacts", feature = "s3", feature = "dynamodb"))]
 pub mod content;
 pub mod env;
@@ -19,4 +21,6 @@ pub mod ledger;
 #[cfg(all(feature = "artifacts", feature = "s3"))]
 pub mod logs;
 pub mod port;
+#[cfg(feature = "secretsmanager")]
+pub mod secretsmanager;
 pub mod telemetry;

@@ -109,6 +109,12 @@ impl Key {
     /// Prefix of all trials of a run.
     pub const TRIAL_PREFIX: &'static str = "TRIAL#";
 
+    /// The restore jobs of the run.
+    #[must_use]
+    pub fn restore(run: &RunId) -> Self {
+        Self::in_run(run, "RESTORE".to_owned())
+    }
+
     /// The state of the gate for one decision package.
     #[must_use]
     pub fn gate(run: &RunId, package: &Digest) -> Self {

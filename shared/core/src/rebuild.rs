@@ -1,4 +1,16 @@
 //! Stage 4: infrastructure from code, in isolation.
+//!
+//! Templates are checked before anything is created ([`templates`]), stacks are created wave by wave ([`waves`]),
+//! a failed stack says why ([`failure`]), and what was created is proven to be isolated ([`isolation`]).
+
+mod exposure;
+pub mod failure;
+mod intrinsics;
+pub mod isolation;
+mod principals;
+pub mod request;
+pub mod templates;
+pub mod waves;
 
 use std::collections::BTreeMap;
 
@@ -6,6 +18,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
+
+/// The schema of a [`RebuildDocument`].
+pub const SCHEMA: &str = "blackstart.rebuild/1";
 
 /// What was built and how isolated it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +32,21 @@ pub struct RebuildDocument {
     pub stacks: Vec<BuiltStack>,
     /// The isolation checks.
     pub isolation: Vec<IsolationCheck>,
+}
+
+impl RebuildDocument {
+    /// The isolation checks that do not pass; unknown is among them.
+    pub fn not_passed(&self) -> impl Iterator<Item = &IsolationCheck> {
+        self.isolation
+            .iter()
+            .filter(|check| check.status != CheckStatus::Pass)
+    }
+
+    /// Whether isolation is proven: there are checks, and every one passed.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        !self.isolation.is_empty() && self.not_passed().next().is_none()
+    }
 }
 
 /// One stack that was created from the plan's template.
@@ -56,3 +86,6 @@ pub enum CheckStatus {
     /// Not proven either way.
     Unknown,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,20 @@
 //! Stage 4: data from the approved recovery set.
+//!
+//! [`request`] recomputes what may be restored and says how, [`job`] reads what became of a restore job, and
+//! [`verify`] compares what was restored with what was validated.
+
+pub mod job;
+pub mod request;
+pub mod verify;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
 use crate::plan::ResourceType;
+
+/// The schema of a [`RestoreDocument`].
+pub const SCHEMA: &str = "blackstart.restore/1";
 
 /// What was restored where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,3 +43,6 @@ pub struct RestoredResource {
     /// Digest of the content manifest, equal to the validated one.
     pub manifest: Digest,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What the stage needs from outside, and AWS as the one that provides it.
+
+use std::future::Future;
+
+use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
+use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::cloudformation::{CloudFormation, Created, NewStack};
+use blackstart_aws::port::PortError;
+use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::plan::{Plan, TemplateRef};
+use blackstart_core::rebuild::RebuildDocument;
+use blackstart_core::rebuild::failure::StackEvent;
+use blackstart_core::rebuild::isolation::StackResource;
+use blackstart_core::rebuild::request::session_policy;
+use blackstart_core::rebuild::waves::ObservedStack;
+use blackstart_core::run::RunId;
+
+/// Reading the plan and the templates, and writing what was built.
+pub trait Documents: Sync {
+    /// The run's plan.
+    fn plan(&self, plan: &ArtifactRef) -> impl Future<Output = Result<Plan, ArtifactError>> + Send;
+    /// A template's bytes, whatever they are: the caller compares the digest.
+    fn template(&self, place: &TemplateRef) -> impl Future<Output = Result<Vec<u8>, ArtifactError>> + Send;
+    /// Keeps the document of a rebuilt environment.
+    fn keep(
+        &self,
+        run: &RunId,
+        document: &RebuildDocument,
+    ) -> impl Future<Output = Result<ArtifactRef, ArtifactError>> + Send;
+}
+
+/// The stacks of the rebuild account.
+pub trait Stacks: Send + Sync {
+    /// The stack of this name or id.
+    fn stack(&self, name: &str) -> impl Future<Output = Result<Option<ObservedStack>, PortError>> + Send;
+    /// Asks for a stack.
+    fn create(&self, new: &NewStack) -> impl Future<Output = Result<Created, PortError>> + Send;
+    /// Asks for the deletion of the stack with this id.
+    fn delete(&self, id: &str, token: &str) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Its events.
+    fn events(&self, name: &str) -> impl Future<Output = Result<Vec<StackEvent>, PortError>> + Send;
+    /// Its resources.
+    fn resources(&self, name: &str) -> impl Future<Output = Result<Vec<StackResource>, PortError>> + Send;
+    /// Its template.
+    fn template(&self, name: &str) -> impl Future<Output = Result<Option<String>, PortError>> + Send;
+}
+
+/// Opens the rebuild account of a plan.
+pub trait Builders: Sync {
+    /// The stacks in it.
+    type Stacks: Stacks;
+    /// Assumes the plan's rebuild role for this run.
+    fn open(&self, plan: &Plan, run: &RunId) -> impl Future<Output = Result<Self::Stacks, PortError>> + Send;
+}
+
+/// Documents in S3.
+#[derive(Debug, Clone)]
+pub struct AwsDocuments(pub ArtifactStore);
+
+impl Documents for AwsDocuments {
+    async fn plan(&self, plan: &ArtifactRef) -> Result<Plan, ArtifactError> {
+        self.0.plan(plan).await
+    }
+
+    async fn template(&self, place: &TemplateRef) -> Result<Vec<u8>, ArtifactError> {
+        let (_, bytes) = self.0.adopt(&place.bucket, &place.key).await?;
+        Ok(bytes)
+    }
+
+    async fn keep(&self, run: &RunId, document: &RebuildDocument) -> Result<ArtifactRef, ArtifactError> {
+        self.0.put_json(run, "rebuild.json", document).await
+    }
+}
+
+/// CloudFormation in the rebuild account, through an assumed role.
+#[derive(Debug, Clone)]
+pub struct AwsBuilders(pub Accounts);
+
+impl Builders for AwsBuilders {
+    type Stacks = CloudFormation;
+
+    async fn open(&self, plan: &Plan, run: &RunId) -> Result<CloudFormation, PortError> {
+        let config = self
+            .0
+            .assume(&Assume {
+                partition: &plan.partition,
+                account: &plan.accounts.rebuild,
+                role: &plan.roles.rebuild,
+                run,
+                region: &plan.region,
+                session_policy: Some(session_policy(plan)),
+            })
+            .await?;
+        Ok(CloudFormation::new(&config))
+    }
+}
+
+impl Stacks for CloudFormation {
+    async fn stack(&self, name: &str) -> Result<Option<ObservedStack>, PortError> {
+        Self::stack(self, name).await
+    }
+
+    async fn create(&self, new: &NewStack) -> Result<Created, PortError> {
+        Self::create(self, new).await
+    }
+
+    async fn delete(&self, id: &str, token: &str) -> Result<(), PortError> {
+        Self::delete(self, id, token).await
+    }
+
+    async fn events(&self, name: &str) -> Result<Vec<StackEvent>, PortError> {
+        Self::events(self, name).await
+    }
+
+    async fn resources(&self, name: &str) -> Result<Vec<StackResource>, PortError> {
+        Self::resources(self, name).await
+    }
+
+    async fn template(&self, name: &str) -> Result<Option<String>, PortError> {
+        Self::template(self, name).await
+    }
+}

@@ -1,0 +1,292 @@
+//! CloudFormation: creating, observing and deleting stacks. Nothing here waits.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::types::{Capability, OnFailure, Parameter, Tag, TemplateStage};
+use blackstart_core::rebuild::failure::StackEvent;
+use blackstart_core::rebuild::isolation::StackResource;
+use blackstart_core::rebuild::waves::ObservedStack;
+use jiff::Timestamp;
+
+use crate::port::{Effect, PortError, classify};
+
+/// CloudFormation in one account and region.
+#[derive(Debug, Clone)]
+pub struct CloudFormation {
+    client: Client,
+}
+
+/// A stack to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewStack {
+    /// Stack name.
+    pub name: String,
+    /// The template itself. Never a URL: what is sent is what was checked.
+    pub template: String,
+    /// Template parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Stack tags; CloudFormation hands them on to the resources.
+    pub tags: BTreeMap<String, String>,
+    /// ARN of the role with which CloudFormation creates the resources.
+    pub role_arn: String,
+    /// `ClientRequestToken`: the same for every repeat of the same request.
+    pub token: String,
+}
+
+/// What became of a request to create a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It is being created.
+    Started,
+    /// A stack of that name is there already, from an earlier request or from somebody else: look at it.
+    Exists,
+}
+
+impl CloudFormation {
+    /// CloudFormation under this configuration.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            client: Client::new(config),
+        }
+    }
+
+    /// The stack of this name, or of this id even after its deletion; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn stack(&self, name: &str) -> Result<Option<ObservedStack>, PortError> {
+        let answer = self.client.describe_stacks().stack_name(name).send().await;
+        let found = match answer {
+            Ok(found) => found,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => {
+                return Err(classify(
+                    format!("describing stack `{name}`"),
+                    Effect::Read,
+                    &error,
+                ));
+            }
+        };
+        Ok(found
+            .stacks
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .map(|stack| ObservedStack {
+                id: stack.stack_id.unwrap_or_default(),
+                status: stack
+                    .stack_status
+                    .map_or_else(String::new, |status| status.as_str().to_owned()),
+                reason: stack.stack_status_reason,
+                tags: pairs(stack.tags, |tag| (tag.key, tag.value)),
+                parameters: pairs(stack.parameters, |parameter| {
+                    (parameter.parameter_key, parameter.parameter_value)
+                }),
+                outputs: pairs(stack.outputs, |output| (output.output_key, output.output_value)),
+            }))
+    }
+
+    /// Asks for a stack. A failed creation is rolled back and stays, so that its events say why.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn create(&self, new: &NewStack) -> Result<Created, PortError> {
+        let tags = new
+            .tags
+            .iter()
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect();
+        let parameters = new
+            .parameters
+            .iter()
+            .map(|(key, value)| {
+                Parameter::builder()
+                    .parameter_key(key)
+                    .parameter_value(value)
+                    .build()
+            })
+            .collect();
+        let answer = self
+            .client
+            .create_stack()
+            .stack_name(&new.name)
+            .template_body(&new.template)
+            .set_parameters(Some(parameters))
+            .set_tags(Some(tags))
+            .role_arn(&new.role_arn)
+            .capabilities(Capability::CapabilityNamedIam)
+            .on_failure(OnFailure::Rollback)
+            .client_request_token(&new.token)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Created::Started),
+            Err(SdkError::ServiceError(service))
+                if service.err().is_already_exists_exception()
+                    || service.err().is_token_already_exists_exception() =>
+            {
+                Ok(Created::Exists)
+            }
+            // The name makes a repeat harmless: it finds the stack of the lost answer.
+            Err(error) => Err(classify(
+                format!("creating stack `{}`", new.name),
+                Effect::IdempotentWrite,
+                &error,
+            )),
+        }
+    }
+
+    /// Asks for the deletion of the stack with this id. A repeat is harmless; an id, unlike a name, is never reused.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn delete(&self, id: &str, token: &str) -> Result<(), PortError> {
+        let answer = self
+            .client
+            .delete_stack()
+            .stack_name(id)
+            .client_request_token(token)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(service)) if service.err().is_token_already_exists_exception() => {
+                Ok(())
+            }
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(classify(
+                format!("deleting stack `{id}`"),
+                Effect::IdempotentWrite,
+                &error,
+            )),
+        }
+    }
+
+    /// Every event of a stack, newest first.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn events(&self, name: &str) -> Result<Vec<StackEvent>, PortError> {
+        let mut events = Vec::new();
+        let mut pages = self
+            .client
+            .describe_stack_events()
+            .stack_name(name)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                classify(format!("reading events of stack `{name}`"), Effect::Read, &error)
+            })?;
+            events.extend(page.stack_events.unwrap_or_default().into_iter().map(|event| {
+                StackEvent {
+                    at: event.timestamp.map_or(Timestamp::UNIX_EPOCH, |at| instant(&at)),
+                    id: event.event_id.unwrap_or_default(),
+                    logical_id: event.logical_resource_id.unwrap_or_default(),
+                    resource_type: event.resource_type.unwrap_or_default(),
+                    status: event
+                        .resource_status
+                        .map_or_else(String::new, |status| status.as_str().to_owned()),
+                    reason: event.resource_status_reason,
+                }
+            }));
+        }
+        Ok(events)
+    }
+
+    /// Every resource of a stack, in order of logical id.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn resources(&self, name: &str) -> Result<Vec<StackResource>, PortError> {
+        let mut resources = Vec::new();
+        let mut pages = self
+            .client
+            .list_stack_resources()
+            .stack_name(name)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                classify(
+                    format!("listing resources of stack `{name}`"),
+                    Effect::Read,
+                    &error,
+                )
+            })?;
+            resources.extend(
+                page.stack_resource_summaries
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|resource| StackResource {
+                        logical_id: resource.logical_resource_id.unwrap_or_default(),
+                        resource_type: resource.resource_type.unwrap_or_default(),
+                        physical_id: resource.physical_resource_id,
+                        status: resource
+                            .resource_status
+                            .map_or_else(String::new, |status| status.as_str().to_owned()),
+                    }),
+            );
+        }
+        resources.sort();
+        Ok(resources)
+    }
+
+    /// The template that CloudFormation holds for a stack, as it was sent.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn template(&self, name: &str) -> Result<Option<String>, PortError> {
+        let answer = self
+            .client
+            .get_template()
+            .stack_name(name)
+            .template_stage(TemplateStage::Original)
+            .send()
+            .await
+            .map_err(|error| {
+                classify(
+                    format!("reading the template of stack `{name}`"),
+                    Effect::Read,
+                    &error,
+                )
+            })?;
+        Ok(answer.template_body)
+    }
+}
+
+/// CloudFormation says `ValidationError` for a stack that is not there, and only the text tells it from others.
+fn is_absent<E, R>(error: &SdkError<E, R>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
+    error.as_service_error().is_some_and(|service| {
+        service.code() == Some("ValidationError")
+            && service
+                .message()
+                .is_some_and(|message| message.contains("does not exist"))
+    })
+}
+
+fn pairs<T>(
+    list: Option<Vec<T>>,
+    pair: impl Fn(T) -> (Option<String>, Option<String>),
+) -> BTreeMap<String, String> {
+    list.unwrap_or_default()
+        .into_iter()
+        .filter_map(|one| match pair(one) {
+            (Some(key), Some(value)) => Some((key, value)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn instant(at: &aws_smithy_types::DateTime) -> Timestamp {
+    i32::try_from(at.subsec_nanos())
+        .ok()
+        .and_then(|nanos| Timestamp::new(at.secs(), nanos).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -107,6 +107,7 @@ const FORMATS: &[Format] = &[
     dense("Windows program", b"MZ", &["exe", "dll"]),
     dense("age", b"age-encryption.org/", &["age"]),
     dense("OpenSSL", b"Salted__", &[]),
+    dense("DER", b"\x30\x82", &["der", "cer", "crt", "p12", "pfx"]),
     dense("KeePass", b"\x03\xd9\xa2\x9a", &["kdbx"]),
     plain("BMP", b"BM", &["bmp"]),
     plain("WAV", b"RIFF", &["wav"]),
@@ -160,8 +161,10 @@ const TEXT: &[&str] = &[
     "srt",
 ];
 
-/// Extensions of files that people and programs encrypt on purpose.
-const ENCRYPTED_ON_PURPOSE: &[&str] = &["gpg", "pgp", "age", "asc", "p7m", "kdbx", "enc", "luks", "tde"];
+/// Extensions of files that are encrypted or compressed on purpose, in formats without a signature.
+const OPAQUE: &[&str] = &[
+    "gpg", "pgp", "age", "asc", "p7m", "kdbx", "enc", "luks", "tde", "br", "brotli",
+];
 
 /// Second extensions that programs append on purpose.
 const APPENDED_ON_PURPOSE: &[&str] = &[
@@ -235,8 +238,8 @@ pub(super) enum Promise {
     Text,
     /// A format with a signature.
     Signed,
-    /// Content that was encrypted on purpose.
-    Encrypted,
+    /// Content that cannot be told from noise, on purpose.
+    Opaque,
     /// Nothing that is known here.
     Nothing,
 }
@@ -265,7 +268,7 @@ pub(super) fn promise(extension: Option<&str>) -> Promise {
     match extension {
         None => Promise::Nothing,
         Some(e) if TEXT.contains(&e) => Promise::Text,
-        Some(e) if ENCRYPTED_ON_PURPOSE.contains(&e) => Promise::Encrypted,
+        Some(e) if OPAQUE.contains(&e) => Promise::Opaque,
         Some(e) if FORMATS.iter().any(|format| format.extensions.contains(&e)) => Promise::Signed,
         Some(_) => Promise::Nothing,
     }

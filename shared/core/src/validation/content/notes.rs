@@ -90,13 +90,14 @@ const SUBJECTS: &[&[&str]] = &[
     ],
 ];
 
-/// Looks for a note. The name alone is a doubt, the text alone must speak of three subjects, the first among them.
+/// Looks for a note. The name alone is a doubt, the text alone must speak of three subjects: that something is
+/// locked, money or a way to write, and one more.
 pub(super) fn judge(key: &str, head: &[u8]) -> Option<Finding> {
     let subjects = subjects(head);
     let by_name = is_note_name(key);
     let says = subjects.iter().filter(|said| **said).count();
-    let locked = subjects.first().copied().unwrap_or(false);
-    if (locked && says >= 3) || (by_name && says >= 2) {
+    let [locked, _, money, contact, _] = subjects;
+    if (locked && (money || contact) && says >= 3) || (by_name && says >= 2) {
         Some(Finding::new(
             Verdict::Tainted,
             "it reads like a ransom note".to_owned(),
@@ -168,6 +169,10 @@ mod tests {
                 "How to decrypt backups: use your private key. Payment by invoice.",
             ),
             ("orders.csv", "id,payment,total\n1,bitcoin,12.50\n2,card,13.00\n"),
+            (
+                "howto.rs",
+                "The session data is encrypted. Only who holds the private key can decrypt it.",
+            ),
             (
                 "policy.txt",
                 "All files are encrypted at rest. See the runbook to recover your account.",

@@ -190,14 +190,14 @@ fn without_format(
             };
             Some(Finding::new(verdict, format!("{why} {}", describe(statistics))))
         }
-        Promise::Encrypted if mostly => Some(Finding::new(
+        Promise::Opaque if mostly => Some(Finding::new(
             Verdict::Unknown,
             format!(
-                "encrypted on purpose by its name (`.{shown}`): what is inside cannot be seen ({})",
+                "dense on purpose by its name (`.{shown}`), and without a signature: what is inside cannot be seen ({})",
                 describe(statistics)
             ),
         )),
-        Promise::Text | Promise::Nothing | Promise::Encrypted => None,
+        Promise::Text | Promise::Nothing | Promise::Opaque => None,
     }
 }
 

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
+use blackstart_core::critical_path::RecordedStep;
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::harness::{Step, StepRecorder};
 use crate::port::{Effect, PortError, classify};
@@ -241,27 +242,6 @@ fn read<T: DeserializeOwned>(
         source,
     })?;
     Ok((key, Versioned { document, version }))
-}
-
-/// One invocation of a state, as the ledger keeps it under [`Key::step`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedStep {
-    /// State name.
-    pub state: String,
-    /// Operation of the function.
-    pub operation: String,
-    /// ARN of the execution.
-    pub execution: String,
-    /// When Step Functions entered the state.
-    pub entered: jiff::Timestamp,
-    /// When the handler began.
-    pub began: jiff::Timestamp,
-    /// When it ended.
-    pub ended: jiff::Timestamp,
-    /// `ok`, or the error name.
-    pub outcome: String,
-    /// Retry of the state, from 0.
-    pub retry_count: u32,
 }
 
 impl<Operation: Sync> StepRecorder<Operation> for Ledger {

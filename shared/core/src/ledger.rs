@@ -118,8 +118,11 @@ impl Key {
     /// The state of the gate for one decision package.
     #[must_use]
     pub fn gate(run: &RunId, package: &Digest) -> Self {
-        Self::in_run(run, format!("GATE#{package}"))
+        Self::in_run(run, format!("{}{package}", Self::GATE_PREFIX))
     }
+
+    /// Prefix of all gates of a run.
+    pub const GATE_PREFIX: &'static str = "GATE#";
 
     /// The encrypted task token of one attempt to wait at the gate.
     #[must_use]

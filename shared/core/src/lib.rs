@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod artifact;
+pub mod critical_path;
 pub mod cutover;
 pub mod dns;
 pub mod error_name;
@@ -15,6 +16,7 @@ pub mod ledger;
 pub mod plan;
 pub mod rebuild;
 pub mod references;
+pub mod report;
 pub mod restore;
 pub mod rotation;
 pub mod run;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use blackstart_core::approval::vote::Ballot;
+
 use crate::{operations, repository};
 
 #[test]
@@ -32,4 +34,24 @@ fn every_event_belongs_to_an_operation() {
         .filter(|name| !name.starts_with("gate-"))
         .collect();
     assert_eq!(found, wanted);
+}
+
+#[test]
+fn the_gate_s_events_are_signed_requests_and_its_ballot_can_be_read() {
+    for (name, method, path) in [
+        ("look", "GET", ""),
+        ("vote", "POST", "/votes"),
+        ("operator", "POST", "/operator"),
+    ] {
+        let event = repository::json(&format!("tests/events/gate-{name}.json"));
+        assert_eq!(event["version"], "2.0", "{name}");
+        assert_eq!(event["requestContext"]["http"]["method"], method, "{name}");
+        assert!(
+            event["requestContext"]["authorizer"]["iam"]["userArn"].is_string(),
+            "{name}"
+        );
+        assert!(event["rawPath"].as_str().unwrap().ends_with(path), "{name}");
+    }
+    let vote = repository::json("tests/events/gate-vote.json");
+    serde_json::from_str::<Ballot>(vote["body"].as_str().unwrap()).unwrap();
 }

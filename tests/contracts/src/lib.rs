@@ -3,6 +3,8 @@
 //! There is nothing to call here; `cargo test -p contracts` is the whole of it.
 
 #[cfg(test)]
+mod adapters;
+#[cfg(test)]
 mod asl;
 #[cfg(test)]
 mod events;

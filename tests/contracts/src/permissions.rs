@@ -221,20 +221,12 @@ fn the_reader_only_reads() {
 }
 
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
-const WITHOUT_RESOURCE: [&str; 31] = [
-    "backup:DescribeRecoveryPoint",
+const WITHOUT_RESOURCE: [&str; 19] = [
     "backup:DescribeRestoreJob",
     "backup:DescribeScanJob",
-    "backup:GetRecoveryPointRestoreMetadata",
-    "backup:ListRestoreJobs",
-    "backup:ListScanJobs",
+    "backup:PutRestoreValidationResult",
     "backup:StartRestoreJob",
     "backup:StartScanJob",
-    "cloudformation:GetTemplateSummary",
-    "cloudformation:ValidateTemplate",
-    "iam:ListRoles",
-    "kms:ListAliases",
-    "kms:ListKeys",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",
@@ -244,15 +236,11 @@ const WITHOUT_RESOURCE: [&str; 31] = [
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
     "route53:CreateHealthCheck",
-    "route53:ListHostedZonesByName",
-    "s3:ListAllMyBuckets",
     "secretsmanager:GetRandomPassword",
-    "sqs:ListQueues",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
-    "iam:GetRole",
 ];
 
 #[test]

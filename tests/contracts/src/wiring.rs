@@ -94,19 +94,13 @@ fn every_package_is_deployed_and_every_deployed_function_has_a_package() {
     assert_eq!(deployed, packages);
 }
 
-/// `("NAME"` for every NAME in capitals: how `config.rs` asks for a variable.
-fn variables_read(package: &str) -> BTreeSet<String> {
-    repository::text(&format!("functions/{package}/src/config.rs"))
-        .split("(\"")
+/// Every NAME of `ask("NAME")` in the package's `config.rs`.
+fn variables(package: &str, ask: &str) -> BTreeSet<String> {
+    let file = format!("functions/{package}/src/config.rs");
+    repository::text(&file)
+        .split(&format!("{ask}(\""))
         .skip(1)
-        .filter_map(|rest| rest.split('"').next())
-        .filter(|name| {
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-        })
-        .map(str::to_owned)
+        .map(|rest| rest.split('"').next().unwrap().to_owned())
         .collect()
 }
 
@@ -114,25 +108,24 @@ fn variables_read(package: &str) -> BTreeSet<String> {
 fn a_function_is_given_the_variables_that_it_reads() {
     let template = template::recovery_account();
     let for_all = template["Globals"]["Function"]["Environment"]["Variables"].clone();
-    let mut given: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let for_all: BTreeSet<String> = for_all.as_object().unwrap().keys().cloned().collect();
     for function in template::resources(&template, "AWS::Serverless::Function").values() {
+        let package = package(function);
         let own = function["Environment"]["Variables"]
             .as_object()
             .into_iter()
             .flatten();
-        given
-            .entry(package(function))
-            .or_default()
-            .extend(own.map(|(name, _)| name.clone()));
-    }
-    let for_all: BTreeSet<String> = for_all.as_object().unwrap().keys().cloned().collect();
-    for (package, own) in given {
-        let read = variables_read(&package);
-        let missing: Vec<_> = read
+        let own: BTreeSet<String> = own.map(|(name, _)| name.clone()).collect();
+        let required = variables(&package, "required");
+        let optional = variables(&package, "optional");
+        let missing: Vec<_> = required
             .iter()
             .filter(|name| !own.contains(*name) && !for_all.contains(*name))
             .collect();
-        let unread: Vec<_> = own.difference(&read).collect();
+        let unread: Vec<_> = own
+            .iter()
+            .filter(|name| !required.contains(*name) && !optional.contains(*name))
+            .collect();
         assert!(
             missing.is_empty() && unread.is_empty(),
             "{package}: the template lacks {missing:?}, and nobody reads {unread:?}"

@@ -1,0 +1,216 @@
+//! Every request of an adapter is permitted to whom it is made for, and nothing is permitted that no adapter asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use crate::{repository, template};
+
+/// A role or policy: the file that creates it, and its logical id.
+type Grantor = (&'static str, &'static str);
+
+const RECORDS: Grantor = ("template.yaml", "RunRecordsPolicy");
+const VALIDATION: Grantor = ("infra/accounts/validation.yaml", "ValidationRole");
+const REBUILD: Grantor = ("infra/accounts/rebuild.yaml", "RebuildRole");
+const LOG_READER: Grantor = ("infra/accounts/log-archive.yaml", "LogReaderRole");
+const READER: Grantor = ("infra/accounts/sibling.yaml", "ReferenceReaderRole");
+const WRITER: Grantor = ("infra/accounts/sibling.yaml", "ReferenceWriterRole");
+const CUTOVER: Grantor = ("template.yaml", "CutoverRole");
+const GATE: Grantor = ("template.yaml", "GateRole");
+const INTAKE: Grantor = ("template.yaml", "IntakeRole");
+const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
+
+/// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
+const ADAPTERS: [(&str, &str, &[Grantor]); 14] = [
+    ("artifacts", "s3", &[RECORDS]),
+    ("backup", "backup", &[VALIDATION, REBUILD]),
+    ("callbacks", "states", &[GATE]),
+    ("cloudformation", "cloudformation", &[REBUILD]),
+    ("content", "", &[VALIDATION, REBUILD]),
+    ("documents", "", &[READER]),
+    ("documents_write", "", &[WRITER]),
+    ("guardduty", "guardduty", &[INTAKE]),
+    ("ledger", "dynamodb", &[RECORDS]),
+    ("logs", "s3", &[LOG_READER]),
+    ("notices", "sns", &[CUTOVER, GATE]),
+    ("route53", "route53", &[CUTOVER]),
+    ("secretsmanager", "secretsmanager", &[REBUILD]),
+    ("tokens", "kms", &[TOKEN_KEY]),
+];
+
+/// Requests whose permission has another name, or whose adapter speaks to several services.
+const NAMED_OTHERWISE: [(&str, &str); 20] = [
+    ("delete_bucket", "s3:DeleteBucket"),
+    ("delete_objects", "s3:DeleteObject"),
+    ("delete_table", "dynamodb:DeleteTable"),
+    ("describe_table", "dynamodb:DescribeTable"),
+    ("get_bucket_policy", "s3:GetBucketPolicy"),
+    ("get_key_policy", "kms:GetKeyPolicy"),
+    ("get_object", "s3:GetObject"),
+    ("get_queue_attributes", "sqs:GetQueueAttributes"),
+    ("get_queue_url", "sqs:GetQueueUrl"),
+    ("get_role", "iam:GetRole"),
+    ("list_buckets", "s3:ListAllMyBuckets"),
+    ("list_keys", "kms:ListKeys"),
+    ("list_object_versions", "s3:ListBucketVersions"),
+    ("list_objects_v2", "s3:ListBucket"),
+    ("list_queues", "sqs:ListQueues"),
+    ("list_roles", "iam:ListRoles"),
+    ("put_bucket_policy", "s3:PutBucketPolicy"),
+    ("put_key_policy", "kms:PutKeyPolicy"),
+    ("set_queue_attributes", "sqs:SetQueueAttributes"),
+    ("update_assume_role_policy", "iam:UpdateAssumeRolePolicy"),
+];
+
+/// Words with which the name of a request begins.
+const VERBS: [&str; 11] = [
+    "change", "create", "delete", "describe", "get", "list", "put", "send", "set", "start", "update",
+];
+
+/// Requests of one word.
+const SINGLE_WORDS: [&str; 5] = ["decrypt", "encrypt", "publish", "query", "scan"];
+
+/// The text of an adapter: its file, and those of its folder.
+fn source(adapter: &str) -> Option<String> {
+    let file = format!("shared/aws/src/{adapter}.rs");
+    if !repository::path(&file).exists() {
+        return None;
+    }
+    let mut text = repository::text(&file);
+    let folder = format!("shared/aws/src/{adapter}");
+    if repository::path(&folder).is_dir() {
+        for name in repository::names(&folder) {
+            text.push_str(&repository::text(&format!("{folder}/{name}")));
+        }
+    }
+    Some(text.split("#[cfg(test)]").next().unwrap().to_owned())
+}
+
+/// The requests of an adapter: every `.name()` without arguments that is named like one.
+fn requests(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for call in text.split('.').skip(1) {
+        let Some((name, _)) = call.split_once("()") else {
+            continue;
+        };
+        let verb = name.split('_').next().unwrap();
+        if SINGLE_WORDS.contains(&name) || (name.contains('_') && VERBS.contains(&verb)) {
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
+fn permission(service: &str, request: &str) -> String {
+    if let Some((_, action)) = NAMED_OTHERWISE.iter().find(|(name, _)| *name == request) {
+        return (*action).to_owned();
+    }
+    if request == "scan" {
+        return "dynamodb:Scan".to_owned();
+    }
+    assert!(!service.is_empty(), "name the permission for `{request}`");
+    let action: String = request
+        .split('_')
+        .map(|word| {
+            let (first, rest) = word.split_at(1);
+            format!("{}{rest}", first.to_uppercase())
+        })
+        .collect();
+    format!("{service}:{action}")
+}
+
+fn granted((file, id): Grantor) -> BTreeSet<String> {
+    let template = template::load(file);
+    let resource = &template["Resources"][id];
+    let statements = match resource["Type"].as_str().unwrap() {
+        "AWS::IAM::Role" => template::role_statements(&template, &resource["Properties"]),
+        "AWS::IAM::ManagedPolicy" => template::statements(&resource["Properties"]["PolicyDocument"]),
+        "AWS::KMS::Key" => template::statements(&resource["Properties"]["KeyPolicy"]),
+        other => panic!("{id} is a {other}"),
+    };
+    statements.iter().flat_map(template::actions).collect()
+}
+
+#[test]
+fn every_request_of_an_adapter_is_permitted() {
+    for (adapter, service, grantors) in ADAPTERS {
+        let Some(text) = source(adapter) else { continue };
+        let granted: BTreeSet<String> = grantors.iter().flat_map(|grantor| granted(*grantor)).collect();
+        let asked = requests(&text);
+        assert!(
+            !asked.is_empty(),
+            "{adapter} asks for nothing: is the search for requests broken?"
+        );
+        for request in asked {
+            let needed = permission(service, &request);
+            assert!(
+                granted.contains(&needed),
+                "{adapter} calls `{request}`, but nobody grants {needed}"
+            );
+        }
+    }
+}
+
+/// Permissions that belong to a request by another name, or to something that is no request of an adapter.
+const ALSO_NEEDED: [&str; 8] = [
+    // Reading a version, and deleting one, are permissions of their own.
+    "s3:GetObjectVersion",
+    "s3:DeleteObjectVersion",
+    // Passing a role is part of starting a job or a stack.
+    "iam:PassRole",
+    // Reading an answer that was sealed with the key of the bucket or of the logs.
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+    // Publishing the nonce, which cutover does by itself.
+    "s3:PutObject",
+    // Tracing.
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+];
+
+#[test]
+fn nothing_is_permitted_in_another_account_that_no_adapter_asks_for() {
+    let mut asked: BTreeMap<Grantor, BTreeSet<String>> = BTreeMap::new();
+    for (adapter, service, grantors) in ADAPTERS {
+        // An adapter that is not written yet cannot be compared, and neither can those who grant for it.
+        let needed: Option<BTreeSet<String>> = source(adapter).map(|text| {
+            requests(&text)
+                .iter()
+                .map(|request| permission(service, request))
+                .collect()
+        });
+        for grantor in grantors {
+            match &needed {
+                Some(needed) => asked.entry(*grantor).or_default().extend(needed.iter().cloned()),
+                None => drop(asked.entry(*grantor).or_default().insert("*".to_owned())),
+            }
+        }
+    }
+    for grantor in [RECORDS, VALIDATION, REBUILD, LOG_READER, READER, WRITER] {
+        let asked = &asked[&grantor];
+        let idle: Vec<_> = granted(grantor)
+            .into_iter()
+            .filter(|action| !asked.contains(action) && !ALSO_NEEDED.contains(&action.as_str()))
+            .collect();
+        assert!(
+            idle.is_empty() || asked.contains("*"),
+            "{grantor:?} permits {idle:?}, which nobody asks for"
+        );
+    }
+}
+
+#[test]
+fn every_module_that_sends_requests_is_compared() {
+    let known: BTreeSet<&str> = ADAPTERS.iter().map(|(adapter, _, _)| *adapter).collect();
+    for name in repository::names("shared/aws/src") {
+        let Some(module) = name.strip_suffix(".rs") else {
+            continue;
+        };
+        let text = fs::read_to_string(repository::path("shared/aws/src").join(&name)).unwrap();
+        // Assuming a role is compared in `permissions`.
+        let sends = text.contains(".send()") && module != "clients";
+        assert!(
+            !sends || known.contains(module),
+            "`{module}` sends requests: say here who permits them"
+        );
+    }
+}

@@ -28,22 +28,20 @@ fn to_json(node: &Yaml<'_>) -> Value {
         Yaml::Mapping(entries) => entries
             .iter()
             .map(|(key, value)| {
-                let key = match to_json(key) {
-                    Value::String(key) => key,
-                    other => other.to_string(),
-                };
+                let key = to_json(key);
+                let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
                 (key, to_json(value))
             })
             .collect::<Map<_, _>>()
             .into(),
         Yaml::Representation(text, _, None) => json!(text),
-        Yaml::Representation(text, _, Some(tag)) => short_form(&tag.suffix, json!(text)),
-        Yaml::Tagged(tag, inner) => short_form(&tag.suffix, to_json(inner)),
+        Yaml::Representation(text, _, Some(tag)) => short_form(&tag.suffix, &json!(text)),
+        Yaml::Tagged(tag, inner) => short_form(&tag.suffix, &to_json(inner)),
         Yaml::Alias(_) | Yaml::BadValue => panic!("CloudFormation reads no such YAML: {node:?}"),
     }
 }
 
-fn short_form(tag: &str, value: Value) -> Value {
+fn short_form(tag: &str, value: &Value) -> Value {
     let name = match tag {
         "Ref" | "Condition" => tag.to_owned(),
         other => format!("Fn::{other}"),
@@ -64,11 +62,10 @@ pub(crate) fn resources(template: &Value, resource_type: &str) -> BTreeMap<Strin
 
 /// One value, or several: IAM takes both.
 pub(crate) fn many(value: &Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) => values.clone(),
-        Value::Null => Vec::new(),
-        one => vec![one.clone()],
+    if value.is_null() {
+        return Vec::new();
     }
+    value.as_array().cloned().unwrap_or_else(|| vec![value.clone()])
 }
 
 /// The statements of a policy document, with those behind an `Fn::If`.

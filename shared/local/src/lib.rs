@@ -157,7 +157,5 @@ impl LocalAws {
     /// Ends everything, waits until it has ended, and removes the temporary files. The log stays.
     pub async fn stop(self) {
         self.ministack.stop().await;
-        // Unpacked functions and the emulator's buckets: large, and of no use without it.
-        let _left_behind = tokio::fs::remove_dir_all(self.folder.join("tmp")).await;
     }
 }

@@ -12,6 +12,9 @@ use crate::python::{Python, last_lines};
 
 const LAUNCHER: &str = include_str!("../launcher.py");
 
+/// The file by which the launcher is asked to kill the cutover function.
+const CRASH_REQUEST: &str = "crash-requested";
+
 /// How long the emulator may take to answer its health check, on a machine that is busy compiling.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
@@ -65,6 +68,7 @@ pub struct Ministack {
     port: u16,
     log: PathBuf,
     tokens: PathBuf,
+    folder: PathBuf,
 }
 
 /// A free port on the loopback interface, as of now.
@@ -99,6 +103,7 @@ impl Ministack {
         command
             .arg(&launcher)
             .arg(&tokens)
+            .arg(options.folder.join(CRASH_REQUEST))
             .current_dir(&options.folder)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
@@ -134,6 +139,7 @@ impl Ministack {
             port,
             log,
             tokens,
+            folder: options.folder.clone(),
         };
         started.wait_until_healthy().await?;
         Ok(started)
@@ -188,6 +194,20 @@ impl Ministack {
         Ok(tokens.lines().map(str::to_owned).collect())
     }
 
+    /// Has the cutover function killed after its next change of a trust policy, before it hears that it succeeded.
+    ///
+    /// # Errors
+    /// The operating system's, when the request cannot be left.
+    pub fn crash_cutover_once(&self) -> std::io::Result<()> {
+        std::fs::write(self.folder.join(CRASH_REQUEST), "")
+    }
+
+    /// Whether the crash that was asked for has happened.
+    #[must_use]
+    pub fn crash_has_happened(&self) -> bool {
+        !self.folder.join(CRASH_REQUEST).exists()
+    }
+
     /// Process id, which is also the id of its process group.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
@@ -209,9 +229,11 @@ impl Drop for Ministack {
         // `kill_on_drop` must not end the launcher before it has.
         for _ in 0..40 {
             if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
+                break;
             }
             std::thread::sleep(Duration::from_millis(25));
         }
+        // Unpacked functions and the emulator's buckets: large, and of no use without it. The log stays.
+        let _left_behind = std::fs::remove_dir_all(self.folder.join("tmp"));
     }
 }

@@ -11,7 +11,7 @@ use aws_sdk_backup::types::{
 };
 use aws_sdk_route53::types as dns;
 use blackstart_local::accounts::{OLD, REBUILD, RECOVERY, VALIDATION};
-use blackstart_local::organisation::{Organisation, Scenario};
+use blackstart_local::organisation::{Organisation, Ready, Scenario};
 use blackstart_local::outside::{self, End};
 use blackstart_local::project::Project;
 use blackstart_local::standin::{Content, Fault, Operation, RecoveryPoint, ScanOutcome, Table};
@@ -418,6 +418,43 @@ fn template_with_empty_functions(project: &Project, folder: &Path) -> std::path:
     template
 }
 
+/// An approver may call the gate and nothing else, and no role lets anyone in but the function that it is for.
+async fn permissions_are_enforced(local: &LocalAws, ready: &Ready) {
+    let ada = ready.people["ada"].clone();
+    let at = |endpoint: String| blackstart_local::accounts::with_credentials(&endpoint, ada.clone());
+    let refused = aws_sdk_backup::Client::new(&at(local.standin().endpoint()))
+        .list_recovery_points_by_backup_vault()
+        .backup_vault_name("orders-vault")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.into_service_error().meta().code(),
+        Some("AccessDeniedException")
+    );
+    let refused = aws_sdk_dynamodb::Client::new(&at(local.endpoint()))
+        .list_tables()
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.into_service_error().meta().code(),
+        Some("AccessDeniedException")
+    );
+
+    let root = aws_sdk_sts::Client::new(&local.root_of(RECOVERY));
+    let refused = root
+        .assume_role()
+        .role_arn("arn:aws:iam::555555555555:role/BlackstartReferenceWriter")
+        .role_session_name("test")
+        .external_id("local-drill-external-id")
+        .source_identity("orders-0123456789ab")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(refused.into_service_error().meta().code(), Some("AccessDenied"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_project_deploys_into_a_small_organisation_that_is_untouched_before_a_run() {
     let project = Project::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
@@ -431,7 +468,7 @@ async fn the_project_deploys_into_a_small_organisation_that_is_untouched_before_
         .await
         .unwrap();
     let ready = organisation.publish(&local, &deployed).await.unwrap();
-    assert_eq!(ready.people.len(), 2);
+    permissions_are_enforced(&local, &ready).await;
 
     let s3 = aws_sdk_s3::Client::new(&local.root_of(RECOVERY));
     let plan = s3

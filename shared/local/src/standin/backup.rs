@@ -17,6 +17,7 @@ use super::Shared;
 use super::caller::Incoming;
 use super::control::{Fault, Operation, Point, ScanJob, ScanOutcome};
 use super::wire::{Answer, ServiceError, epoch, page};
+use crate::accounts::root_of;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -277,7 +278,7 @@ async fn start_scan_job(State(shared): State<Arc<Shared>>, request: Request) -> 
             return Err(ServiceError::missing("ScanBaseRecoveryPointArn"));
         }
         for role in [&asked.iam_role_arn, &asked.scanner_role_arn] {
-            own_role(role, &account)?;
+            own_role(&shared, role, &account).await?;
         }
         let mut state = shared.control.state();
         let token = asked.idempotency_token.map(|token| (account.clone(), token));
@@ -291,6 +292,11 @@ async fn start_scan_job(State(shared): State<Arc<Shared>>, request: Request) -> 
         if point.point.vault != asked.backup_vault_name {
             return Err(ServiceError::not_found(
                 "the vault does not hold the recovery point",
+            ));
+        }
+        if point.point.content.resource_type() != "S3" {
+            return Err(ServiceError::request(
+                "Malware scanning supports recovery points of EBS, EC2 and S3 only",
             ));
         }
         let created = Timestamp::now();
@@ -396,14 +402,20 @@ fn scan_described(id: &str, job: &ScanJob) -> Value {
     described
 }
 
-/// A role that is handed to the service must be the caller's own.
-pub(super) fn own_role(role: &str, account: &str) -> Result<(), ServiceError> {
-    if role.starts_with(&format!("arn:aws:iam::{account}:role/")) {
-        Ok(())
-    } else {
-        Err(ServiceError::invalid(format!(
+/// A role that is handed to the service must be the caller's own, and it must exist.
+pub(super) async fn own_role(shared: &Shared, role: &str, account: &str) -> Result<(), ServiceError> {
+    let Some(path) = role.strip_prefix(&format!("arn:aws:iam::{account}:role/")) else {
+        return Err(ServiceError::invalid(format!(
             "Cross-account pass role is not allowed: `{role}` is not a role of {account}"
-        )))
+        )));
+    };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let iam = aws_sdk_iam::Client::new(&root_of(&shared.emulator, account));
+    match iam.get_role().role_name(name).send().await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ServiceError::invalid(format!(
+            "The role `{role}` does not exist or cannot be assumed by AWS Backup"
+        ))),
     }
 }
 

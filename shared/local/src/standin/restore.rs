@@ -51,7 +51,7 @@ async fn start_restore_job(State(shared): State<Arc<Shared>>, request: Request) 
         let role = asked
             .iam_role_arn
             .ok_or_else(|| ServiceError::missing("IamRoleArn"))?;
-        own_role(&role, &account)?;
+        own_role(&shared, &role, &account).await?;
         let mut state = shared.control.state();
         let token = asked.idempotency_token.map(|token| (account.clone(), token));
         // A repeated token is a silent success, whatever else the request says.

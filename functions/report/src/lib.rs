@@ -64,7 +64,11 @@ impl StageError for ReportError {
 /// # Errors
 /// [`ReportError`].
 pub async fn handle(task: Task<Operation>, deps: &Deps) -> Result<Written, ReportError> {
-    let Operation::Write { plan, conclusion, reason } = task.input;
+    let Operation::Write {
+        plan,
+        conclusion,
+        reason,
+    } = task.input;
     let run = task.run.ok_or(ReportError::NoRun)?;
     let report = observe(&run, &plan, conclusion, reason, deps).await?;
     write(&run, &report, deps).await
@@ -77,10 +81,16 @@ async fn observe(
     reason: String,
     deps: &Deps,
 ) -> Result<Report, ReportError> {
-    let record =
-        deps.ledger.get::<RunRecord>(&Key::run(run)).await?.ok_or_else(|| ReportError::UnknownRun(run.clone()))?;
+    let record = deps
+        .ledger
+        .get::<RunRecord>(&Key::run(run))
+        .await?
+        .ok_or_else(|| ReportError::UnknownRun(run.clone()))?;
     let plan = deps.artifacts.plan(plan).await?;
-    let mut facts = Facts { steps: rows(run, Key::STEP_PREFIX, deps).await?, ..Facts::default() };
+    let mut facts = Facts {
+        steps: rows(run, Key::STEP_PREFIX, deps).await?,
+        ..Facts::default()
+    };
     if let Some(current) = deps.ledger.get::<CurrentBoundary>(&Key::boundary(run)).await? {
         facts.boundary = Some(deps.artifacts.get_json(&current.document.document).await?);
     }
@@ -99,11 +109,21 @@ async fn observe(
     }
     facts.restore = find(run, "restore.json", deps).await?;
     facts.rotation = find(run, "rotation.json", deps).await?;
-    Ok(report::build(record.document, plan.targets, conclusion, reason, facts))
+    Ok(report::build(
+        record.document,
+        plan.targets,
+        conclusion,
+        reason,
+        facts,
+    ))
 }
 
 fn cutover_plan(entry: &Entry) -> Option<&ArtifactRef> {
-    if let Event::Opened { cutover, .. } = &entry.event { Some(cutover) } else { None }
+    if let Event::Opened { cutover, .. } = &entry.event {
+        Some(cutover)
+    } else {
+        None
+    }
 }
 
 async fn rows<T: DeserializeOwned>(run: &RunId, prefix: &str, deps: &Deps) -> Result<Vec<T>, LedgerError> {
@@ -124,10 +144,20 @@ async fn write(run: &RunId, report: &Report, deps: &Deps) -> Result<Written, Rep
     Ok(Written {
         report: store.put(run, "report.json", "application/json", json).await?,
         page: store
-            .put(run, "report.html", "text/html; charset=utf-8", report::page(report).into_bytes())
+            .put(
+                run,
+                "report.html",
+                "text/html; charset=utf-8",
+                report::page(report).into_bytes(),
+            )
             .await?,
         summary: store
-            .put(run, "report.md", "text/markdown; charset=utf-8", report::summary(report).into_bytes())
+            .put(
+                run,
+                "report.md",
+                "text/markdown; charset=utf-8",
+                report::summary(report).into_bytes(),
+            )
             .await?,
     })
 }

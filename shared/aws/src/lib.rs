@@ -7,12 +7,18 @@
 pub mod artifacts;
 #[cfg(feature = "backup")]
 pub mod backup;
+#[cfg(feature = "sfn")]
+pub mod callbacks;
 pub mod clients;
 #[cfg(feature = "cloudformation")]
 pub mod cloudformation;
 #[cfg(all(feature = "artifacts", feature = "s3", feature = "dynamodb"))]
 pub mod content;
 pub mod env;
+#[cfg(feature = "ledger")]
+pub mod evidence;
+#[cfg(all(feature = "artifacts", feature = "ledger"))]
+pub mod gate;
 #[cfg(feature = "guardduty")]
 pub mod guardduty;
 pub mod harness;
@@ -20,7 +26,13 @@ pub mod harness;
 pub mod ledger;
 #[cfg(all(feature = "artifacts", feature = "s3"))]
 pub mod logs;
+#[cfg(feature = "sns")]
+pub mod notices;
 pub mod port;
+#[cfg(feature = "ledger")]
+pub mod records;
 #[cfg(feature = "secretsmanager")]
 pub mod secretsmanager;
 pub mod telemetry;
+#[cfg(feature = "tokens")]
+pub mod tokens;

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod approve;
+mod evidence;
+mod gateway;
 mod timeline;
 
 /// Brings an AWS workload back after ransomware or another destructive event.
@@ -18,15 +21,37 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Timeline(timeline::Args),
+    Approve(approve::Approve),
+    Operator(approve::Operator),
+    /// Verifies the evidence of a run, offline.
+    Evidence(evidence::Evidence),
 }
 
 fn main() -> ExitCode {
+    let out = &mut std::io::stdout().lock();
     match Arguments::parse().command {
-        Command::Timeline(args) => {
-            let answer = timeline::run(&args, jiff::Timestamp::now(), &mut std::io::stdout().lock());
-            answered(answer)
-        }
+        Command::Timeline(args) => answered(timeline::run(&args, jiff::Timestamp::now(), out)),
+        Command::Approve(args) => answered(awaited(async {
+            args.run(&own().await, out).await.map(|()| true)
+        })),
+        Command::Operator(args) => answered(awaited(async {
+            args.run(&own().await, out).await.map(|()| true)
+        })),
+        Command::Evidence(args) => answered(args.run(out).map(|()| true)),
     }
+}
+
+/// Runs what talks to AWS.
+#[tokio::main(flavor = "current_thread")]
+async fn awaited<T>(work: impl Future<Output = T>) -> T {
+    work.await
+}
+
+/// The caller's own configuration.
+async fn own() -> aws_config::SdkConfig {
+    aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .load()
+        .await
 }
 
 /// 0 with an answer, 1 without one, 2 after an error, which is said.

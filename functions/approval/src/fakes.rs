@@ -1,0 +1,359 @@
+//! One run up to its gate, in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::callbacks::{Callbacks, Delivery};
+use blackstart_aws::evidence;
+use blackstart_aws::notices::Notices;
+use blackstart_aws::port::PortError;
+use blackstart_aws::records::Records as _;
+use blackstart_aws::records::memory::MemoryRecords;
+use blackstart_aws::tokens::memory::MemoryCipher;
+use blackstart_core::approval::gate::GateRecord;
+use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::evidence::Bundle;
+use blackstart_core::ledger::Key;
+use blackstart_core::run::{RunId, WorkloadName};
+use blackstart_core::task::Task;
+use blackstart_core::task::approval::{Operation, TaskToken};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{Answer, ApprovalError, Artifacts, Deps, gateway, handle};
+
+pub(crate) const TOKEN: &str = "AQCEAAAAKgAAAAMAAAAA-secret-task-token";
+pub(crate) const EXECUTION: &str = "arn:aws:states:us-east-1:111111111111:execution:recovery:x";
+
+pub(crate) type TestDeps = Deps<MemoryRecords, MemoryArtifacts, MemoryCipher, MemoryCallbacks, MemoryNotices>;
+
+#[derive(Debug, Default)]
+pub(crate) struct MemoryArtifacts(Mutex<BTreeMap<String, Vec<u8>>>);
+
+/// Step Functions as far as tokens go: each works once.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryCallbacks {
+    waiting: Mutex<Vec<String>>,
+    pub(crate) taken: Mutex<Vec<Value>>,
+    pub(crate) unreachable: Mutex<bool>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct MemoryNotices(pub(crate) Mutex<Vec<String>>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+impl MemoryArtifacts {
+    pub(crate) fn add(&self, key: &str, bytes: Vec<u8>) -> ArtifactRef {
+        let artifact = ArtifactRef {
+            bucket: "artifacts".into(),
+            key: key.into(),
+            version: None,
+            sha256: Digest::of(&bytes),
+            bytes: bytes.len() as u64,
+        };
+        lock(&self.0).insert(key.into(), bytes);
+        artifact
+    }
+}
+
+impl Artifacts for MemoryArtifacts {
+    async fn get(&self, artifact: &ArtifactRef) -> Result<Vec<u8>, ArtifactError> {
+        tokio::task::yield_now().await;
+        Ok(lock(&self.0).get(&artifact.key).cloned().unwrap())
+    }
+
+    async fn put(&self, run: &RunId, path: &str, bytes: Vec<u8>) -> Result<ArtifactRef, ArtifactError> {
+        Ok(self.add(&format!("runs/{run}/{path}"), bytes))
+    }
+}
+
+impl MemoryCallbacks {
+    pub(crate) fn wait(&self, token: &str) {
+        lock(&self.waiting).push(token.into());
+    }
+
+    pub(crate) fn stop(&self) {
+        lock(&self.waiting).clear();
+    }
+
+    pub(crate) fn taken(&self) -> Vec<Value> {
+        lock(&self.taken).clone()
+    }
+}
+
+impl Callbacks for MemoryCallbacks {
+    async fn succeed(&self, token: &TaskToken, output: String) -> Result<Delivery, PortError> {
+        tokio::task::yield_now().await;
+        if *lock(&self.unreachable) {
+            return Err(PortError::Transient {
+                what: "answering".into(),
+                why: "reset".into(),
+            });
+        }
+        let mut waiting = lock(&self.waiting);
+        let Some(place) = waiting.iter().position(|known| known == token.expose()) else {
+            return Ok(Delivery::NotWaiting);
+        };
+        waiting.remove(place);
+        lock(&self.taken).push(serde_json::from_str(&output).unwrap());
+        Ok(Delivery::Taken)
+    }
+}
+
+impl Notices for MemoryNotices {
+    async fn send(&self, subject: &str, text: &str) -> Result<(), PortError> {
+        lock(&self.0).push(format!("{subject}\n{text}"));
+        Ok(())
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn later(minutes: i64) -> Timestamp {
+    now() + SignedDuration::from_mins(minutes)
+}
+
+pub(crate) fn run() -> RunId {
+    RunId::of_execution(&WorkloadName::try_from("orders".to_owned()).unwrap(), EXECUTION)
+}
+
+/// `ada` asked for the run; `bob`, `cy` and `dee` may vote; two are needed.
+pub(crate) fn arn(person: &str) -> String {
+    format!("arn:aws:iam::111111111111:user/{person}")
+}
+
+fn plan() -> Value {
+    let approver = |person: &str| json!({"person": person, "identities": [arn(person)]});
+    json!({
+        "schema": "blackstart.plan/1", "workload": "orders", "region": "us-east-1",
+        "accounts": {
+            "old": "444444444444", "validation": "222222222222", "rebuild": "333333333333",
+            "log_archive": "555555555555", "siblings": ["666666666666"],
+        },
+        "timeline": {"sources": [{"kind": "cloudtrail", "bucket": "logs"}]},
+        "resources": [
+            {"id": "data", "arn": "arn:aws:s3:::orders-data", "type": "S3", "restore_to": "orders-data-new"},
+        ],
+        "validation": {"vault": {"name": "vault"}, "layers": ["trial_restore"]},
+        "approval": {
+            "quorum": 2, "decide_within_minutes": 60, "minimum_rationale": 10,
+            "approvers": [approver("ada"), approver("bob"), approver("cy"), approver("dee")],
+        },
+        "rebuild": {"stacks": [], "allowed_resource_types": []},
+        "references": {},
+        "cutover": {
+            "zone": "Z1",
+            "names": [{"name": "orders.example.", "type": "A", "new": ["192.0.2.2"], "holding": ["192.0.2.9"]}],
+            "health": {
+                "address": "192.0.2.2", "port": 443, "path": "/health",
+                "nonce": {"bucket": "n", "key": "nonce"},
+            },
+        },
+    })
+}
+
+pub(crate) struct Scene {
+    pub(crate) deps: TestDeps,
+    pub(crate) digest: Digest,
+    package: ArtifactRef,
+    plan: ArtifactRef,
+}
+
+fn context(retry_count: u32) -> Value {
+    json!({
+        "execution": EXECUTION, "started": now(), "state": "Await approval", "entered": now(),
+        "retry_count": retry_count,
+    })
+}
+
+fn task(input: Value, retry_count: u32) -> Task<Operation> {
+    serde_json::from_value(json!({"context": context(retry_count), "run": run(), "input": input})).unwrap()
+}
+
+/// A run whose package is prepared.
+pub(crate) async fn prepared() -> Scene {
+    let deps = TestDeps {
+        records: MemoryRecords::default(),
+        artifacts: MemoryArtifacts::default(),
+        cipher: MemoryCipher,
+        callbacks: MemoryCallbacks::default(),
+        notices: MemoryNotices::default(),
+    };
+    let add = |key: &str, value: &Value| deps.artifacts.add(key, serde_json::to_vec(value).unwrap());
+    let plan = add("plan", &plan());
+    let manifest = add("manifest", &json!({}));
+    let boundary = json!({"boundary": "2026-02-21T00:00:00Z", "document": add("boundary", &json!({}))});
+    let selection = add(
+        "selection",
+        &json!({
+            "schema": "blackstart.selection/1",
+            "set": {
+                "id": "abc", "newest": "2026-02-20T00:00:00Z", "oldest": "2026-02-20T00:00:00Z",
+                "points": {"data": {
+                    "arn": "arn:point", "resource_type": "S3", "latest": "2026-02-20T00:00:00Z", "bytes": 9,
+                }},
+            },
+            "verdict": {
+                "set": "abc", "verdict": "clean", "at": now(),
+                "layers": {"trial_restore": {"verdict": "clean", "reasons": []}},
+                "manifests": {"data": manifest},
+            },
+            "boundary": boundary, "considered": [],
+        }),
+    );
+    let rebuild = add(
+        "rebuild",
+        &json!({
+            "schema": "blackstart.rebuild/1", "stacks": [],
+            "isolation": [{"check": "egress", "status": "pass", "evidence": "no route"}],
+        }),
+    );
+    let inventory = add(
+        "inventory",
+        &json!({"schema": "blackstart.inventory/1", "documents_read": 3, "documents": [], "failures": []}),
+    );
+    let record = json!({
+        "run": run(), "workload": "orders", "mode": "drill", "plan": plan,
+        "trigger": {"kind": "manual", "requested_by": arn("ada")}, "execution": EXECUTION, "started": now(),
+        "conclusion": null,
+    });
+    assert!(deps.records.put_new(&Key::run(&run()), &record).await.unwrap());
+    assert!(
+        deps.records
+            .put_new(&Key::boundary(&run()), &boundary)
+            .await
+            .unwrap()
+    );
+
+    let skipped = json!({"status": "failed", "error": "x", "cause": "y"});
+    let prepare = task(
+        json!({
+            "operation": "prepare", "plan": plan, "workload": "orders", "mode": "drill", "selection": selection,
+            "branches": {
+                "timeline": skipped, "validation": skipped,
+                "rebuild": {"status": "ok", "result": {"document": rebuild, "isolated": true}},
+                "references": {"status": "ok", "result": {
+                    "inventory": inventory, "documents": 3, "tokens": 0, "handled": 0, "unhandled": 0,
+                }},
+            },
+        }),
+        0,
+    );
+    let first = handle(prepare.clone(), &deps, now()).await.unwrap();
+    assert_eq!(
+        first,
+        handle(prepare, &deps, later(5)).await.unwrap(),
+        "a retry makes the same package"
+    );
+    let Answer::Prepared(prepared) = first else {
+        panic!("{first:?}")
+    };
+    Scene {
+        deps,
+        digest: prepared.digest,
+        package: prepared.package,
+        plan,
+    }
+}
+
+/// A run whose package is before the approvers.
+pub(crate) async fn asked() -> Scene {
+    let scene = prepared().await;
+    scene.ask(TOKEN, 0).await.unwrap();
+    scene
+}
+
+impl Scene {
+    pub(crate) async fn ask(&self, token: &str, retry_count: u32) -> Result<Answer, ApprovalError> {
+        self.deps.callbacks.wait(token);
+        let Self {
+            digest,
+            package,
+            plan,
+            ..
+        } = self;
+        let ask =
+            json!({"operation": "ask", "plan": plan, "package": package, "digest": digest, "token": token});
+        handle(task(ask, retry_count), &self.deps, now()).await
+    }
+
+    pub(crate) async fn expire(&self, at: Timestamp) -> Result<Answer, ApprovalError> {
+        handle(
+            task(json!({"operation": "expire", "digest": self.digest}), 0),
+            &self.deps,
+            at,
+        )
+        .await
+    }
+
+    /// Sends a request as `identity` and returns status and body.
+    pub(crate) async fn send(
+        &self,
+        identity: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+        at: Timestamp,
+    ) -> (u64, Value) {
+        let answer = gateway::serve(event(identity, method, path, body), &self.deps, at).await;
+        let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        (answer["statusCode"].as_u64().unwrap(), body)
+    }
+
+    pub(crate) async fn vote(&self, person: &str, decision: &str) -> (u64, Value) {
+        self.vote_at(person, decision, later(1)).await
+    }
+
+    pub(crate) async fn vote_at(&self, person: &str, decision: &str, at: Timestamp) -> (u64, Value) {
+        let body = json!({
+            "digest": self.digest, "decision": decision, "rationale": format!("{person} compared the manifests"),
+        });
+        self.send(
+            &arn(person),
+            "POST",
+            &format!("/runs/{}/votes", run()),
+            &body.to_string(),
+            at,
+        )
+        .await
+    }
+
+    pub(crate) async fn gate(&self) -> GateRecord {
+        let key = Key::gate(&run(), &self.digest);
+        self.deps
+            .records
+            .get::<GateRecord>(&key)
+            .await
+            .unwrap()
+            .unwrap()
+            .document
+    }
+
+    pub(crate) async fn evidence(&self) -> Bundle {
+        evidence::bundle(&self.deps.records, &run()).await.unwrap()
+    }
+}
+
+/// An event as a function URL with IAM authentication delivers it.
+pub(crate) fn event(identity: &str, method: &str, path: &str, body: &str) -> Value {
+    let request = Digest::of(format!("{identity} {method} {path} {body}").as_bytes());
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260301/us-east-1/lambda/aws4_request"},
+        "requestContext": {
+            "accountId": "111111111111", "apiId": "u", "requestId": request,
+            "authorizer": {"iam": {
+                "accessKey": "AKIA", "accountId": "111111111111", "callerId": "AIDA", "userArn": identity,
+                "userId": "AIDA",
+            }},
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7", "userAgent": "x"},
+        },
+        "body": body, "isBase64Encoded": false,
+    })
+}

@@ -1,0 +1,443 @@
+use blackstart_aws::records::Records as _;
+use blackstart_aws::tokens::Wait;
+use blackstart_core::approval::gate::GateState;
+use blackstart_core::artifact::Digest;
+use blackstart_core::evidence::{Kind, verify};
+use blackstart_core::ledger::Key;
+use blackstart_core::task::approval::TaskToken;
+use serde_json::{Value, json};
+
+use crate::fakes::{Scene, TOKEN, arn, asked, event, later, now, prepared, run};
+use crate::gateway::serve;
+
+fn votes_path() -> String {
+    format!("/runs/{}/votes", run())
+}
+
+async fn kinds(scene: &Scene) -> Vec<Kind> {
+    let bundle = scene.evidence().await;
+    verify(&bundle).unwrap();
+    bundle.links.iter().map(|link| link.event.kind).collect()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_quorum_opens_the_gate_once_and_leaves_no_token_behind() {
+    let scene = asked().await;
+    let (status, body) = scene.vote("bob", "approve").await;
+    assert_eq!(
+        (status, &body["state"], &body["approvals"], &body["needed"]),
+        (200, &json!("open"), &json!(1), &json!(2))
+    );
+    assert!(scene.deps.callbacks.taken().is_empty());
+    let (status, body) = scene.vote("cy", "approve").await;
+    assert_eq!((status, &body["state"]), (200, &json!("approved")), "{body}");
+
+    assert_eq!(
+        scene.deps.callbacks.taken(),
+        [json!({"decision": "approved", "digest": scene.digest, "at": later(1)})]
+    );
+    let gate = scene.gate().await;
+    assert_eq!(
+        gate.state,
+        GateState::Approved {
+            at: later(1),
+            by: vec!["bob".into(), "cy".into()]
+        }
+    );
+    assert_eq!(gate.answered, Some(later(1)));
+    assert_eq!(
+        kinds(&scene).await,
+        [
+            Kind::PackagePrepared,
+            Kind::GateOpened,
+            Kind::VoteTaken,
+            Kind::VoteTaken,
+            Kind::GateDecided,
+            Kind::GateAnswered
+        ]
+    );
+    let notices = scene.deps.notices.0.lock().unwrap().join("\n");
+    assert!(notices.contains(run().as_str()) && notices.contains(scene.digest.short()));
+    for written in [
+        scene.deps.records.dump(),
+        notices,
+        format!("{:?}", scene.deps.artifacts),
+    ] {
+        assert!(!written.contains(TOKEN));
+    }
+    assert_eq!(scene.deps.records.count("TOKEN#"), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn voters_that_race_are_heard_once() {
+    for people in [["bob", "cy", "dee"], ["dee", "bob", "cy"], ["cy", "dee", "bob"]] {
+        let scene = asked().await;
+        let [a, b, c] = people;
+        let ((a, _), (b, _), (c, _)) = tokio::join!(
+            scene.vote(a, "approve"),
+            scene.vote(b, "approve"),
+            scene.vote(c, "approve")
+        );
+        assert!(
+            [a, b, c].iter().all(|status| matches!(status, 200 | 409)),
+            "{a} {b} {c}"
+        );
+        assert_eq!(scene.deps.callbacks.taken().len(), 1);
+        assert_eq!(scene.deps.records.count("TOKEN#"), 0);
+        let decided = kinds(&scene)
+            .await
+            .iter()
+            .filter(|kind| **kind == Kind::GateDecided)
+            .count();
+        assert_eq!(decided, 1);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_race_of_approval_and_refusal_has_one_outcome() {
+    let scene = asked().await;
+    scene.vote("bob", "approve").await;
+    let (_, _) = tokio::join!(scene.vote("cy", "approve"), scene.vote("dee", "refuse"));
+    let state: &str = (&scene.gate().await.state).into();
+    let taken = scene.deps.callbacks.taken();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0]["decision"], state);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_crash_at_any_call_is_healed_by_repeating_the_vote() {
+    let mut crashes = 0;
+    for call in 0..40 {
+        let scene = asked().await;
+        scene.vote("bob", "approve").await;
+        scene.deps.records.fail((0..=call).map(|n| n == call));
+        let (status, _) = scene.vote("cy", "approve").await;
+        scene.deps.records.fail([]);
+        crashes += u32::from(status == 503);
+        // Beyond the time after which a sender counts as dead.
+        let (status, body) = scene.vote_at("cy", "approve", later(5)).await;
+        assert_eq!(
+            (status, &body["state"]),
+            (200, &json!("approved")),
+            "call {call}: {body}"
+        );
+        assert_eq!(scene.deps.callbacks.taken().len(), 1, "call {call}");
+        assert_eq!(scene.deps.records.count("TOKEN#"), 0, "call {call}");
+        let kinds = kinds(&scene).await;
+        for kind in [Kind::GateDecided, Kind::GateAnswered] {
+            let times = kinds.iter().filter(|k| **k == kind).count();
+            assert!(times <= 1, "call {call}: {kind:?} {times} times");
+        }
+        assert_eq!(
+            kinds.iter().filter(|k| **k == Kind::VoteTaken).count(),
+            2,
+            "call {call}"
+        );
+    }
+    assert!(crashes > 10, "{crashes}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_unreachable_state_machine_is_told_later() {
+    let scene = asked().await;
+    scene.vote("bob", "approve").await;
+    *scene.deps.callbacks.unreachable.lock().unwrap() = true;
+    assert_eq!(scene.vote("cy", "approve").await.0, 503);
+    assert!(matches!(scene.gate().await.state, GateState::Approved { .. }));
+    *scene.deps.callbacks.unreachable.lock().unwrap() = false;
+    assert_eq!(scene.vote("cy", "approve").await.0, 200);
+    assert_eq!(scene.deps.callbacks.taken().len(), 1);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_refusal_is_final() {
+    let scene = asked().await;
+    let (status, body) = scene.vote("dee", "refuse").await;
+    assert_eq!((status, &body["state"]), (200, &json!("refused")));
+    for person in ["bob", "cy"] {
+        let (status, body) = scene.vote(person, "approve").await;
+        assert_eq!((status, &body["reason"]), (409, &json!("decided")));
+    }
+    assert_eq!(scene.deps.callbacks.taken()[0]["decision"], "refused");
+    assert_eq!(scene.deps.callbacks.taken().len(), 1);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn late_evidence_voids_the_package() {
+    let scene = asked().await;
+    scene.vote("bob", "approve").await;
+    let key = Key::boundary(&run());
+    let mut boundary = scene.deps.records.get::<Value>(&key).await.unwrap().unwrap();
+    boundary.document["boundary"] = json!("2026-02-20T23:00:00Z");
+    assert!(
+        scene
+            .deps
+            .records
+            .replace(&key, boundary.version, &boundary.document)
+            .await
+            .unwrap()
+    );
+    let (_, look) = scene
+        .send(&arn("cy"), "GET", &format!("/runs/{}", run()), "", later(1))
+        .await;
+    assert_eq!(look["boundary_moved"], true);
+    let (_, body) = scene.vote("cy", "approve").await;
+    assert_eq!(body["state"], "void");
+    assert_eq!(scene.deps.callbacks.taken()[0]["decision"], "void");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_expired_gate_never_opens_again() {
+    let scene = asked().await;
+    scene.vote("bob", "approve").await;
+    scene.deps.callbacks.stop();
+    scene.expire(later(61)).await.unwrap();
+    scene.expire(later(62)).await.unwrap();
+    assert_eq!(scene.gate().await.state, GateState::Expired { at: later(61) });
+    for at in [later(1), later(63)] {
+        let (status, _) = scene.vote_at("cy", "approve", at).await;
+        assert!(matches!(status, 409 | 410), "{status}");
+    }
+    assert!(scene.deps.callbacks.taken().is_empty());
+    assert_eq!(scene.deps.records.count("TOKEN#"), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_approval_that_was_not_heard_in_time_opens_nothing() {
+    let scene = asked().await;
+    *scene.deps.callbacks.unreachable.lock().unwrap() = true;
+    scene.vote("bob", "approve").await;
+    assert_eq!(scene.vote("cy", "approve").await.0, 503);
+    scene.expire(later(61)).await.unwrap();
+    assert!(matches!(scene.gate().await.state, GateState::Expired { .. }));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_retried_wait_answers_its_own_token() {
+    let scene = asked().await;
+    scene.deps.callbacks.stop();
+    scene.ask("second-token", 1).await.unwrap();
+    scene.vote("bob", "approve").await;
+    assert_eq!(scene.vote("cy", "approve").await.0, 200);
+    assert_eq!(scene.deps.callbacks.taken().len(), 1);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn each_bad_request_has_its_answer_changes_nothing_and_is_recorded() {
+    let scene = asked().await;
+    let other_run = "/runs/orders-000000000000/votes".to_owned();
+    let ballot = |digest: &Digest, rationale: &str| {
+        json!({"digest": digest, "decision": "approve", "rationale": rationale}).to_string()
+    };
+    let good = ballot(&scene.digest, "compared the manifests");
+    let unknown_field = good.replacen('{', r#"{"person":"cy","#, 1);
+    let cases: Vec<(&str, String, &str, String, u64, &str)> = vec![
+        ("bob", other_run, "POST", good.clone(), 404, "unknown_run"),
+        (
+            "bob",
+            "/runs/../votes".into(),
+            "POST",
+            good.clone(),
+            404,
+            "unknown_run",
+        ),
+        ("bob", "/".into(), "GET", String::new(), 404, "no_such_path"),
+        ("bob", votes_path(), "GET", String::new(), 405, "wrong_method"),
+        (
+            "bob",
+            format!("/runs/{}", run()),
+            "DELETE",
+            String::new(),
+            405,
+            "wrong_method",
+        ),
+        (
+            "mallory",
+            votes_path(),
+            "POST",
+            good.clone(),
+            403,
+            "not_on_roster",
+        ),
+        ("ada", votes_path(), "POST", good.clone(), 403, "requester"),
+        (
+            "bob",
+            votes_path(),
+            "POST",
+            ballot(&Digest::of(b"other"), "compared them"),
+            409,
+            "other_digest",
+        ),
+        (
+            "bob",
+            votes_path(),
+            "POST",
+            ballot(&scene.digest, "  "),
+            400,
+            "rationale",
+        ),
+        (
+            "bob",
+            votes_path(),
+            "POST",
+            ballot(&scene.digest, &"x".repeat(5_000)),
+            400,
+            "rationale",
+        ),
+        (
+            "bob",
+            votes_path(),
+            "POST",
+            ballot(&scene.digest, &"x".repeat(100_000)),
+            413,
+            "too_large",
+        ),
+        ("bob", votes_path(), "POST", unknown_field, 400, "malformed"),
+        ("bob", votes_path(), "POST", "approve".into(), 400, "malformed"),
+        (
+            "bob",
+            votes_path(),
+            "POST",
+            format!("{good}{good}"),
+            400,
+            "malformed",
+        ),
+        (
+            "bob",
+            votes_path(),
+            "POST",
+            good.replace("\"approve\"", "\"maybe\""),
+            400,
+            "malformed",
+        ),
+        (
+            "bob",
+            format!("/runs/{}/operator", run()),
+            "POST",
+            r#"{"choice":"resume","rationale":"fixed the role"}"#.into(),
+            409,
+            "nobody_waits",
+        ),
+    ];
+    let gate = scene.gate().await;
+    for (person, path, method, body, status, reason) in cases {
+        let attempts = scene.deps.records.count("EVIDENCE#") + scene.deps.records.count("2026-");
+        let (found, answer) = scene.send(&arn(person), method, &path, &body, later(1)).await;
+        assert_eq!(
+            (found, answer["reason"].as_str().unwrap()),
+            (status, reason),
+            "{person} {method} {path}: {answer}"
+        );
+        assert!(!answer["message"].as_str().unwrap().is_empty());
+        let after = scene.deps.records.count("EVIDENCE#") + scene.deps.records.count("2026-");
+        assert_eq!(after, attempts + 1, "{reason} is recorded");
+    }
+    let (status, answer) = scene.vote_at("bob", "approve", later(61)).await;
+    assert_eq!((status, &answer["reason"]), (410, &json!("expired")));
+    assert_eq!(scene.deps.records.count("VOTE#"), 0);
+    assert!(scene.deps.callbacks.taken().is_empty());
+    assert_eq!(gate.opened, scene.gate().await.opened);
+    verify(&scene.evidence().await).unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn only_iam_says_who_calls() {
+    let scene = asked().await;
+    let body = json!({"digest": scene.digest, "decision": "approve", "rationale": "compared the manifests"});
+    let mut forged = event(&arn("bob"), "POST", &votes_path(), &body.to_string());
+    forged["requestContext"]
+        .as_object_mut()
+        .unwrap()
+        .remove("authorizer");
+    forged["headers"]["x-amzn-user-arn"] = json!(arn("bob"));
+    forged["userArn"] = json!(arn("bob"));
+    for authorizer in [
+        json!(null),
+        json!({"jwt": {"claims": {"sub": arn("bob")}}}),
+        json!({"iam": {"userArn": ""}}),
+    ] {
+        forged["requestContext"]["authorizer"] = authorizer;
+        let answer = serve(forged.clone(), &scene.deps, now()).await;
+        assert_eq!(answer["statusCode"], 401);
+    }
+    for event in [json!({}), json!(null), json!({"version": "1.0"})] {
+        assert_eq!(serve(event, &scene.deps, now()).await["statusCode"], 400);
+    }
+    assert_eq!(scene.deps.records.count("VOTE#"), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_person_has_one_vote_and_cannot_change_it() {
+    let scene = asked().await;
+    scene.vote("bob", "approve").await;
+    let (status, body) = scene.vote("bob", "refuse").await;
+    assert_eq!((status, &body["reason"]), (409, &json!("voted_already")));
+    let (status, body) = scene.vote("bob", "approve").await;
+    assert_eq!(
+        (status, &body["approvals"]),
+        (200, &json!(1)),
+        "a repeat is harmless"
+    );
+    assert_eq!(scene.deps.records.count("VOTE#"), 1);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn looking_changes_nothing() {
+    let scene = asked().await;
+    scene.vote("bob", "approve").await;
+    let before = scene.deps.records.dump();
+    let path = format!("/runs/{}", run());
+    let (status, body) = scene.send(&arn("cy"), "GET", &path, "", later(2)).await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        (&body["digest"], &body["you"]),
+        (&json!(scene.digest), &json!("cy"))
+    );
+    assert_eq!(body["may_vote"], json!(["bob", "cy", "dee"]));
+    assert_eq!(body["votes"][0]["person"], "bob");
+    assert_eq!(
+        scene.send(&arn("mallory"), "GET", &path, "", later(2)).await.0,
+        403
+    );
+    assert_eq!(scene.deps.records.dump(), before);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn nothing_is_voted_on_before_it_is_asked() {
+    let scene = prepared().await;
+    let (status, body) = scene.vote("bob", "approve").await;
+    assert_eq!((status, &body["reason"]), (404, &json!("nothing_to_decide")));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_operator_is_heard() {
+    let scene = asked().await;
+    scene.deps.callbacks.wait("operator-token");
+    let token = TaskToken::new("operator-token".into());
+    scene
+        .deps
+        .tokens()
+        .seal(&run(), Wait::Operator, "1", &token, now())
+        .await
+        .unwrap();
+    let path = format!("/runs/{}/operator", run());
+    let answer = |choice: &str| json!({"choice": choice, "rationale": "looked at the journal"}).to_string();
+    let (resume, revert) = (answer("resume"), answer("revert"));
+    let (bob, cy) = (arn("bob"), arn("cy"));
+    let ((a, _), (b, _)) = tokio::join!(
+        scene.send(&bob, "POST", &path, &resume, later(1)),
+        scene.send(&cy, "POST", &path, &revert, later(1)),
+    );
+    let mut statuses = [a, b];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    assert_eq!(scene.deps.callbacks.taken().len(), 1);
+    assert!(kinds(&scene).await.contains(&Kind::OperatorAnswered));
+    assert_eq!(
+        scene
+            .send(&arn("mallory"), "POST", &path, &resume, later(9))
+            .await
+            .0,
+        403
+    );
+}

@@ -1,0 +1,99 @@
+//! Every reason to turn a caller away: a status and one sentence each.
+
+use blackstart_core::approval::vote::BadRationale;
+use jiff::Timestamp;
+use strum::IntoStaticStr;
+
+/// Why a caller is turned away. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum TurnedAway {
+    /// IAM vouches for nobody.
+    #[error("the request carries no identity that IAM verified: sign it, and send it to the function URL")]
+    NoIdentity,
+    /// The event is none of a function URL.
+    #[error("the event is not a function URL request of payload format 2.0")]
+    NotARequest,
+    /// There is nothing at this path.
+    #[error(
+        "there is nothing here: use `GET /runs/RUN`, `POST /runs/RUN/votes` or `POST /runs/RUN/operator`"
+    )]
+    NoSuchPath,
+    /// The path exists, the method does not.
+    #[error("this path takes {0} only")]
+    WrongMethod(&'static str),
+    /// The run does not exist.
+    #[error("there is no such run")]
+    UnknownRun,
+    /// The body is too large.
+    #[error("the body has {found} bytes, at most {limit} are taken")]
+    TooLarge {
+        /// Bytes sent.
+        found: usize,
+        /// Bytes taken.
+        limit: usize,
+    },
+    /// The body is not what the path takes.
+    #[error("the body does not match at `{at}`: {why}")]
+    Malformed {
+        /// JSON path.
+        at: String,
+        /// Why.
+        why: String,
+    },
+    /// The caller is nobody's identity in the plan.
+    #[error("the plan's roster does not know your identity")]
+    NotOnRoster,
+    /// The caller asked for the run.
+    #[error("you asked for this run, so others must decide on it")]
+    Requester,
+    /// There is no package to decide on.
+    #[error("nothing has been put before the approvers of this run yet")]
+    NothingToDecide,
+    /// The vote names another package.
+    #[error("your vote is on package {sent}, and {current} is before the approvers: look at that one first")]
+    OtherDigest {
+        /// Short digest of the vote.
+        sent: String,
+        /// Short digest of the package before the approvers.
+        current: String,
+    },
+    /// The rationale is too short or too long.
+    #[error(transparent)]
+    Rationale(BadRationale),
+    /// The time is over.
+    #[error("the time to decide ended at {0}")]
+    Expired(Timestamp),
+    /// The gate is decided.
+    #[error("the package is {0} already, which is final")]
+    Decided(&'static str),
+    /// The person has voted otherwise before.
+    #[error("you have voted on this package already, and a vote cannot be changed")]
+    VotedAlready,
+    /// Nobody waits for an operator.
+    #[error("no state of this run waits for an operator, or another operator is answering it now")]
+    NobodyWaits,
+}
+
+impl TurnedAway {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NoIdentity => 401,
+            Self::NotOnRoster | Self::Requester => 403,
+            Self::NoSuchPath | Self::UnknownRun | Self::NothingToDecide => 404,
+            Self::WrongMethod(_) => 405,
+            Self::OtherDigest { .. } | Self::Decided(_) | Self::VotedAlready | Self::NobodyWaits => 409,
+            Self::Expired(_) => 410,
+            Self::TooLarge { .. } => 413,
+            Self::NotARequest | Self::Malformed { .. } | Self::Rationale(_) => 400,
+        }
+    }
+
+    /// A short name, for records and programs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+}

@@ -1,0 +1,172 @@
+//! One vote: checked, written if the person has none, counted, and told to Step Functions if it decides.
+
+use blackstart_aws::callbacks::Callbacks;
+use blackstart_aws::evidence::record_once;
+use blackstart_aws::ledger::Versioned;
+use blackstart_aws::records::Records;
+use blackstart_aws::tokens::Cipher;
+use blackstart_core::approval::DecisionPackage;
+use blackstart_core::approval::gate::{GateRecord, GateState};
+use blackstart_core::approval::quorum::{Ignored, Outcome, admit};
+use blackstart_core::approval::vote::{Ballot, Vote};
+use blackstart_core::evidence::{Event, Kind};
+use blackstart_core::ledger::Key;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::summary::{current_gate, package_of};
+use super::{Caller, NoAnswer, TurnedAway};
+use crate::settle::{Told, decide, tell};
+use crate::{Artifacts, Deps};
+
+pub(crate) async fn vote<R, A, K, C, N>(
+    caller: &Caller,
+    ballot: &Ballot,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Value, NoAnswer>
+where
+    R: Records,
+    A: Artifacts,
+    K: Cipher,
+    C: Callbacks,
+    N: Send + Sync,
+{
+    let run = &caller.run.run;
+    let gate = gate_of(caller, ballot, deps).await?;
+    let package = package_of(&gate.document, deps).await?;
+    let vote = Vote {
+        at: now,
+        person: caller.person.clone(),
+        identity: caller.identity.clone(),
+        digest: ballot.digest.clone(),
+        decision: ballot.decision,
+        rationale: ballot.rationale.clone(),
+    };
+
+    let key = Key::vote(run, &ballot.digest, &caller.person);
+    let earlier = deps
+        .records
+        .get::<Vote>(&key)
+        .await?
+        .map(|earlier| earlier.document);
+    let repeated = earlier.as_ref().is_some_and(|earlier| same(earlier, &vote));
+    if !repeated {
+        if let Err(reason) = admit(&vote, &gate.document.rules(&caller.plan)) {
+            // What the votes decide may be due all the same: the boundary moved, or time is over.
+            settle(gate, caller, &package, deps, now).await?;
+            return Err(turned_away(reason, &package).into());
+        }
+        if !gate.document.state.is_open() {
+            settle(gate.clone(), caller, &package, deps, now).await?;
+            return Err(TurnedAway::Decided((&gate.document.state).into()).into());
+        }
+        if earlier.is_some() || !deps.records.put_new(&key, &vote).await? {
+            return Err(TurnedAway::VotedAlready.into());
+        }
+    }
+    let cast = earlier.filter(|_| repeated).unwrap_or(vote);
+    record_once(&deps.records, run, vote_event(&cast)).await?;
+
+    let (gate, pending, told) = settle(gate, caller, &package, deps, now).await?;
+    let state: &str = (&gate.state).into();
+    let mut answer = json!({
+        "run": run,
+        "digest": gate.digest,
+        "state": state,
+        "person": caller.person,
+        "decision": cast.decision,
+        "message": sentence(&gate.state, told),
+    });
+    if let (Some(Outcome::Pending { approvals, needed }), Some(fields)) = (pending, answer.as_object_mut()) {
+        fields.insert("approvals".to_owned(), json!(approvals));
+        fields.insert("needed".to_owned(), json!(needed));
+    }
+    Ok(answer)
+}
+
+async fn gate_of<R: Records, A, K, C, N>(
+    caller: &Caller,
+    ballot: &Ballot,
+    deps: &Deps<R, A, K, C, N>,
+) -> Result<Versioned<GateRecord>, NoAnswer> {
+    let gate = deps
+        .records
+        .get::<GateRecord>(&Key::gate(&caller.run.run, &ballot.digest))
+        .await?;
+    if let Some(gate) = gate {
+        return Ok(gate);
+    }
+    let current = current_gate(&caller.run.run, deps)
+        .await?
+        .ok_or(TurnedAway::NothingToDecide)?;
+    let (sent, current) = (
+        ballot.digest.short().to_owned(),
+        current.digest.short().to_owned(),
+    );
+    Err(TurnedAway::OtherDigest { sent, current }.into())
+}
+
+async fn settle<R, A, K, C, N>(
+    gate: Versioned<GateRecord>,
+    caller: &Caller,
+    package: &DecisionPackage,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<(GateRecord, Option<Outcome>, Told), NoAnswer>
+where
+    R: Records,
+    K: Cipher,
+    C: Callbacks,
+{
+    let (gate, pending) = decide(&deps.records, gate, &caller.plan, package.boundary, now).await?;
+    let told = tell(deps, &gate, now).await?;
+    Ok((gate, pending, told))
+}
+
+fn same(earlier: &Vote, vote: &Vote) -> bool {
+    (
+        &earlier.person,
+        &earlier.digest,
+        earlier.decision,
+        &earlier.rationale,
+    ) == (&vote.person, &vote.digest, vote.decision, &vote.rationale)
+}
+
+fn vote_event(vote: &Vote) -> Event {
+    let decision: &str = vote.decision.into();
+    Event::new(Kind::VoteTaken, vote.at)
+        .subject("package", &vote.digest)
+        .fact("person", vote.person.as_str())
+        .fact("identity", vote.identity.as_str())
+        .fact("decision", decision)
+        .fact("rationale", vote.rationale.as_str())
+}
+
+fn turned_away(reason: Ignored, package: &DecisionPackage) -> TurnedAway {
+    match reason {
+        Ignored::Requester => TurnedAway::Requester,
+        Ignored::NotOnRoster => TurnedAway::NotOnRoster,
+        Ignored::Late => TurnedAway::Expired(package.decide_by),
+        Ignored::Rationale(why) => TurnedAway::Rationale(why),
+        Ignored::SecondVote => TurnedAway::VotedAlready,
+        Ignored::OtherDigest => TurnedAway::NothingToDecide,
+    }
+}
+
+fn sentence(state: &GateState, told: Told) -> &'static str {
+    match (state, told) {
+        (GateState::Open {}, _) => "your vote is recorded; more approvals are needed",
+        (_, Told::TooLate) => "your vote is recorded, but the run no longer waits for this decision",
+        (GateState::Approved { .. }, _) => {
+            "your vote is recorded; the package is approved and the run goes on"
+        }
+        (GateState::Refused { .. }, _) => "your vote is recorded; the package is refused, which is final",
+        (GateState::Expired { .. }, _) => {
+            "your vote is recorded, but the time to decide was over before a quorum"
+        }
+        (GateState::Void { .. }, _) => {
+            "your vote is recorded, but the event boundary moved: this package is void and a new one follows"
+        }
+    }
+}

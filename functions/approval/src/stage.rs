@@ -1,0 +1,414 @@
+//! What the state machine asks of the gate.
+
+use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::evidence::{EvidenceError, record_once};
+use blackstart_aws::ledger::LedgerError;
+use blackstart_aws::notices::Notices;
+use blackstart_aws::port::PortError;
+use blackstart_aws::records::Records;
+use blackstart_aws::tokens::{Cipher, TokenError, Wait};
+use blackstart_core::approval::DecisionPackage;
+use blackstart_core::approval::gate::{GateRecord, GateState};
+use blackstart_core::approval::package::{Facts, PackageRefused, Referenced, build};
+use blackstart_core::approval::roster::Roster;
+use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::evidence::{Event, Kind};
+use blackstart_core::ledger::Key;
+use blackstart_core::plan::{InvalidPlan, Plan};
+use blackstart_core::run::{Mode, RunId, RunRecord, WorkloadName};
+use blackstart_core::task::approval::{Expired, Operation, Prepared, TaskToken};
+use blackstart_core::task::validation::{BranchResult, Branches};
+use blackstart_core::task::{StateContext, Task};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::settle::{decided_event, moved};
+use crate::{Artifacts, Deps};
+
+/// The answer to one operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To `prepare`.
+    Prepared(Prepared),
+    /// To `ask`; Step Functions ignores it and waits for the token.
+    Asked {
+        /// The digest that is put before the approvers.
+        digest: Digest,
+    },
+    /// To `expire`.
+    Expired(Expired),
+}
+
+/// Why the gate cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalError {
+    /// The task names no run.
+    #[error("the task names no run")]
+    NoRun,
+    /// The run is not in the ledger.
+    #[error("run `{0}` is not in the ledger")]
+    UnknownRun(RunId),
+    /// A branch of Prepare failed, so there is nothing to propose.
+    #[error("the {branch} branch failed with {error}: {cause}")]
+    BranchFailed {
+        /// Which.
+        branch: &'static str,
+        /// Its error name.
+        error: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The boundary moved while the package was made.
+    #[error("the event boundary moved after the recovery set was selected: select again")]
+    BoundaryMoved,
+    /// The package is not the one that is named.
+    #[error("the decision package has digest {found}, {wanted} is to be put before the approvers")]
+    OtherPackage {
+        /// Digest of the artifact.
+        found: Digest,
+        /// Digest in the task.
+        wanted: Digest,
+    },
+    /// The package was made for another run.
+    #[error("the decision package is that of run `{0}`")]
+    OtherRun(RunId),
+    /// There is no such gate.
+    #[error("no gate was opened for package {0}")]
+    NoGate(Digest),
+    /// The gate changed all the time.
+    #[error("the gate of package {0} was changed by others again and again")]
+    Contended(Digest),
+    /// A document is not what its place promises.
+    #[error("the {what} at `{key}` is not the expected document")]
+    Malformed {
+        /// Which document.
+        what: &'static str,
+        /// Its key.
+        key: String,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The plan does not pass its checks.
+    #[error(transparent)]
+    Plan(#[from] InvalidPlan),
+    /// The inputs do not add up.
+    #[error(transparent)]
+    Package(#[from] PackageRefused),
+    /// S3.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// DynamoDB.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The evidence chain.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The token store.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// SNS.
+    #[error(transparent)]
+    Notice(#[from] PortError),
+}
+
+impl StageError for ApprovalError {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::NoRun | Self::Malformed { .. } | Self::Plan(_) => ErrorName::InvalidInput,
+            Self::UnknownRun(_) | Self::NoGate(_) => ErrorName::Defect,
+            Self::BranchFailed { .. } | Self::OtherPackage { .. } | Self::OtherRun(_) => {
+                ErrorName::PolicyRefused
+            }
+            Self::BoundaryMoved => ErrorName::PreconditionChanged,
+            Self::Contended(_) => ErrorName::Transient,
+            Self::Package(error) => error.name(),
+            Self::Artifact(error) => error.name(),
+            Self::Ledger(error) => error.name(),
+            Self::Evidence(error) => error.name(),
+            Self::Token(error) => error.name(),
+            Self::Notice(error) => error.name(),
+        }
+    }
+}
+
+/// Does one operation of the state machine.
+///
+/// # Errors
+/// [`ApprovalError`].
+pub async fn handle<R, A, K, C, N>(
+    task: Task<Operation>,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Answer, ApprovalError>
+where
+    R: Records,
+    A: Artifacts,
+    K: Cipher,
+    C: Send + Sync,
+    N: Notices,
+{
+    let run = task.run.ok_or(ApprovalError::NoRun)?;
+    match task.input {
+        Operation::Prepare {
+            plan,
+            workload,
+            mode,
+            selection,
+            branches,
+        } => {
+            let asked = Prepare {
+                run: &run,
+                plan,
+                workload,
+                mode,
+                selection,
+                branches,
+            };
+            // The state's own time: a retry makes the same package, and the digest stays what it was.
+            prepare(asked, deps, task.context.entered)
+                .await
+                .map(Answer::Prepared)
+        }
+        Operation::Ask {
+            plan,
+            package,
+            digest,
+            token,
+        } => {
+            Box::pin(ask(
+                &run,
+                &task.context,
+                &plan,
+                package,
+                &digest,
+                &token,
+                deps,
+                now,
+            ))
+            .await?;
+            Ok(Answer::Asked { digest })
+        }
+        Operation::Expire { digest } => expire(&run, &digest, deps, now).await.map(Answer::Expired),
+    }
+}
+
+struct Prepare<'a> {
+    run: &'a RunId,
+    plan: ArtifactRef,
+    workload: WorkloadName,
+    mode: Mode,
+    selection: ArtifactRef,
+    branches: Branches,
+}
+
+async fn prepare<R: Records, A: Artifacts, K, C, N>(
+    asked: Prepare<'_>,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Prepared, ApprovalError> {
+    let Prepare {
+        run,
+        plan: plan_ref,
+        workload,
+        mode,
+        selection: selection_ref,
+        branches,
+    } = asked;
+    let rebuild_ref = ok("rebuild", branches.rebuild)?.document;
+    let inventory_ref = ok("references", branches.references)?.inventory;
+    let plan = Plan::parse(&deps.artifacts.get(&plan_ref).await?)?;
+    let selection = read(&deps.artifacts, "selection", &selection_ref).await?;
+    let rebuild = read(&deps.artifacts, "rebuild document", &rebuild_ref).await?;
+    let inventory = read(&deps.artifacts, "inventory", &inventory_ref).await?;
+    let record = run_record(&deps.records, run).await?;
+
+    let sealed = build(&Facts {
+        run,
+        workload: &workload,
+        mode,
+        plan: Referenced {
+            document: &plan,
+            artifact: &plan_ref,
+        },
+        selection: Referenced {
+            document: &selection,
+            artifact: &selection_ref,
+        },
+        rebuild: Referenced {
+            document: &rebuild,
+            artifact: &rebuild_ref,
+        },
+        inventory: Referenced {
+            document: &inventory,
+            artifact: &inventory_ref,
+        },
+        requester: Roster::of(&plan).requester(&record.trigger),
+        now,
+    })?;
+    if moved(&deps.records, run, sealed.package.boundary).await? {
+        return Err(ApprovalError::BoundaryMoved);
+    }
+
+    let path = format!("decision/{}.json", sealed.digest);
+    let package = deps.artifacts.put(run, &path, sealed.bytes).await?;
+    let event = Event::new(Kind::PackagePrepared, now)
+        .subject("package", &sealed.digest)
+        .subject("plan", &plan_ref.sha256)
+        .subject("selection", &selection_ref.sha256)
+        .subject("rebuild", &rebuild_ref.sha256)
+        .subject("inventory", &inventory_ref.sha256);
+    record_once(&deps.records, run, event).await?;
+    Ok(Prepared {
+        package,
+        digest: sealed.digest,
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the fields of one operation")]
+async fn ask<R, A, K, C, N>(
+    run: &RunId,
+    context: &StateContext,
+    plan: &ArtifactRef,
+    artifact: ArtifactRef,
+    digest: &Digest,
+    token: &TaskToken,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<(), ApprovalError>
+where
+    R: Records,
+    A: Artifacts,
+    K: Cipher,
+    N: Notices,
+{
+    let bytes = deps.artifacts.get(&artifact).await?;
+    let found = Digest::of(&bytes);
+    if found != *digest {
+        return Err(ApprovalError::OtherPackage {
+            found,
+            wanted: digest.clone(),
+        });
+    }
+    let package: DecisionPackage = parse("decision package", &artifact, &bytes)?;
+    if package.run != *run || package.plan != *plan {
+        return Err(ApprovalError::OtherRun(package.run));
+    }
+    let plan = Plan::parse(&deps.artifacts.get(plan).await?)?;
+    let record = run_record(&deps.records, run).await?;
+    let requester = Roster::of(&plan).requester(&record.trigger).map(str::to_owned);
+
+    // The token first: a vote that finds the gate open must find it.
+    let attempt = format!(
+        "{} {} {} {}",
+        context.execution, context.entered, context.retry_count, context.redrive_count
+    );
+    deps.tokens()
+        .seal(run, Wait::Gate(digest), &attempt, token, now)
+        .await?;
+    let gate = GateRecord::open(&package, artifact, digest.clone(), requester, now);
+    let opened = deps.records.put_new(&Key::gate(run, digest), &gate).await?;
+    let event = Event::new(Kind::GateOpened, now)
+        .subject("package", digest)
+        .fact("quorum", plan.approval.quorum.to_string())
+        .fact("decide_by", package.decide_by.to_string());
+    record_once(&deps.records, run, event).await?;
+    deps.notices
+        .send(
+            &format!("Decision needed for {run}"),
+            &notice(&package, digest, opened),
+        )
+        .await?;
+    Ok(())
+}
+
+/// What the approvers are sent: an id and a short digest. No link in it does anything.
+fn notice(package: &DecisionPackage, digest: &Digest, opened: bool) -> String {
+    let again = if opened {
+        ""
+    } else {
+        "This package was put before you earlier. If it is decided already, repeat a vote to let the run go on.\n"
+    };
+    format!(
+        "Run {} waits for a decision on package {} until {}.\n{again}\
+         Look at it first:  blackstart approve {} --show\n\
+         Votes need the whole digest, which is shown there.\n",
+        package.run,
+        digest.short(),
+        package.decide_by,
+        package.run,
+    )
+}
+
+async fn expire<R: Records, A, K: Cipher, C, N>(
+    run: &RunId,
+    digest: &Digest,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Expired, ApprovalError> {
+    let key = Key::gate(run, digest);
+    for _ in 0..4 {
+        let gate = deps.records.get::<GateRecord>(&key).await?;
+        let gate = gate.ok_or_else(|| ApprovalError::NoGate(digest.clone()))?;
+        if let GateState::Expired { at } = gate.document.state {
+            return closed(run, &gate.document, at, deps).await;
+        }
+        // The wait is over, so an answer that was not taken until now never will be: nothing may run on it later.
+        let expired = GateRecord {
+            state: GateState::Expired { at: now },
+            ..gate.document
+        };
+        if deps.records.replace(&key, gate.version, &expired).await? {
+            return closed(run, &expired, now, deps).await;
+        }
+    }
+    Err(ApprovalError::Contended(digest.clone()))
+}
+
+async fn closed<R: Records, A, K: Cipher, C, N>(
+    run: &RunId,
+    gate: &GateRecord,
+    at: Timestamp,
+    deps: &Deps<R, A, K, C, N>,
+) -> Result<Expired, ApprovalError> {
+    deps.tokens().forget(run, Wait::Gate(&gate.digest)).await?;
+    record_once(&deps.records, run, decided_event(gate, at)).await?;
+    Ok(Expired { at })
+}
+
+fn ok<T>(branch: &'static str, result: BranchResult<T>) -> Result<T, ApprovalError> {
+    match result {
+        BranchResult::Ok { result } => Ok(result),
+        BranchResult::Failed { error, cause } => Err(ApprovalError::BranchFailed { branch, error, cause }),
+    }
+}
+
+async fn run_record<R: Records>(records: &R, run: &RunId) -> Result<RunRecord, ApprovalError> {
+    let record = records.get::<RunRecord>(&Key::run(run)).await?;
+    Ok(record
+        .ok_or_else(|| ApprovalError::UnknownRun(run.clone()))?
+        .document)
+}
+
+async fn read<A: Artifacts, T: DeserializeOwned>(
+    artifacts: &A,
+    what: &'static str,
+    artifact: &ArtifactRef,
+) -> Result<T, ApprovalError> {
+    parse(what, artifact, &artifacts.get(artifact).await?)
+}
+
+fn parse<T: DeserializeOwned>(
+    what: &'static str,
+    artifact: &ArtifactRef,
+    bytes: &[u8],
+) -> Result<T, ApprovalError> {
+    serde_json::from_slice(bytes).map_err(|source| ApprovalError::Malformed {
+        what,
+        key: artifact.key.clone(),
+        source,
+    })
+}

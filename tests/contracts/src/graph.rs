@@ -1,5 +1,6 @@
 //! The state machines as graphs: nothing dangles, nothing is unreachable, and the README shows what is deployed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::asl::{self, Machine};
@@ -103,70 +104,90 @@ fn the_readme_shows_the_state_machines() {
     assert!(stale.is_none(), "{stale:?}");
 }
 
-/// The states of a machine as a Mermaid state diagram. Ways to the handling of errors are left out: with them nobody
-/// sees the workflow any more.
+/// A machine as a Mermaid state diagram.
+///
+/// Shown are the states that do something and the ends; a `Choice`, `Wait` or `Pass` becomes an arrow. Ways that only an
+/// error takes are left out: with them nobody sees the workflow any more.
 fn mermaid(machine: &Machine) -> String {
-    let mut out = String::from("```mermaid\nstateDiagram-v2\n    direction LR\n");
+    let mut out = String::from("```mermaid\nstateDiagram-v2\n");
     draw(machine, 0, 1, &mut out);
     out.push_str("```\n");
     out
 }
 
-fn draw(machine: &Machine, scope: usize, depth: usize, out: &mut String) {
-    let indent = "    ".repeat(depth);
-    let start = machine.find(scope, &machine.scopes[scope].start).unwrap();
-    let shown = main_way(machine, scope, start);
-    writeln!(out, "{indent}[*] --> s{start}").unwrap();
-    for index in &shown {
-        let state = &machine.states[*index];
-        let held: Vec<usize> = (0..machine.scopes.len())
-            .filter(|number| machine.scopes[*number].holder == Some(*index))
-            .collect();
-        if held.is_empty() {
-            writeln!(out, "{indent}s{index} : {}", state.name).unwrap();
-        } else {
-            writeln!(out, "{indent}state \"{}\" as s{index} {{", state.name).unwrap();
-            for (position, number) in held.iter().enumerate() {
-                if position > 0 {
-                    writeln!(out, "{indent}    --").unwrap();
-                }
-                draw(machine, *number, depth + 1, out);
-            }
-            writeln!(out, "{indent}}}").unwrap();
-        }
+fn is_shown(machine: &Machine, index: usize) -> bool {
+    matches!(
+        machine.states[index].kind(),
+        "Task" | "Parallel" | "Map" | "Succeed" | "Fail"
+    )
+}
+
+/// Where a state leads without an error; what is not shown is passed through. `None` is the end.
+fn arrows(machine: &Machine, index: usize, passed: &mut BTreeSet<usize>, found: &mut Vec<Option<usize>>) {
+    let state = &machine.states[index];
+    let onward = state
+        .transitions()
+        .into_iter()
+        .filter(|transition| transition.errors.is_empty());
+    let targets: Vec<usize> = onward
+        .filter_map(|transition| machine.find(state.scope, &transition.target))
+        .collect();
+    if targets.is_empty() && !found.contains(&None) {
+        found.push(None);
     }
-    for index in &shown {
-        let state = &machine.states[*index];
-        let mut targets: Vec<usize> = state
-            .transitions()
-            .into_iter()
-            .filter(|transition| transition.errors.is_empty())
-            .filter_map(|transition| machine.find(scope, &transition.target))
-            .collect();
-        targets.dedup();
-        for target in &targets {
-            writeln!(out, "{indent}s{index} --> s{target}").unwrap();
-        }
-        if targets.is_empty() {
-            writeln!(out, "{indent}s{index} --> [*]").unwrap();
+    for target in targets {
+        if is_shown(machine, target) {
+            if !found.contains(&Some(target)) {
+                found.push(Some(target));
+            }
+        } else if passed.insert(target) {
+            arrows(machine, target, passed, found);
         }
     }
 }
 
-/// The states of a scope that are reached without an error, in the order in which they are met.
-fn main_way(machine: &Machine, scope: usize, start: usize) -> Vec<usize> {
+fn draw(machine: &Machine, scope: usize, depth: usize, out: &mut String) {
+    let indent = "    ".repeat(depth);
+    let start = machine.find(scope, &machine.scopes[scope].start).unwrap();
     let mut shown = vec![start];
+    let mut lines = vec![format!("{indent}[*] --> s{start}")];
     let mut next = 0;
     while let Some(index) = shown.get(next).copied() {
-        for transition in machine.states[index].transitions() {
-            let target = machine.find(scope, &transition.target);
-            if let Some(target) =
-                target.filter(|target| transition.errors.is_empty() && !shown.contains(target))
-            {
-                shown.push(target);
-            }
-        }
         next += 1;
+        let mut found = Vec::new();
+        arrows(machine, index, &mut BTreeSet::new(), &mut found);
+        for target in found {
+            let target = target.map_or_else(
+                || "[*]".to_owned(),
+                |target| {
+                    if !shown.contains(&target) {
+                        shown.push(target);
+                    }
+                    format!("s{target}")
+                },
+            );
+            lines.push(format!("{indent}s{index} --> {target}"));
+        }
     }
-    shown
+    for index in shown {
+        let held: Vec<usize> = (0..machine.scopes.len())
+            .filter(|number| machine.scopes[*number].holder == Some(index))
+            .collect();
+        let name = &machine.states[index].name;
+        if held.is_empty() {
+            writeln!(out, "{indent}s{index} : {name}").unwrap();
+            continue;
+        }
+        writeln!(out, "{indent}state \"{name}\" as s{index} {{").unwrap();
+        for (position, number) in held.iter().enumerate() {
+            if position > 0 {
+                writeln!(out, "{indent}    --").unwrap();
+            }
+            draw(machine, *number, depth + 1, out);
+        }
+        writeln!(out, "{indent}}}").unwrap();
+    }
+    for line in lines {
+        writeln!(out, "{line}").unwrap();
+    }
 }

@@ -270,31 +270,42 @@ fn a_wildcard_resource_is_given_only_where_there_is_no_other() {
     }
 }
 
-/// The cargo features of `blackstart-aws` that a function is built with: the services it can speak to at all.
-fn adapters(package: &str) -> BTreeSet<String> {
-    let manifest = repository::text(&format!("functions/{package}/Cargo.toml"));
-    let entry = manifest.split("blackstart-aws").nth(1).unwrap();
-    let list = entry
+/// What `[...]` lists in one line of a manifest.
+fn listed(line: &str) -> Vec<String> {
+    let list = line
         .split('[')
         .nth(1)
         .and_then(|rest| rest.split(']').next())
         .unwrap_or("");
     list.split(',')
-        .map(|feature| feature.trim().trim_matches('"').to_owned())
-        .filter(|feature| !feature.is_empty())
+        .map(|item| item.trim().trim_matches('"').to_owned())
+        .filter(|item| !item.is_empty())
         .collect()
 }
 
-/// The IAM prefix of the service that an adapter speaks to; none for features that are no adapter.
-fn service(adapter: &str) -> Option<&str> {
-    match adapter {
-        "artifacts" => Some("s3"),
-        "ledger" => Some("dynamodb"),
-        "sfn" => Some("states"),
-        "backup" | "cloudformation" | "dynamodb" | "guardduty" | "iam" | "kms" | "route53" | "s3"
-        | "secretsmanager" | "sns" | "sqs" => Some(adapter),
-        _ => None,
+/// The IAM prefixes of the services that a function is built to speak to, through the cargo features of `blackstart-aws`.
+fn spoken(package: &str) -> BTreeSet<String> {
+    let manifest = repository::text(&format!("functions/{package}/Cargo.toml"));
+    let normal = manifest.split("[dev-dependencies]").next().unwrap();
+    let mut open = listed(normal.split("blackstart-aws").nth(1).unwrap());
+    let shared = repository::text("shared/aws/Cargo.toml");
+    let features: BTreeMap<&str, Vec<String>> = shared
+        .split("[features]")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .filter_map(|line| Some((line.split_once(" = ")?.0, listed(line))))
+        .collect();
+    let mut seen = BTreeSet::new();
+    let mut services = BTreeSet::new();
+    while let Some(feature) = open.pop() {
+        if let Some(sdk) = feature.strip_prefix("dep:aws-sdk-") {
+            services.insert(if sdk == "sfn" { "states" } else { sdk }.to_owned());
+        } else if seen.insert(feature.clone()) {
+            open.extend(features.get(feature.as_str()).into_iter().flatten().cloned());
+        }
     }
+    services
 }
 
 fn services(statements: &[Value]) -> BTreeSet<String> {
@@ -344,11 +355,7 @@ fn every_adapter_of_a_function_has_permissions_and_every_permission_an_adapter()
     // What every function does without an adapter of its own: logs, traces, sessions, and the key of its records.
     let always = set(["logs", "xray", "sts", "kms"]);
     for (package, (own, reachable)) in by_package {
-        let spoken: BTreeSet<String> = adapters(&package)
-            .iter()
-            .filter_map(|adapter| service(adapter))
-            .map(str::to_owned)
-            .collect();
+        let spoken = spoken(&package);
         let forbidden: Vec<_> = spoken.difference(&reachable).collect();
         let unused: Vec<_> = own
             .iter()

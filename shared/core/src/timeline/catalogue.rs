@@ -21,3 +21,6 @@ pub(super) fn all() -> impl Iterator<Item = &'static Indicator> {
     .into_iter()
     .flatten()
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,11 +102,12 @@ pub(super) const INDICATORS: &[Indicator] = &[
     },
     identity(
         "iam.identity-provider",
-        "an identity provider is made or changed",
+        "an identity provider is made, changed or deleted",
         "iam",
         &[
             "CreateSAMLProvider",
             "UpdateSAMLProvider",
+            "DeleteSAMLProvider",
             "CreateOpenIDConnectProvider",
         ],
         "elastic/detection-rules persistence_iam_oidc_provider_created; panther-analysis",
@@ -196,8 +197,18 @@ pub(super) const INDICATORS: &[Indicator] = &[
             "secretsmanager.mass-read",
             "secrets are read in bulk",
             "secretsmanager",
-            &["GetSecretValue", "BatchGetSecretValue"],
-            "Stratus Red Team secretsmanager-retrieve-secrets and batch-retrieve-secrets",
+            &["GetSecretValue"],
+            "Stratus Red Team secretsmanager-retrieve-secrets",
+        )
+    },
+    Indicator {
+        class: Burst(5),
+        ..identity(
+            "secretsmanager.batch-read",
+            "secrets are read in bulk, up to twenty by one call",
+            "secretsmanager",
+            &["BatchGetSecretValue"],
+            "Stratus Red Team secretsmanager-batch-retrieve-secrets",
         )
     },
     Indicator {
@@ -207,7 +218,18 @@ pub(super) const INDICATORS: &[Indicator] = &[
             "ssm.mass-read",
             "secure parameters are read in bulk",
             "ssm",
-            &["GetParameter", "GetParameters"],
+            &["GetParameter"],
+            "Stratus Red Team ssm-retrieve-securestring-parameters",
+        )
+    },
+    Indicator {
+        class: Burst(3),
+        when: Is("withDecryption", &["true"]),
+        ..identity(
+            "ssm.batch-read",
+            "secure parameters are read in bulk, up to ten by one call",
+            "ssm",
+            &["GetParameters"],
             "Stratus Red Team ssm-retrieve-securestring-parameters",
         )
     },

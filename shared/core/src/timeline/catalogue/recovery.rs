@@ -28,7 +28,7 @@ const fn denies_recovery(
 pub(super) const INDICATORS: &[Indicator] = &[
     Indicator {
         when: Any(&[
-            Is("VersioningConfiguration.Status", &["Suspended"]),
+            Is("VersioningConfiguration.Status", &["Suspended", "Disabled"]),
             Is("VersioningConfiguration.MfaDelete", &["Disabled"]),
         ]),
         ..denies_recovery(

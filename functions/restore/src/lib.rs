@@ -1,1 +1,339 @@
+//! Stage 4, second half: data from the approved recovery set.
+#![warn(missing_docs)]
 
+use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::gate::GateRefused;
+use blackstart_aws::ledger::{LedgerError, Versioned};
+use blackstart_aws::port::PortError;
+use blackstart_aws::records::Records;
+use blackstart_core::approval::DecisionPackage;
+use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::ledger::Key;
+use blackstart_core::plan::Plan;
+use blackstart_core::restore::job::{JobState, RestoreRecord};
+use blackstart_core::restore::request::{RestoreRefused, RestoreRequest, requests};
+use blackstart_core::restore::verify::{Found, NotAsValidated, verify};
+use blackstart_core::restore::{RestoreDocument, SCHEMA};
+use blackstart_core::run::RunId;
+use blackstart_core::task::restore::{Operation, RestoreProgress, Restored};
+use blackstart_core::task::{Progress, Task};
+use blackstart_core::validation::{ContentManifest, SetVerdict};
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub mod config;
+pub mod port;
+
+use port::{RebuildAccount, Restorer, Run};
+
+/// What the stage needs from outside.
+#[derive(Debug)]
+pub struct Deps<R, L, A> {
+    /// The run's documents and its gate.
+    pub run: R,
+    /// The ledger.
+    pub records: L,
+    /// The rebuild account.
+    pub account: A,
+}
+
+/// The answer to any operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Output {
+    /// To `start` and `poll`.
+    Progress(RestoreProgress),
+    /// To `verify`.
+    Restored(Restored),
+}
+
+/// Why the stage cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The task names no run.
+    #[error("the task names no run: `run` is needed")]
+    NoRun,
+    /// The gate does not let this package through.
+    #[error(transparent)]
+    Gate(#[from] GateRefused),
+    /// What would be restored is not what was approved, or may not be restored.
+    #[error(transparent)]
+    Refused(#[from] RestoreRefused),
+    /// The run has begun to restore something else.
+    #[error("run `{0}` has already begun other restores than these: its ledger says which")]
+    OtherRestore(RunId),
+    /// Nothing was started.
+    #[error("run `{0}` has restores that were never started: run `start` first")]
+    NotStarted(RunId),
+    /// Restore jobs ended without the resource.
+    #[error("{}", .0.join("; "))]
+    Failed(Vec<String>),
+    /// Restore jobs are still at work.
+    #[error("run `{0}` still has restores at work")]
+    Unfinished(RunId),
+    /// The restored data is not the validated data.
+    #[error(transparent)]
+    NotAsValidated(#[from] NotAsValidated),
+    /// A document could not be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The ledger could not be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The rebuild account did not answer as hoped.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl StageError for RestoreError {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::NoRun => ErrorName::InvalidInput,
+            Self::Gate(error) => error.name(),
+            Self::Refused(_) | Self::NotAsValidated(_) => ErrorName::PolicyRefused,
+            Self::OtherRestore(_) | Self::NotStarted(_) | Self::Failed(_) | Self::Unfinished(_) => {
+                ErrorName::PreconditionChanged
+            }
+            Self::Artifact(error) => error.name(),
+            Self::Ledger(error) => error.name(),
+            Self::Port(error) => error.name(),
+        }
+    }
+}
+
+/// Handles one task.
+///
+/// # Errors
+/// [`RestoreError`].
+pub async fn handle<R: Run, L: Records, A: RebuildAccount>(
+    task: Task<Operation>,
+    deps: &Deps<R, L, A>,
+    now: Timestamp,
+) -> Result<Output, RestoreError> {
+    let run = task.run.ok_or(RestoreError::NoRun)?;
+    match task.input {
+        Operation::Start {
+            plan,
+            package,
+            digest,
+        } => {
+            start(&run, &plan, &package, &digest, deps, now).await?;
+            Ok(Output::Progress(RestoreProgress {
+                progress: Progress::Running,
+            }))
+        }
+        Operation::Poll { plan } => {
+            let plan = deps.run.plan(&plan).await?;
+            let progress = poll(&run, &plan, deps).await?;
+            Ok(Output::Progress(RestoreProgress { progress }))
+        }
+        Operation::Verify {
+            plan,
+            package,
+            digest,
+        } => {
+            let document = verify_all(&run, &plan, &package, &digest, deps).await?;
+            Ok(Output::Restored(Restored { document }))
+        }
+    }
+}
+
+/// The approved restores, recomputed from the plan and the package.
+async fn approved_requests<R: Run, L, A>(
+    run: &RunId,
+    plan_artifact: &ArtifactRef,
+    plan: &Plan,
+    package: &DecisionPackage,
+    deps: &Deps<R, L, A>,
+) -> Result<Vec<RestoreRequest>, RestoreError> {
+    let rebuilt = deps.run.rebuilt(&package.rebuild).await?;
+    Ok(requests(run, plan_artifact, plan, package, &rebuilt)?)
+}
+
+async fn start<R: Run, L: Records, A: RebuildAccount>(
+    run: &RunId,
+    plan_artifact: &ArtifactRef,
+    package: &ArtifactRef,
+    digest: &Digest,
+    deps: &Deps<R, L, A>,
+    now: Timestamp,
+) -> Result<(), RestoreError> {
+    let begun: Option<Versioned<RestoreRecord>> = deps.records.get(&Key::restore(run)).await?;
+    let package = match &begun {
+        // What began in time is carried through: an approval that lapses half-way leaves nothing half done.
+        Some(record) if record.document.package == *digest => {
+            deps.run.in_execution(run, package, digest).await?
+        }
+        Some(_) => return Err(RestoreError::OtherRestore(run.clone())),
+        None => deps.run.approved(run, package, digest, now).await?,
+    };
+    let plan = deps.run.plan(plan_artifact).await?;
+    let requests = approved_requests(run, plan_artifact, &plan, &package, deps).await?;
+    let mut record = intend(run, digest, &requests, deps).await?;
+
+    let account = deps.account.open(&plan, run).await?;
+    for request in &requests {
+        let started = record
+            .document
+            .jobs
+            .get(&request.resource)
+            .is_some_and(|job| job.id.is_some());
+        if started {
+            continue;
+        }
+        let id = account.start(request).await?;
+        tracing::info!(resource = %request.resource, recovery_point = %request.recovery_point, job = %id, "restore started");
+        record = note(run, record, &request.resource, &id, deps).await?;
+    }
+    Ok(())
+}
+
+/// Writes down what is about to be started, or finds that it was.
+async fn intend<R, L: Records, A>(
+    run: &RunId,
+    digest: &Digest,
+    requests: &[RestoreRequest],
+    deps: &Deps<R, L, A>,
+) -> Result<Versioned<RestoreRecord>, RestoreError> {
+    let intent = RestoreRecord::intend(digest, requests);
+    if deps.records.put_new(&Key::restore(run), &intent).await? {
+        return Ok(Versioned {
+            document: intent,
+            version: 1,
+        });
+    }
+    match deps.records.get::<RestoreRecord>(&Key::restore(run)).await? {
+        Some(found) if found.document.is_same_intent(&intent) => Ok(found),
+        Some(_) | None => Err(RestoreError::OtherRestore(run.clone())),
+    }
+}
+
+/// Writes down a job's id. If another executor changed the record meanwhile, its ids are the same by their tokens.
+async fn note<R, L: Records, A>(
+    run: &RunId,
+    record: Versioned<RestoreRecord>,
+    resource: &str,
+    id: &str,
+    deps: &Deps<R, L, A>,
+) -> Result<Versioned<RestoreRecord>, RestoreError> {
+    let mut next = record;
+    if let Some(job) = next.document.jobs.get_mut(resource) {
+        job.id = Some(id.to_owned());
+    }
+    if deps
+        .records
+        .replace(&Key::restore(run), next.version, &next.document)
+        .await?
+    {
+        next.version = next.version.saturating_add(1);
+        return Ok(next);
+    }
+    Err(RestoreError::Port(PortError::Transient {
+        what: format!("noting the restore of `{resource}`"),
+        why: "another executor wrote at the same time".to_owned(),
+    }))
+}
+
+async fn poll<R: Run, L: Records, A: RebuildAccount>(
+    run: &RunId,
+    plan: &Plan,
+    deps: &Deps<R, L, A>,
+) -> Result<Progress, RestoreError> {
+    let record: Versioned<RestoreRecord> = deps
+        .records
+        .get(&Key::restore(run))
+        .await?
+        .ok_or_else(|| RestoreError::NotStarted(run.clone()))?;
+    let account = deps.account.open(plan, run).await?;
+    let mut progress = Progress::Done;
+    let mut failed = Vec::new();
+    for (resource, job) in &record.document.jobs {
+        let id = job
+            .id
+            .as_deref()
+            .ok_or_else(|| RestoreError::NotStarted(run.clone()))?;
+        let observed = account.job(id).await?;
+        let (message, created) = (observed.message.as_deref(), observed.created.as_deref());
+        match JobState::of(&observed.state, message, created, &job.arn) {
+            JobState::Running => progress = Progress::Running,
+            JobState::Completed { remark: None } => {}
+            JobState::Completed { remark: Some(remark) } => {
+                tracing::warn!(%resource, job = id, %remark, "restore completed with a remark; the content decides");
+            }
+            JobState::Failed { why } => {
+                failed.push(format!(
+                    "the restore of `{resource}` (job `{id}`) made nothing: {why}"
+                ));
+            }
+        }
+    }
+    if failed.is_empty() {
+        Ok(progress)
+    } else {
+        Err(RestoreError::Failed(failed))
+    }
+}
+
+async fn verify_all<R: Run, L: Records, A: RebuildAccount>(
+    run: &RunId,
+    plan_artifact: &ArtifactRef,
+    package: &ArtifactRef,
+    digest: &Digest,
+    deps: &Deps<R, L, A>,
+) -> Result<ArtifactRef, RestoreError> {
+    let package = deps.run.in_execution(run, package, digest).await?;
+    let plan = deps.run.plan(plan_artifact).await?;
+    let requests = approved_requests(run, plan_artifact, &plan, &package, deps).await?;
+    let intent = RestoreRecord::intend(digest, &requests);
+    match deps.records.get::<RestoreRecord>(&Key::restore(run)).await? {
+        Some(found) if found.document.is_same_intent(&intent) => {}
+        Some(_) => return Err(RestoreError::OtherRestore(run.clone())),
+        None => return Err(RestoreError::NotStarted(run.clone())),
+    }
+    if poll(run, &plan, deps).await? == Progress::Running {
+        return Err(RestoreError::Unfinished(run.clone()));
+    }
+
+    let account = deps.account.open(&plan, run).await?;
+    let mut resources = Vec::new();
+    let mut problems = Vec::new();
+    for (resource, request) in plan.resources.iter().zip(&requests) {
+        let content = account
+            .content(resource, &request.restore_to, &plan.validation.invariants)
+            .await?;
+        let found = Found {
+            content: content.manifest,
+            invariants: content.invariants,
+        };
+        let validated = validated_manifest(run, &package, request, deps).await;
+        match verify(request, &found, validated.as_ref()) {
+            Ok(restored) => resources.push(restored),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(NotAsValidated(problems).into());
+    }
+    let document = RestoreDocument {
+        schema: SCHEMA.to_owned(),
+        resources,
+    };
+    Ok(deps.run.keep(run, &document).await?)
+}
+
+/// The manifest that was validated, to name differences. The comparison itself is by digest and does not need it.
+async fn validated_manifest<R: Run, L: Records, A>(
+    run: &RunId,
+    package: &DecisionPackage,
+    request: &RestoreRequest,
+    deps: &Deps<R, L, A>,
+) -> Option<ContentManifest> {
+    let key = Key::set_verdict(run, &package.set.id);
+    let verdict: Versioned<SetVerdict> = deps.records.get(&key).await.ok()??;
+    let artifact = verdict.document.manifests.get(&request.resource)?;
+    deps.run.manifest(artifact).await.ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,9 @@ def correct_conditions():
             return f"arn:aws:iam::{account}:role/{role}"
         if key.lower() == "sts:sourceidentity":
             return source_identity.get()
+        # The loopback interface stands for TLS, which every bucket policy demands.
+        if key.lower() == "aws:securetransport":
+            return "true"
         return resolve_condition_key(key, context)
 
     sts.handle_request = handle_with_source_identity

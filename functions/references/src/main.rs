@@ -1,1 +1,22 @@
-fn main() {}
+//! Stage 5, first half, as a Lambda function.
+// The futures of the SDK clients nest deeper than the default allows.
+#![recursion_limit = "256"]
+
+use blackstart_aws::artifacts::ArtifactStore;
+use blackstart_aws::ledger::Ledger;
+use blackstart_aws::{clients, env, harness, telemetry};
+use references::config::Config;
+use references::{AssumedRoles, Deps, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::start();
+    let config = Config::parse(&env::process)?;
+    let own = clients::own().await;
+    let ledger = Ledger::new(&own, config.ledger_table);
+    let deps = Deps {
+        artifacts: ArtifactStore::new(&own, config.artifact_bucket),
+        siblings: AssumedRoles(clients::Accounts::new(own, config.external_id)),
+    };
+    harness::run(&ledger, |task, _now| handle(task, &deps)).await
+}

@@ -14,6 +14,8 @@ pub mod clients;
 pub mod cloudformation;
 #[cfg(all(feature = "artifacts", feature = "s3", feature = "dynamodb"))]
 pub mod content;
+#[cfg(feature = "documents")]
+pub mod documents;
 pub mod env;
 #[cfg(feature = "ledger")]
 pub mod evidence;

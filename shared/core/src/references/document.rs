@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::EnumIter;
 
 use crate::artifact::Digest;
 use crate::run::AccountId;
@@ -53,7 +54,9 @@ pub struct Slot {
 }
 
 /// The kinds of documents that a reader reads and a writer writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, EnumIter,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
     /// IAM role trust policy.

@@ -11,6 +11,7 @@ use crate::accounts::{RECOVERY, REGION};
 use crate::python::{Python, last_lines};
 
 const LAUNCHER: &str = include_str!("../launcher.py");
+const CORRECTIONS: &str = include_str!("../corrections.py");
 
 /// The file by which the launcher is asked to kill the cutover function.
 const CRASH_REQUEST: &str = "crash-requested";
@@ -91,6 +92,8 @@ impl Ministack {
         std::fs::create_dir_all(&temporary).map_err(io("making the emulator's folder"))?;
         let launcher = options.folder.join("launcher.py");
         std::fs::write(&launcher, LAUNCHER).map_err(io("writing the emulator's launcher"))?;
+        std::fs::write(options.folder.join("corrections.py"), CORRECTIONS)
+            .map_err(io("writing the emulator's corrections"))?;
         let log = options.folder.join("ministack.log");
         let output = std::fs::File::create(&log).map_err(io("opening the emulator's log"))?;
         let errors = output.try_clone().map_err(io("opening the emulator's log"))?;
@@ -117,6 +120,8 @@ impl Ministack {
             // Listeners on every interface that nothing here needs.
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
+            // Waits between two polls and before retries take a tenth of their time; deadlines keep theirs.
+            .env("SFN_WAIT_SCALE", "0.1")
             .env("MINISTACK_ACCOUNT_ID", RECOVERY)
             .env("MINISTACK_REGION", REGION)
             .env("AWS_DEFAULT_REGION", REGION)

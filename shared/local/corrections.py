@@ -1,0 +1,171 @@
+"""Where ministack differs from AWS in a way that matters here, it is put right.
+
+Each function replaces a private part of ministack, of exactly the version in requirements.txt.
+"""
+
+import contextvars
+import os
+import threading
+import urllib.parse
+import weakref
+
+
+def apply(tokens, crash_request):
+    """Applies all corrections. `tokens`: file that records task tokens; `crash_request`: see crash_on_request."""
+    events_of_aws()
+    workflow_language()
+    waiting_for_a_token(tokens)
+    conditions_of_policies()
+    crash_on_request(crash_request)
+
+
+def events_of_aws():
+    """AWS's own services may send events whose source begins with `aws.`; locally the drill plays GuardDuty."""
+    from ministack.services import eventbridge
+
+    eventbridge._put_events.__defaults__ = (True,)
+
+
+def workflow_language():
+    """JSONata in Parallel states and Distributed Maps; branches that do not write each other's variables."""
+    from ministack.services import stepfunctions as sfn
+
+    run_branches = sfn._run_parallel_branches
+    run_sub_machine = sfn._run_sub_machine
+    run_distributed_map = sfn._run_distributed_map
+
+    def finished(state, raw_input, ctx, result):
+        output = sfn._apply_jsonata_output(state, raw_input, ctx, result=result, default=result)
+        sfn._apply_state_assign(state, raw_input, ctx, result=result)
+        return output, sfn._next_or_end(state)
+
+    def parallel(state, raw_input, execution, ctx):
+        if sfn._state_query_language(state, ctx) != "JSONata":
+            return run_branches(state, raw_input, execution, ctx)
+        given = sfn._apply_jsonata_arguments(state, raw_input, ctx)
+        results, _next = run_branches(state, given, execution, ctx)
+        return finished(state, raw_input, ctx, results)
+
+    def sub_machine(states, start_at, given, execution, ctx):
+        # A branch or an iteration sees the variables around it, and its own assignments stay inside.
+        own = {**ctx, "State": {}, "variables": dict(ctx.get("variables") or {})}
+        return run_sub_machine(states, start_at, given, execution, own)
+
+    def distributed_map(state, raw_input, effective, iterator, execution, ctx):
+        if sfn._state_query_language(state, ctx) != "JSONata":
+            return run_distributed_map(state, raw_input, effective, iterator, execution, ctx)
+        resolved = dict(state)
+        reader = state.get("ItemReader")
+        if reader:
+            arguments = sfn._apply_jsonata_template(reader.get("Arguments") or {}, raw_input, ctx)
+            resolved["ItemReader"] = {**reader, "Arguments": arguments}
+        selector = resolved.pop("ItemSelector", None)
+        child = iterator
+        if selector is not None:
+            # The selector sees the parent's variables and the item; the emulator would read it as JSONPath.
+            first = "\u0000select"
+            child = {
+                **iterator,
+                "StartAt": first,
+                "States": {
+                    **iterator.get("States", {}),
+                    first: {"Type": "Pass", "Output": selector, "Next": iterator.get("StartAt")},
+                },
+            }
+        results, _next = run_distributed_map(resolved, raw_input, effective, child, execution, ctx)
+        return finished(state, raw_input, ctx, results)
+
+    sfn._run_parallel_branches = parallel
+    sfn._run_sub_machine = sub_machine
+    sfn._run_distributed_map = distributed_map
+
+
+def waiting_for_a_token(tokens):
+    """A state that waits for a token fails when the function that was given the token fails."""
+    from ministack.services import stepfunctions
+
+    waiting = threading.local()
+    call_lambda = stepfunctions._call_lambda
+    invoke_with_callback = stepfunctions._invoke_with_callback
+
+    def call_and_tell(*args, **kwargs):
+        try:
+            return call_lambda(*args, **kwargs)
+        except stepfunctions._ExecutionError as error:
+            info = stepfunctions._task_tokens.get(getattr(waiting, "token", None))
+            if info is not None:
+                info["error"] = {"Error": error.error, "Cause": error.cause}
+                info["event"].set()
+            raise
+
+    def invoke_and_record(resource, input_data, token, state_def):
+        # Which tokens there were, so that a test can look for them everywhere else.
+        with open(tokens, "a", encoding="ascii") as file:
+            file.write(token + "\n")
+        waiting.token = token
+        try:
+            return invoke_with_callback(resource, input_data, token, state_def)
+        finally:
+            waiting.token = None
+
+    stepfunctions._call_lambda = call_and_tell
+    stepfunctions._invoke_with_callback = invoke_and_record
+
+
+def conditions_of_policies():
+    """Condition keys of a session, and TLS."""
+    from ministack.core import iam_evaluator
+    from ministack.services import sts
+
+    source_identity = contextvars.ContextVar("source_identity", default=None)
+    handle_request = sts.handle_request
+    resolve_condition_key = iam_evaluator._resolve_condition_key
+
+    async def handle_with_source_identity(method, path, headers, body, query_params):
+        form = urllib.parse.parse_qs((body or b"").decode("utf-8", "replace"))
+        source_identity.set(form.get("SourceIdentity", [None])[0])
+        return await handle_request(method, path, headers, body, query_params)
+
+    def resolve(key, context):
+        # Of a role's session aws:PrincipalArn is the role, not the session.
+        arn = context.principal_arn
+        if key.lower() == "aws:principalarn" and ":assumed-role/" in arn:
+            account, role = arn.split(":")[4], arn.split("/")[1]
+            return f"arn:aws:iam::{account}:role/{role}"
+        if key.lower() == "sts:sourceidentity":
+            return source_identity.get()
+        # The loopback interface stands for TLS, which every bucket policy demands.
+        if key.lower() == "aws:securetransport":
+            return "true"
+        return resolve_condition_key(key, context)
+
+    sts.handle_request = handle_with_source_identity
+    iam_evaluator._resolve_condition_key = resolve
+
+
+def crash_on_request(request):
+    """Kills the cutover function after its next change of a trust policy, before it hears of it, if a file asks."""
+    from ministack.core import lambda_runtime
+    from ministack.services import iam
+
+    workers = weakref.WeakSet()
+    spawn = lambda_runtime.ProvidedWorker._spawn
+    update_trust = iam._IAM_HANDLERS["UpdateAssumeRolePolicy"]
+
+    def spawn_and_remember(self, *args, **kwargs):
+        workers.add(self)
+        return spawn(self, *args, **kwargs)
+
+    def update_and_crash(params):
+        answer = update_trust(params)
+        if os.path.exists(request):
+            os.remove(request)
+            for worker in list(workers):
+                process = worker._proc
+                if worker.func_name.endswith("-cutover") and process is not None:
+                    process.kill()
+                    process.wait()
+        return answer
+
+    lambda_runtime.ProvidedWorker._spawn = spawn_and_remember
+    iam._IAM_HANDLERS["UpdateAssumeRolePolicy"] = update_and_crash

@@ -11,7 +11,7 @@ use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::records::Records;
 use blackstart_aws::tokens::Cipher;
 use blackstart_core::approval::roster::Roster;
-use blackstart_core::error_name::{StageError, error_chain};
+use blackstart_core::error_name::{ErrorName, StageError, error_chain};
 use blackstart_core::evidence::{Event, Kind};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{InvalidPlan, Plan};
@@ -93,9 +93,11 @@ where
         }
         Err(error) => {
             let name = match &error {
-                NoAnswer::Settle(error) => error.name().as_str(),
-                _ => "Recovery.Defect",
+                NoAnswer::Settle(error) => error.name(),
+                NoAnswer::Artifact(error) => error.name(),
+                NoAnswer::TurnedAway(_) | NoAnswer::Plan(_) | NoAnswer::Malformed(_) => ErrorName::Defect,
             };
+            let name = name.as_str();
             tracing::error!(error = %error_chain(&error), name, "request failed");
             let message = "the request could not be completed; repeating it is safe";
             response(503, &json!({"message": message, "reason": name}))

@@ -172,7 +172,7 @@ fn context(retry_count: u32) -> Value {
     })
 }
 
-fn task(input: Value, retry_count: u32) -> Task<Operation> {
+fn task(input: &Value, retry_count: u32) -> Task<Operation> {
     serde_json::from_value(json!({"context": context(retry_count), "run": run(), "input": input})).unwrap()
 }
 
@@ -233,7 +233,7 @@ pub(crate) async fn prepared() -> Scene {
 
     let skipped = json!({"status": "failed", "error": "x", "cause": "y"});
     let prepare = task(
-        json!({
+        &json!({
             "operation": "prepare", "plan": plan, "workload": "orders", "mode": "drill", "selection": selection,
             "branches": {
                 "timeline": skipped, "validation": skipped,
@@ -280,12 +280,12 @@ impl Scene {
         } = self;
         let ask =
             json!({"operation": "ask", "plan": plan, "package": package, "digest": digest, "token": token});
-        handle(task(ask, retry_count), &self.deps, now()).await
+        handle(task(&ask, retry_count), &self.deps, now()).await
     }
 
     pub(crate) async fn expire(&self, at: Timestamp) -> Result<Answer, ApprovalError> {
         handle(
-            task(json!({"operation": "expire", "digest": self.digest}), 0),
+            task(&json!({"operation": "expire", "digest": self.digest}), 0),
             &self.deps,
             at,
         )

@@ -15,7 +15,12 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_environment(&env::process)?;
     let deps = &Deps::of(&clients::own().await, &config);
     match config.surface {
-        Surface::Stage => harness::run(&deps.records, |task, now| approval::handle(task, deps, now)).await,
+        Surface::Stage => {
+            Box::pin(harness::run(&deps.records, |task, now| {
+                approval::handle(task, deps, now)
+            }))
+            .await
+        }
         Surface::Gateway => {
             let serve = |event: LambdaEvent<Value>| async move {
                 Ok::<_, Error>(approval::gateway::serve(event.payload, deps, now()).await)

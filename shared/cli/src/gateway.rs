@@ -1,5 +1,5 @@
-//! The way to the gateway: its function URL with a SigV4 signature, or, where no function URL verifies signatures,
-//! an invocation with the event that a function URL would deliver.
+//! The way to the gateway: its function URL with an AWS signature (version 4), or, where no function URL verifies
+//! signatures, an invocation with the event that a function URL would deliver.
 
 use std::time::{Duration, SystemTime};
 
@@ -191,7 +191,7 @@ async fn signed(
     Ok(request)
 }
 
-/// The headers that SigV4 adds for the service `lambda`.
+/// The headers of a signature, version 4, for the service `lambda`.
 fn signature(
     method: &str,
     url: &str,

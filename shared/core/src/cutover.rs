@@ -1,12 +1,30 @@
 //! Stage 5: the steps of a cutover.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
-use crate::references::Slot;
+use crate::journal;
+use crate::references::{Slot, canonical_digest_of};
 use crate::run::AccountId;
 use crate::task::cutover::Phase;
+
+mod plan;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use plan::{CutoverFacts, CutoverRefused, plan};
+pub use session::session_policy;
+
+/// The schema of a cutover plan.
+pub const SCHEMA: &str = "blackstart.cutover/1";
+/// Step id: the nonce is published and the health check created.
+pub const PREPARE_TRAFFIC: &str = "prepare-traffic";
+/// Step id: the records are changed.
+pub const SHIFT_TRAFFIC: &str = "shift-traffic";
 
 /// Every step of a cutover with its *before* and *after*: what the executor does without further choices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,4 +58,107 @@ pub struct ReferenceStep {
     pub after: String,
     /// What the prover showed, for people.
     pub proof: String,
+}
+
+impl ReferenceStep {
+    /// Digest of the canonical form of *before*.
+    #[must_use]
+    pub fn before_digest(&self) -> Digest {
+        canonical_digest_of(&self.before)
+    }
+
+    /// Digest of the canonical form of *after*.
+    #[must_use]
+    pub fn after_digest(&self) -> Digest {
+        canonical_digest_of(&self.after)
+    }
+}
+
+/// How a live value stands to a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stand {
+    /// The recorded *before*: the step can be done.
+    Ready,
+    /// An earlier step of the same document has to be done first.
+    NotYet,
+    /// The wanted *after*, or that of a later step of the same document.
+    AlreadyDone,
+    /// Neither: somebody else changed it. Left alone.
+    Drifted,
+}
+
+impl CutoverDocument {
+    /// The steps as the journal knows them, in the order in which they are done.
+    #[must_use]
+    pub fn journal_steps(&self) -> Vec<journal::Step> {
+        let of_phase = |phase| {
+            let kind = match phase {
+                Phase::Expand => journal::StepKind::Expand,
+                Phase::Contract => journal::StepKind::Contract,
+            };
+            self.steps
+                .iter()
+                .filter(move |step| step.phase == phase)
+                .map(move |step| journal::Step {
+                    id: step.id.clone(),
+                    kind,
+                })
+        };
+        let fixed = |id: &str, kind| journal::Step {
+            id: id.to_owned(),
+            kind,
+        };
+        let mut steps = vec![fixed(PREPARE_TRAFFIC, journal::StepKind::Prepare)];
+        steps.extend(of_phase(Phase::Expand));
+        steps.push(fixed(SHIFT_TRAFFIC, journal::StepKind::Traffic));
+        steps.extend(of_phase(Phase::Contract));
+        steps
+    }
+
+    /// The accounts with steps, in order.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountId> {
+        let accounts: BTreeSet<&AccountId> = self.steps.iter().map(|step| &step.account).collect();
+        accounts.into_iter().cloned().collect()
+    }
+
+    /// The step with this id.
+    #[must_use]
+    pub fn step(&self, id: &str) -> Option<&ReferenceStep> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// The steps of one phase in one account.
+    pub fn steps_of<'a>(
+        &'a self,
+        phase: Phase,
+        account: &'a AccountId,
+    ) -> impl Iterator<Item = &'a ReferenceStep> {
+        self.steps
+            .iter()
+            .filter(move |step| step.phase == phase && step.account == *account)
+    }
+
+    /// How the live value of a step's document stands to the step.
+    ///
+    /// A document with several steps runs through a chain of values; whatever value of the chain is live says how
+    /// far it is.
+    #[must_use]
+    pub fn stand(&self, step: &ReferenceStep, live: &Digest) -> Stand {
+        if *live == step.after_digest() {
+            return Stand::AlreadyDone;
+        }
+        if *live == step.before_digest() {
+            return Stand::Ready;
+        }
+        for other in self.steps.iter().filter(|other| other.slot == step.slot) {
+            if other.phase > step.phase && *live == other.after_digest() {
+                return Stand::AlreadyDone;
+            }
+            if other.phase < step.phase && *live == other.before_digest() {
+                return Stand::NotYet;
+            }
+        }
+        Stand::Drifted
+    }
 }

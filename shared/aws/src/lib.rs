@@ -16,6 +16,8 @@ pub mod cloudformation;
 pub mod content;
 #[cfg(feature = "documents")]
 pub mod documents;
+#[cfg(feature = "document-writes")]
+pub mod documents_write;
 pub mod env;
 #[cfg(feature = "ledger")]
 pub mod evidence;
@@ -33,6 +35,8 @@ pub mod notices;
 pub mod port;
 #[cfg(feature = "ledger")]
 pub mod records;
+#[cfg(feature = "route53")]
+pub mod route53;
 #[cfg(feature = "secretsmanager")]
 pub mod secretsmanager;
 pub mod telemetry;

@@ -1,0 +1,209 @@
+//! The world as it is: AWS.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use blackstart_aws::artifacts::{ArtifactStore, s3_client};
+use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::documents_write::DocumentSession;
+use blackstart_aws::port::{Effect, PortError, classify};
+use blackstart_aws::route53::{CheckRequest, Route53};
+use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::cutover::session_policy;
+use blackstart_core::dns::{CheckerReport, TrafficChange, ZoneRecords};
+use blackstart_core::plan::{NoncePlace, Plan};
+use blackstart_core::references::Slot;
+use blackstart_core::run::RunId;
+use jiff::Timestamp;
+
+use crate::CutoverError;
+use crate::config::Config;
+use crate::world::{CheckSettings, World};
+
+/// How long the new environment may take to answer us.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(6);
+/// A checker looks at the first 5,120 bytes; so do we.
+const HEALTH_BYTES: usize = 5_120;
+
+/// AWS, and the new environment's address.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    artifacts: ArtifactStore,
+    accounts: Accounts,
+    route53: Route53,
+    http: reqwest::Client,
+}
+
+impl Aws {
+    /// AWS under the function's own configuration.
+    #[must_use]
+    pub fn new(own: &SdkConfig, config: &Config) -> Self {
+        Self {
+            artifacts: ArtifactStore::new(own, config.artifact_bucket.clone()),
+            accounts: Accounts::new(own.clone(), config.external_id.clone()),
+            route53: Route53::new(own),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    async fn session(&self, run: &RunId, plan: &Plan, slot: &Slot) -> Result<DocumentSession, PortError> {
+        let region = if slot.region.is_empty() {
+            &plan.region
+        } else {
+            &slot.region
+        };
+        let config = self
+            .accounts
+            .assume(&Assume {
+                partition: &plan.partition,
+                account: &slot.account,
+                role: &plan.roles.sibling_writer,
+                run,
+                region,
+                session_policy: Some(session_policy(slot)),
+            })
+            .await?;
+        Ok(DocumentSession::new(&config, slot.clone()))
+    }
+}
+
+/// What the session that publishes the nonce may do: write that object, through the bucket's key.
+fn nonce_policy(plan: &Plan, place: &NoncePlace) -> String {
+    serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "s3:PutObject",
+                "Resource": format!("arn:{}:s3:::{}/{}", plan.partition, place.bucket, place.key),
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+                "Resource": format!("arn:{}:kms:{}:{}:key/*", plan.partition, plan.region, plan.accounts.rebuild),
+            },
+        ],
+    })
+    .to_string()
+}
+
+impl World for Aws {
+    async fn artifact(&self, artifact: &ArtifactRef) -> Result<Vec<u8>, CutoverError> {
+        Ok(self.artifacts.get(artifact).await?)
+    }
+
+    async fn put_artifact(
+        &self,
+        run: &RunId,
+        path: &str,
+        bytes: Vec<u8>,
+    ) -> Result<ArtifactRef, CutoverError> {
+        Ok(self.artifacts.put(run, path, "application/json", bytes).await?)
+    }
+
+    async fn document(&self, run: &RunId, plan: &Plan, slot: &Slot) -> Result<String, PortError> {
+        self.session(run, plan, slot).await?.read().await
+    }
+
+    async fn write_document(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        slot: &Slot,
+        text: &str,
+    ) -> Result<(), PortError> {
+        self.session(run, plan, slot).await?.write(text).await
+    }
+
+    async fn records(&self, zone: &str) -> Result<ZoneRecords, PortError> {
+        self.route53.records(zone).await
+    }
+
+    async fn change_records(&self, run: &RunId, change: &TrafficChange) -> Result<String, PortError> {
+        self.route53.apply(change, &format!("Blackstart run {run}")).await
+    }
+
+    async fn in_sync(&self, change: &str) -> Result<bool, PortError> {
+        self.route53.in_sync(change).await
+    }
+
+    async fn publish_nonce(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        place: &NoncePlace,
+        nonce: &str,
+    ) -> Result<(), PortError> {
+        let config = self
+            .accounts
+            .assume(&Assume {
+                partition: &plan.partition,
+                account: &plan.accounts.rebuild,
+                role: &plan.roles.rebuild,
+                run,
+                region: &plan.region,
+                session_policy: Some(nonce_policy(plan, place)),
+            })
+            .await?;
+        s3_client(&config)
+            .put_object()
+            .bucket(&place.bucket)
+            .key(&place.key)
+            .expected_bucket_owner(plan.accounts.rebuild.as_str())
+            .content_type("text/plain")
+            .body(nonce.as_bytes().to_vec().into())
+            .send()
+            .await
+            .map_err(|error| {
+                classify(
+                    format!("publishing the nonce in `s3://{}/{}`", place.bucket, place.key),
+                    Effect::IdempotentWrite,
+                    &error,
+                )
+            })?;
+        Ok(())
+    }
+
+    async fn create_check(&self, settings: &CheckSettings) -> Result<String, PortError> {
+        self.route53
+            .create_check(&CheckRequest {
+                reference: &settings.reference,
+                address: &settings.address,
+                port: settings.port,
+                path: &settings.path,
+                search: &settings.nonce,
+            })
+            .await
+    }
+
+    async fn check_reports(&self, check: &str) -> Result<Vec<CheckerReport>, PortError> {
+        self.route53.check_reports(check).await
+    }
+
+    async fn delete_check(&self, check: &str) -> Result<(), PortError> {
+        self.route53.delete_check(check).await
+    }
+
+    async fn health_document(&self, url: &str) -> Option<String> {
+        let answer = self.http.get(url).timeout(HEALTH_TIMEOUT).send().await;
+        let mut answer = answer.ok()?.error_for_status().ok()?;
+        let mut seen = Vec::new();
+        while seen.len() < HEALTH_BYTES {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => seen.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) => return None,
+            }
+        }
+        seen.truncate(HEALTH_BYTES);
+        Some(String::from_utf8_lossy(&seen).into_owned())
+    }
+
+    fn now(&self) -> Timestamp {
+        blackstart_aws::harness::now()
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}

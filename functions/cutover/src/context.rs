@@ -1,0 +1,141 @@
+//! What every operation starts from: the approved package, the plan, the cutover plan and its journal.
+
+use std::time::Duration;
+
+use blackstart_aws::records::Records;
+use blackstart_core::approval::DecisionPackage;
+use blackstart_core::approval::enforce::{check_approved, check_boundary, check_executable};
+use blackstart_core::approval::gate::GateRecord;
+use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::cutover::CutoverDocument;
+use blackstart_core::ledger::Key;
+use blackstart_core::plan::Plan;
+use blackstart_core::run::RunId;
+use blackstart_core::task::StateContext;
+use blackstart_core::task::cutover::Approved;
+use blackstart_core::timeline::CurrentBoundary;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::log::Log;
+use crate::world::World;
+use crate::{CutoverError, Deps, TIME_FOR_STEPS};
+
+/// One invocation.
+pub(crate) struct Context<'a, W, R, C, N> {
+    pub(crate) deps: &'a Deps<W, R, C, N>,
+    pub(crate) run: RunId,
+    pub(crate) state: &'a StateContext,
+    pub(crate) approved: &'a Approved,
+    pub(crate) package: DecisionPackage,
+    pub(crate) plan: Plan,
+    pub(crate) began: Timestamp,
+}
+
+/// A cutover plan with its journal.
+pub(crate) struct Open {
+    pub(crate) document: CutoverDocument,
+    pub(crate) log: Log,
+}
+
+impl<'a, W: World, R: Records, C, N> Context<'a, W, R, C, N> {
+    /// Loads what was approved, and refuses anything else.
+    pub(crate) async fn load(
+        deps: &'a Deps<W, R, C, N>,
+        run: RunId,
+        state: &'a StateContext,
+        approved: &'a Approved,
+        began: Timestamp,
+    ) -> Result<Self, CutoverError> {
+        let gate = deps
+            .records
+            .get::<GateRecord>(&Key::gate(&run, &approved.digest))
+            .await?
+            .ok_or(CutoverError::NeverAsked)?;
+        let bytes = deps.world.artifact(&approved.package).await?;
+        // An approval that lapses half-way must not leave things half done: the time counts for the first effect.
+        let package = if Log::is_empty(&deps.records, &run).await? {
+            check_executable(&bytes, &approved.digest, &gate.document, began)?
+        } else {
+            check_approved(&bytes, &approved.digest, &gate.document)?
+        };
+        if package.run != run {
+            return Err(CutoverError::Foreign(format!(
+                "package {} is that of run `{}`",
+                approved.digest, package.run
+            )));
+        }
+        if package.plan != approved.plan {
+            return Err(CutoverError::Foreign(
+                "the recovery plan is not that of the package".to_owned(),
+            ));
+        }
+        let plan = Plan::parse(&deps.world.artifact(&approved.plan).await?)
+            .map_err(blackstart_aws::artifacts::ArtifactError::from)?;
+        Ok(Self {
+            deps,
+            run,
+            state,
+            approved,
+            package,
+            plan,
+            began,
+        })
+    }
+
+    /// Refuses when late evidence moved the event boundary. Asked before the first effect only.
+    pub(crate) async fn boundary_is_unmoved(&self) -> Result<(), CutoverError> {
+        let current = self
+            .deps
+            .records
+            .get::<CurrentBoundary>(&Key::boundary(&self.run))
+            .await?
+            .ok_or_else(|| CutoverError::Foreign("the run has no event boundary".to_owned()))?;
+        Ok(check_boundary(&self.package, &current.document)?)
+    }
+
+    /// The cutover plan and its journal, if this plan is the one that the journal was opened for.
+    pub(crate) async fn open(&self, cutover: &ArtifactRef) -> Result<Open, CutoverError> {
+        match self.opened().await? {
+            Some((found, open)) if found.sha256 == cutover.sha256 => Ok(open),
+            _ => Err(CutoverError::Foreign(
+                "the journal was opened for another cutover plan".to_owned(),
+            )),
+        }
+    }
+
+    /// The cutover plan that the journal was opened for; `None` before that.
+    pub(crate) async fn opened(&self) -> Result<Option<(ArtifactRef, Open)>, CutoverError> {
+        let Some((package, cutover)) = Log::opened(&self.deps.records, &self.run).await? else {
+            return Ok(None);
+        };
+        if package != self.approved.digest {
+            return Err(CutoverError::Foreign(
+                "the journal was opened for another package".to_owned(),
+            ));
+        }
+        let document: CutoverDocument = self.json(&cutover).await?;
+        if document.package != self.approved.digest {
+            return Err(CutoverError::Foreign(
+                "the cutover plan was made from another package".to_owned(),
+            ));
+        }
+        let by = format!("{} of {}", self.state.state, self.state.execution);
+        let log = Log::load(&self.deps.records, &self.run, by, &document.journal_steps()).await?;
+        Ok(Some((cutover, Open { document, log })))
+    }
+
+    pub(crate) async fn json<T: DeserializeOwned>(&self, artifact: &ArtifactRef) -> Result<T, CutoverError> {
+        let bytes = self.deps.world.artifact(artifact).await?;
+        serde_json::from_slice(&bytes).map_err(|source| CutoverError::Malformed {
+            what: artifact.key.clone(),
+            source,
+        })
+    }
+
+    /// Whether there is time for another step.
+    pub(crate) fn has_time(&self) -> bool {
+        let spent = self.deps.world.now().duration_since(self.began);
+        Duration::try_from(spent).is_ok_and(|spent| spent < TIME_FOR_STEPS)
+    }
+}

@@ -1,0 +1,97 @@
+//! What follows from the journal after a failure, and the undo of one step.
+
+use blackstart_aws::records::Records;
+use blackstart_core::cutover::{PREPARE_TRAFFIC, SHIFT_TRAFFIC};
+use blackstart_core::journal::{Command, Event, IllegalEvent, StepState};
+use blackstart_core::task::Failure;
+use blackstart_core::task::cutover::{Next, OperatorChoice, Reverted};
+
+use crate::CutoverError;
+use crate::context::{Context, Open};
+use crate::world::World;
+
+/// How the state machine names an operator's choice when it passes it on as a failure.
+const OPERATOR_REVERT: &str = "Operator.Revert";
+const OPERATOR_RESUME: &str = "Operator.Resume";
+/// Longest cause that the journal keeps, in characters.
+const LONGEST_CAUSE: usize = 1_000;
+
+impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
+    /// Records the failure, decides the direction once, and says what to do.
+    pub(crate) async fn next(&self, failure: Failure) -> Result<Next, CutoverError> {
+        let Some((_, mut open)) = self.opened().await? else {
+            return Ok(Next::GivenBack {});
+        };
+        let id = self.state.entered.to_string();
+        if !open.log.journal.knows(&id) {
+            let event = event_of(id, failure);
+            self.record(&mut open, event).await?;
+        }
+        loop {
+            return Ok(match open.log.journal.next() {
+                Command::Resume => Next::Resume {},
+                Command::Decide(direction) => {
+                    match self.record(&mut open, Event::Direction { direction }).await {
+                        // Another executor decided first; its decision is replayed.
+                        Ok(())
+                        | Err(CutoverError::Journal(
+                            IllegalEvent::DirectionDecided(_) | IllegalEvent::WrongDirection(_),
+                        )) => continue,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Command::Revert(step) => Next::Revert { step },
+                Command::GivenBack => Next::GivenBack {},
+                Command::CallOperator { reason } => Next::CallOperator { reason },
+                Command::Abandoned => Next::CallOperator {
+                    reason: "an operator gave up; the journal is open".to_owned(),
+                },
+            });
+        }
+    }
+
+    /// Undoes one step. A repeat finds it undone.
+    pub(crate) async fn revert(&self, open: &mut Open, step: String) -> Result<Reverted, CutoverError> {
+        if open.log.journal.state(&step) != StepState::Reverted {
+            match step.as_str() {
+                PREPARE_TRAFFIC => self.revert_prepare(open).await?,
+                SHIFT_TRAFFIC => self.revert_shift(open).await?,
+                id => {
+                    let reference = open.document.step(id).cloned();
+                    let reference = reference.ok_or_else(|| CutoverError::UnknownStep(step.clone()))?;
+                    self.revert_reference(open, &reference).await?;
+                }
+            }
+        }
+        Ok(Reverted { step })
+    }
+}
+
+fn event_of(id: String, failure: Failure) -> Event {
+    let person_and_rationale = || {
+        let (person, rationale) = failure
+            .cause
+            .split_once(": ")
+            .unwrap_or(("unknown", &failure.cause));
+        (person.to_owned(), rationale.to_owned())
+    };
+    match failure.error.as_str() {
+        OPERATOR_REVERT => {
+            let (person, rationale) = person_and_rationale();
+            let choice = OperatorChoice::Revert { person, rationale };
+            Event::Operator { id, choice }
+        }
+        OPERATOR_RESUME => {
+            let (person, rationale) = person_and_rationale();
+            let choice = OperatorChoice::Resume { person, rationale };
+            Event::Operator { id, choice }
+        }
+        _ => Event::Failed {
+            id,
+            failure: Failure {
+                cause: failure.cause.chars().take(LONGEST_CAUSE).collect(),
+                ..failure
+            },
+        },
+    }
+}

@@ -1,0 +1,120 @@
+//! Plan and precheck: nothing is touched.
+
+use std::collections::BTreeMap;
+
+use blackstart_aws::records::Records;
+use blackstart_core::artifact::{Digest, canonical_json};
+use blackstart_core::cutover::{CutoverDocument, CutoverFacts, Stand, plan};
+use blackstart_core::dns::{CheckPlan, Image, fail_open};
+use blackstart_core::journal::Event;
+use blackstart_core::references::{InventoryDocument, Slot, canonical_digest_of};
+use blackstart_core::task::cutover::{Planned, Prechecked};
+
+use crate::CutoverError;
+use crate::context::{Context, Open};
+use crate::log::Log;
+use crate::world::World;
+
+impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
+    /// Computes the cutover plan and opens the journal for it; a repeat finds the plan that was made first.
+    pub(crate) async fn plan(&self) -> Result<Planned, CutoverError> {
+        if let Some((cutover, open)) = self.opened().await? {
+            return Ok(planned(cutover, &open.document));
+        }
+        self.boundary_is_unmoved().await?;
+        let inventory: InventoryDocument = self.json(&self.package.inventory).await?;
+        let zone = self.deps.world.records(&self.package.zone).await?;
+        let document = plan(&CutoverFacts {
+            package: &self.package,
+            digest: &self.approved.digest,
+            inventory: &inventory,
+            zone: &zone,
+            max_changed_percent: self.plan.cutover.max_changed_percent,
+        })?;
+        let check = CheckPlan {
+            https: false,
+            search: Some(self.nonce()),
+            disabled: false,
+            waits_for_reports: true,
+            own_tls_probe: false,
+        };
+        let open_ways = fail_open(&document.traffic, &check);
+        if !open_ways.is_empty() {
+            let reasons = open_ways.iter().map(ToString::to_string).collect();
+            return Err(blackstart_core::cutover::CutoverRefused(reasons).into());
+        }
+        let bytes = canonical_json(&document)?;
+        let cutover = self
+            .deps
+            .world
+            .put_artifact(&self.run, "cutover/plan.json", bytes)
+            .await?;
+        let by = format!("{} of {}", self.state.state, self.state.execution);
+        let mut log = Log::load(&self.deps.records, &self.run, by, &document.journal_steps()).await?;
+        let opened = Event::Opened {
+            package: self.approved.digest.clone(),
+            cutover: cutover.clone(),
+        };
+        log.append(&self.deps.records, opened, self.deps.world.now())
+            .await?;
+        // Another executor may have been first; its plan is the one in force.
+        match self.opened().await? {
+            Some((cutover, open)) => Ok(planned(cutover, &open.document)),
+            None => Ok(planned(cutover, &document)),
+        }
+    }
+
+    /// Compares every live value with the plan and names all that differ.
+    pub(crate) async fn precheck(&self, open: &Open) -> Result<Prechecked, CutoverError> {
+        let mut answer = Prechecked {
+            ready: 0,
+            already_done: 0,
+        };
+        let mut drifted = Vec::new();
+        let live = self.live(&open.document).await?;
+        for step in &open.document.steps {
+            let stand = match live.get(&step.slot) {
+                Some(Some(digest)) => open.document.stand(step, digest),
+                Some(None) | None => Stand::Drifted,
+            };
+            match stand {
+                Stand::Ready | Stand::NotYet => answer.ready += 1,
+                Stand::AlreadyDone => answer.already_done += 1,
+                Stand::Drifted => drifted.push(step.slot.arn.clone()),
+            }
+        }
+        let change = self.bound_traffic(open).await?;
+        let zone = self.deps.world.records(&change.zone).await?;
+        match change.classify(&zone.records) {
+            Image::Before => answer.ready += 1,
+            Image::After => answer.already_done += 1,
+            Image::Third { differences } => drifted.extend(differences),
+        }
+        if drifted.is_empty() {
+            Ok(answer)
+        } else {
+            Err(CutoverError::Drifted(drifted))
+        }
+    }
+
+    /// Digests of the live documents; `None` for one that is gone.
+    async fn live(&self, document: &CutoverDocument) -> Result<BTreeMap<Slot, Option<Digest>>, CutoverError> {
+        let mut live = BTreeMap::new();
+        for step in &document.steps {
+            if live.contains_key(&step.slot) {
+                continue;
+            }
+            let text = self.read(&step.slot).await?;
+            live.insert(step.slot.clone(), text.as_deref().map(canonical_digest_of));
+        }
+        Ok(live)
+    }
+}
+
+fn planned(cutover: blackstart_core::artifact::ArtifactRef, document: &CutoverDocument) -> Planned {
+    Planned {
+        cutover,
+        accounts: document.accounts(),
+        steps: u32::try_from(document.steps.len()).unwrap_or(u32::MAX),
+    }
+}

@@ -1,0 +1,261 @@
+//! Whole cutovers against a world in memory, with every fault at every call.
+
+mod scenario;
+
+use blackstart_core::error_name::{ErrorName, StageError as _};
+use blackstart_core::journal::{Command, Direction, StepState};
+use blackstart_core::references::Slot;
+use blackstart_core::task::Progress;
+use blackstart_core::task::cutover::{Next, Phase};
+
+use crate::CutoverError;
+use crate::tests::scenario::{Ending, Fault, Scenario, third_party};
+
+fn both() -> [Scenario; 2] {
+    [Scenario::new(false), Scenario::new(true)]
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_cutover_without_faults_ends_with_the_old_account_shut_out() {
+    for scenario in both() {
+        assert_eq!(scenario.drive("exec-1").await, Ending::Recovered);
+        scenario.assert_recovered().await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn every_operation_twice_is_once() {
+    for scenario in both() {
+        scenario.repeat_every_operation();
+        assert_eq!(scenario.drive("exec-1").await, Ending::Recovered);
+        scenario.assert_recovered().await;
+        let writes = scenario.writes();
+        assert_eq!(scenario.drive("exec-1").await, Ending::Recovered);
+        assert_eq!(scenario.writes(), writes, "a second pass writes nothing");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_fault_at_any_effect_ends_all_done_or_all_given_back() {
+    for expand in [false, true] {
+        let clean = Scenario::new(expand);
+        clean.drive("exec-1").await;
+        let effects = clean.effects();
+        assert!(effects > 6, "{effects}");
+        for at in 0..effects {
+            for fault in [
+                Fault::Refused,
+                Fault::Throttled,
+                Fault::ReplyLostAfterEffect,
+                Fault::ReplyLostBeforeEffect,
+                Fault::CrashBeforeEffect,
+                Fault::CrashAfterEffect,
+            ] {
+                let scenario = Scenario::new(expand);
+                scenario.fault_at(at, fault);
+                let ending = scenario.drive("exec-1").await;
+                match ending {
+                    Ending::Recovered => scenario.assert_recovered().await,
+                    Ending::GivenBack => scenario.assert_clean_slate().await,
+                    Ending::Operator(reason) => panic!("{fault:?} at {at}: {reason}"),
+                }
+                let refused = fault == Fault::Refused;
+                assert_eq!(
+                    ending == Ending::GivenBack,
+                    refused,
+                    "{fault:?} at {at}: {ending:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_ledger_that_fails_at_any_call_changes_nothing_about_the_end() {
+    for at in (0..120).step_by(3) {
+        let scenario = Scenario::new(true);
+        scenario.records().fail((0..=at).map(|call| call == at));
+        assert_eq!(scenario.drive("exec-1").await, Ending::Recovered, "call {at}");
+        scenario.assert_recovered().await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_crash_between_write_and_journal_is_resumed_without_a_second_write() {
+    let scenario = Scenario::new(false);
+    // The nonce and the health check come first.
+    scenario.fault_at(2, Fault::CrashAfterEffect);
+    assert_eq!(scenario.drive("exec-1").await, Ending::Recovered);
+    assert_eq!(scenario.writes(), Scenario::DOCUMENTS);
+    scenario.assert_recovered().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_somebody_else_changed_is_left_alone_and_the_rest_is_given_back() {
+    for at in 0..Scenario::DOCUMENTS {
+        let scenario = Scenario::new(false);
+        let slot = scenario.plan_and_prepare().await.remove(at);
+        scenario.edit(&slot, third_party());
+        let error = scenario.apply_all(Phase::Expand).await.unwrap_err();
+        assert_eq!(error.name(), ErrorName::PreconditionChanged);
+        assert_eq!(scenario.unwind(&error).await, Ending::GivenBack);
+        assert_eq!(scenario.live(&slot), third_party());
+        scenario.edit(&slot, scenario.before(&slot));
+        scenario.assert_clean_slate().await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_edit_after_our_write_calls_the_operator_who_puts_it_right() {
+    let scenario = Scenario::new(false);
+    let slots = scenario.plan_and_prepare().await;
+    scenario.apply_all(Phase::Expand).await.unwrap();
+    let slot: &Slot = slots.first().unwrap();
+    scenario.edit(slot, third_party());
+    let error = scenario.verify(Phase::Expand).await.unwrap_err();
+    assert!(matches!(error, CutoverError::Drifted(_)));
+    let Ending::Operator(reason) = scenario.unwind(&error).await else {
+        panic!("nobody was called");
+    };
+    assert!(reason.contains("somebody else"), "{reason}");
+    assert_eq!(scenario.live(slot), third_party());
+
+    scenario.edit(slot, scenario.before(slot));
+    assert_eq!(scenario.operator("Operator.Resume").await, Ending::GivenBack);
+    scenario.assert_clean_slate().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_undo_that_fails_calls_the_operator_and_is_tried_again_when_told() {
+    let scenario = Scenario::new(false);
+    scenario.plan_and_prepare().await;
+    scenario.apply_all(Phase::Expand).await.unwrap();
+    scenario.fault_next(Fault::Refused);
+    let refused = CutoverError::Foreign("the new environment never serves".to_owned());
+    assert!(matches!(scenario.unwind(&refused).await, Ending::Operator(_)));
+    assert_eq!(scenario.operator("Operator.Resume").await, Ending::GivenBack);
+    scenario.assert_clean_slate().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_operator_can_turn_a_finished_cutover_back() {
+    let scenario = Scenario::new(true);
+    assert_eq!(scenario.drive("exec-1").await, Ending::Recovered);
+    assert_eq!(scenario.operator("Operator.Revert").await, Ending::GivenBack);
+    scenario.assert_clean_slate().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_failure_after_a_verified_contract_goes_forward() {
+    let scenario = Scenario::new(true);
+    assert_eq!(scenario.drive("exec-1").await, Ending::Recovered);
+    let failure = CutoverError::Foreign("the report failed".to_owned());
+    assert_eq!(scenario.next(&failure).await, Next::Resume {});
+    let journal = scenario.journal().await;
+    assert_eq!(journal.direction(), Some(Direction::Forward));
+    assert_eq!(journal.next(), Command::Resume);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn two_executions_at_once_end_as_one() {
+    for expand in [false, true] {
+        let scenario = Scenario::new(expand);
+        let (one, other) = tokio::join!(scenario.drive("exec-1"), scenario.drive("exec-2"));
+        let endings = [&one, &other];
+        if endings.contains(&&Ending::Recovered) && !endings.contains(&&Ending::GivenBack) {
+            scenario.assert_recovered().await;
+        } else {
+            scenario.assert_clean_slate().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn nothing_happens_without_an_approval_of_exactly_this_package() {
+    let scenario = Scenario::new(false);
+    for spoil in 0..3 {
+        let scenario = Scenario::new(false);
+        match spoil {
+            0 => scenario.unapprove().await,
+            1 => scenario.swap_package(),
+            _ => scenario.move_boundary().await,
+        }
+        let error = scenario.plan().await.unwrap_err();
+        let expected = [ErrorName::PolicyRefused, ErrorName::PreconditionChanged];
+        assert!(expected.contains(&error.name()), "{error}");
+        assert_eq!(scenario.writes(), 0);
+    }
+    scenario.plan_and_prepare().await;
+    scenario.unapprove().await;
+    assert!(scenario.apply_all(Phase::Expand).await.is_err());
+    assert_eq!(scenario.writes(), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn traffic_waits_for_checkers_and_for_our_own_look() {
+    let scenario = Scenario::new(false);
+    scenario.plan_and_prepare().await;
+    scenario.serve_nonce(false);
+    let progress = scenario.probe().await.unwrap();
+    assert_eq!(progress.progress, Progress::Running);
+    scenario.serve_nonce(true);
+    assert_eq!(scenario.probe().await.unwrap().progress, Progress::Done);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_operator_is_told_what_is_open_and_the_token_is_nowhere() {
+    let scenario = Scenario::new(false);
+    scenario.plan_and_prepare().await;
+    scenario.apply_all(Phase::Expand).await.unwrap();
+    scenario.ask_operator("the-secret-token").await.unwrap();
+    let told = scenario.told();
+    assert!(
+        told.contains("Applied") && told.contains("arn:aws:iam::"),
+        "{told}"
+    );
+    assert!(!told.contains("the-secret-token"));
+    assert!(!scenario.records().dump().contains("the-secret-token"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_crowd_of_accounts_writes_one_journal() {
+    let scenario = Scenario::new(false);
+    scenario.plan_and_prepare().await;
+    scenario.apply_all_at_once(Phase::Expand).await;
+    let journal = scenario.journal().await;
+    let applied = journal
+        .states()
+        .filter(|(_, state)| *state == StepState::Applied)
+        .count();
+    assert_eq!(applied, Scenario::DOCUMENTS + 1, "and the health check");
+}
+
+/// Numbers that look random and are the same every time (the multiplier and increment of Knuth's MMIX).
+fn scattered(seed: u64) -> impl Iterator<Item = usize> {
+    let step = |x: &u64| {
+        Some(
+            x.wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407),
+        )
+    };
+    std::iter::successors(step(&seed), step).map(|x| usize::try_from(x >> 40).unwrap())
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn fifty_seeds_of_a_killer_end_in_the_same_state() {
+    for seed in 0..50 {
+        let scenario = Scenario::large(seed % 2 == 0);
+        let mut numbers = scattered(seed);
+        for _ in 0..3 {
+            let (at, when) = (numbers.next().unwrap() % 60, numbers.next().unwrap());
+            let fault = if when % 2 == 0 {
+                Fault::CrashBeforeEffect
+            } else {
+                Fault::CrashAfterEffect
+            };
+            scenario.fault_at(at, fault);
+        }
+        assert_eq!(scenario.drive("exec-1").await, Ending::Recovered, "seed {seed}");
+        scenario.assert_recovered().await;
+    }
+}

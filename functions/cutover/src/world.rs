@@ -1,0 +1,93 @@
+//! Everything outside of the ledger that a cutover reads and changes: a seam, so that faults can be tested.
+
+use std::future::Future;
+use std::time::Duration;
+
+use blackstart_aws::port::PortError;
+use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::dns::{CheckerReport, TrafficChange, ZoneRecords};
+use blackstart_core::plan::{NoncePlace, Plan};
+use blackstart_core::references::Slot;
+use blackstart_core::run::RunId;
+use jiff::Timestamp;
+
+use crate::CutoverError;
+
+/// What the checkers are to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSettings {
+    /// Makes a repeat find the same check.
+    pub reference: String,
+    /// Address.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// Path.
+    pub path: String,
+    /// What the answer must contain.
+    pub nonce: String,
+}
+
+/// Documents in siblings, records, health checks, artifacts, time.
+pub trait World: Send + Sync {
+    /// The bytes of an artifact, whose digest was compared.
+    fn artifact(&self, artifact: &ArtifactRef) -> impl Future<Output = Result<Vec<u8>, CutoverError>> + Send;
+    /// Writes an artifact of the run.
+    fn put_artifact(
+        &self,
+        run: &RunId,
+        path: &str,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<ArtifactRef, CutoverError>> + Send;
+    /// Reads a document in a sibling.
+    fn document(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        slot: &Slot,
+    ) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// Writes a document in a sibling.
+    fn write_document(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        slot: &Slot,
+        text: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Every record of a zone.
+    fn records(&self, zone: &str) -> impl Future<Output = Result<ZoneRecords, PortError>> + Send;
+    /// Changes records in one batch; returns the id of the change.
+    fn change_records(
+        &self,
+        run: &RunId,
+        change: &TrafficChange,
+    ) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// Whether a change has reached all servers.
+    fn in_sync(&self, change: &str) -> impl Future<Output = Result<bool, PortError>> + Send;
+    /// Puts the nonce where the new environment serves it from.
+    fn publish_nonce(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        place: &NoncePlace,
+        nonce: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Creates the health check, or finds it.
+    fn create_check(
+        &self,
+        settings: &CheckSettings,
+    ) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// What the checkers report.
+    fn check_reports(
+        &self,
+        check: &str,
+    ) -> impl Future<Output = Result<Vec<CheckerReport>, PortError>> + Send;
+    /// Deletes the health check.
+    fn delete_check(&self, check: &str) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// What the new environment answers to us; `None` when it does not.
+    fn health_document(&self, url: &str) -> impl Future<Output = Option<String>> + Send;
+    /// The clock.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}

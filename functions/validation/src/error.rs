@@ -3,6 +3,7 @@
 use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
+use blackstart_core::artifact::NotCanonical;
 use blackstart_core::error_name::{ErrorName, StageError};
 
 /// A task of stage 2 that did not come to its answer. *No clean set* is an answer.
@@ -49,6 +50,9 @@ pub enum ValidationError {
         /// Plan resource id.
         resource: String,
     },
+    /// A document has no canonical form.
+    #[error("what is looked for has no digest")]
+    NotCanonical(#[from] NotCanonical),
     /// AWS did not answer as hoped.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -65,7 +69,7 @@ impl StageError for ValidationError {
         match self {
             Self::NoRun | Self::UnknownSet { .. } | Self::NoTrial { .. } => ErrorName::InvalidInput,
             Self::Contended { .. } | Self::StillRestoring { .. } => ErrorName::Transient,
-            Self::ForeignTarget { .. } => ErrorName::Defect,
+            Self::ForeignTarget { .. } | Self::NotCanonical(_) => ErrorName::Defect,
             Self::Port(error) => error.name(),
             Self::Ledger(error) => error.name(),
             Self::Artifact(error) => error.name(),

@@ -11,10 +11,11 @@ use blackstart_core::run::RunId;
 use blackstart_core::task::validation::{CleanedUp, Judged, Trial};
 use blackstart_core::task::{Failure, Progress};
 use blackstart_core::validation::content::shown;
+use blackstart_core::validation::reuse::{PointVerdict, basis};
 use blackstart_core::validation::trial::{
     self as naming, BACKUP_ROLE, SCANNER_ROLE, TrialRecord, TrialResource,
 };
-use blackstart_core::validation::verdict::{may_replace, of_layer, of_restore, of_scan, of_set};
+use blackstart_core::validation::verdict::{applies, may_replace, of_layer, of_restore, of_scan, of_set};
 use blackstart_core::validation::{CandidateDocument, LayerVerdict, RecoverySet, SetVerdict, Verdict};
 use jiff::Timestamp;
 
@@ -40,11 +41,39 @@ pub(crate) async fn start<R: RunRecords, E: EnterAccount>(
     trial.record.prepare(run, &chosen, &plan.validation.layers, now);
     // The names come before what bears them, so that clean-up knows them after a crash.
     trial.save(&deps.records).await?;
+    reuse_verdicts(&deps.records, &plan, &mut trial.record, now).await?;
     let account = deps.enter.enter(&plan, run).await?;
     let started = start_jobs(&account, &plan, run, &mut trial.record).await;
     trial.save(&deps.records).await?;
     started?;
     Ok(answer(set, trial.record.is_done()))
+}
+
+/// Takes over what an earlier trial of the same point said, where nothing was started yet.
+async fn reuse_verdicts<R: RunRecords>(
+    records: &R,
+    plan: &Plan,
+    record: &mut TrialRecord,
+    now: Timestamp,
+) -> Result<(), ValidationError> {
+    for resource in &plan.resources {
+        let Some(trial) = record.resources.get_mut(&resource.id) else {
+            continue;
+        };
+        let key = Key::point_verdict(&trial.point, &basis(plan, resource)?);
+        let begun = std::iter::once(&trial.restore)
+            .chain(trial.scan.as_ref())
+            .any(|job| job.id.is_some() || job.said.is_some());
+        if begun || trial.reused.is_some() {
+            continue;
+        }
+        let earlier = records
+            .item::<PointVerdict>(&key)
+            .await?
+            .map(|item| item.document);
+        trial.reused = earlier.filter(|said| said.is_reusable(now));
+    }
+    Ok(())
 }
 
 /// Starts what is not started yet. What AWS refuses is unknown; what did not get through is tried again later.
@@ -61,7 +90,11 @@ async fn start_jobs<A: TrialAccount>(
         )
     };
     let (role_arn, scanner_role_arn) = (role(BACKUP_ROLE), role(SCANNER_ROLE));
-    for resource in record.resources.values_mut() {
+    for resource in record
+        .resources
+        .values_mut()
+        .filter(|resource| resource.reused.is_none())
+    {
         let token = |purpose| naming::token(run, &record.set, &resource.point, purpose, record.attempt);
         if let Some(scan) = &mut resource.scan
             && scan.id.is_none()
@@ -257,6 +290,18 @@ async fn look<R: RunRecords, E: EnterAccount>(
     };
     let mut manifests = BTreeMap::new();
     for (id, trial) in record.resources.iter().filter(|_| !record.cleaned) {
+        if let Some(earlier) = &trial.reused {
+            for (layer, said) in &earlier.layers {
+                let source = format!("as run {} said at {}", earlier.run, earlier.at);
+                say(
+                    *layer,
+                    id,
+                    said.clone().and(LayerVerdict::new(Verdict::Clean, source)),
+                );
+            }
+            manifests.insert(id.clone(), earlier.manifest.clone());
+            continue;
+        }
         if let Some(scan) = trial.scan.as_ref().and_then(|scan| scan.said.clone()) {
             say(Layer::MalwareScan, id, scan);
         }
@@ -289,6 +334,7 @@ async fn look<R: RunRecords, E: EnterAccount>(
             }
         }
     }
+    keep_point_verdicts(&deps.records, run, plan, record, &said, &manifests, now).await?;
     let mut looked: Vec<Layer> = plan.validation.layers.iter().copied().collect();
     looked.extend(
         said.keys()
@@ -311,6 +357,57 @@ async fn look<R: RunRecords, E: EnterAccount>(
         manifests,
         at: now,
     })
+}
+
+/// Keeps what the layers said about each point that was read, for later runs.
+async fn keep_point_verdicts<R: RunRecords>(
+    records: &R,
+    run: &RunId,
+    plan: &Plan,
+    record: &TrialRecord,
+    said: &BTreeMap<Layer, BTreeMap<String, LayerVerdict>>,
+    manifests: &BTreeMap<String, ArtifactRef>,
+    now: Timestamp,
+) -> Result<(), ValidationError> {
+    for resource in &plan.resources {
+        let (Some(trial), Some(manifest)) = (record.resources.get(&resource.id), manifests.get(&resource.id))
+        else {
+            continue;
+        };
+        if trial.reused.is_some() {
+            continue;
+        }
+        let layers: BTreeMap<Layer, LayerVerdict> = said
+            .iter()
+            .filter_map(|(layer, by_resource)| Some((*layer, by_resource.get(&resource.id)?.clone())))
+            .collect();
+        let answered = plan
+            .validation
+            .layers
+            .iter()
+            .all(|layer| layers.contains_key(layer) || !applies(*layer, resource.resource_type));
+        if !answered {
+            continue;
+        }
+        let verdict = PointVerdict {
+            point: trial.point.clone(),
+            basis: basis(plan, resource)?,
+            layers,
+            manifest: manifest.clone(),
+            at: now,
+            run: run.clone(),
+        };
+        let key = Key::point_verdict(&verdict.point, &verdict.basis);
+        if records.set_item(&key, 0, &verdict).await? {
+            continue;
+        }
+        let standing = records.item::<PointVerdict>(&key).await?;
+        if let Some(standing) = standing.filter(|standing| verdict.may_replace(&standing.document)) {
+            // Whoever else writes it meanwhile has looked at the same bytes.
+            records.set_item(&key, standing.version, &verdict).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The plan's resource, if its restore came out well.
@@ -399,6 +496,9 @@ pub(crate) async fn clean_up<R: RunRecords, E: EnterAccount>(
     ask_jobs(&account, &mut trial.record).await?;
     let (mut removed, mut running) = (0_u32, 0_usize);
     for (id, resource) in &trial.record.resources {
+        if resource.reused.is_some() {
+            continue;
+        }
         if resource.restore.id.is_some() && resource.restore.said.is_none() {
             running = running.saturating_add(1);
             continue;

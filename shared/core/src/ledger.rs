@@ -115,6 +115,15 @@ impl Key {
         Self::in_run(run, "RESTORE".to_owned())
     }
 
+    /// The verdict on one recovery point, kept beyond the run: by what was looked for.
+    #[must_use]
+    pub fn point_verdict(point: &str, basis: &Digest) -> Self {
+        Self {
+            pk: format!("POINT#{point}"),
+            sk: format!("VERDICT#{basis}"),
+        }
+    }
+
     /// The state of the gate for one decision package.
     #[must_use]
     pub fn gate(run: &RunId, package: &Digest) -> Self {

@@ -296,6 +296,18 @@ pub enum Invariant {
     },
 }
 
+impl Invariant {
+    /// Plan id of the resource that it is about.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        match self {
+            Self::MinimumObjects { resource, .. }
+            | Self::MinimumItems { resource, .. }
+            | Self::RequiredAttributes { resource, .. } => resource,
+        }
+    }
+}
+
 /// Stage 3 of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

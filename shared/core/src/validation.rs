@@ -15,6 +15,7 @@ use crate::timeline::CurrentBoundary;
 pub mod candidates;
 pub mod content;
 pub mod invariants;
+pub mod reuse;
 pub mod select;
 pub mod trial;
 pub mod verdict;

@@ -26,7 +26,7 @@ impl InvariantCheck {
     pub fn new(resource: &Resource, invariants: &[Invariant]) -> Self {
         let counts = invariants
             .iter()
-            .filter(|invariant| resource_of(invariant) == resource.id)
+            .filter(|invariant| invariant.resource() == resource.id)
             .map(|invariant| (invariant.clone(), Count::default()))
             .collect();
         Self {
@@ -80,14 +80,6 @@ impl InvariantCheck {
             .map(|(invariant, count)| judge(resource_type, invariant, count))
             .reduce(LayerVerdict::and)
             .unwrap_or(none)
-    }
-}
-
-fn resource_of(invariant: &Invariant) -> &str {
-    match invariant {
-        Invariant::MinimumObjects { resource, .. }
-        | Invariant::MinimumItems { resource, .. }
-        | Invariant::RequiredAttributes { resource, .. } => resource,
     }
 }
 

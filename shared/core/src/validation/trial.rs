@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reuse::PointVerdict;
 use super::{LayerVerdict, RecoverySet, Verdict};
 use crate::artifact::Digest;
 use crate::plan::{Layer, ResourceType};
@@ -59,6 +60,9 @@ pub struct TrialResource {
     pub target: String,
     /// The restore job.
     pub restore: TrialJob,
+    /// An earlier verdict on the point, which spares the jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<PointVerdict>,
     /// The malware scan job; absent where the plan does not ask for one or it does not apply.
     pub scan: Option<TrialJob>,
 }
@@ -105,6 +109,7 @@ impl TrialRecord {
                     point: point.arn.clone(),
                     resource_type: point.resource_type,
                     target: target(run, &set.id, id, attempt),
+                    reused: None,
                     restore: TrialJob::default(),
                     scan: scanned.then(TrialJob::default),
                 };
@@ -118,10 +123,11 @@ impl TrialRecord {
         self.resources = resources;
     }
 
-    /// Every job of the current attempt.
+    /// Every job of the current attempt that is needed.
     pub fn jobs(&self) -> impl Iterator<Item = &TrialJob> {
         self.resources
             .values()
+            .filter(|trial| trial.reused.is_none())
             .flat_map(|trial| std::iter::once(&trial.restore).chain(trial.scan.as_ref()))
     }
 

@@ -4,6 +4,7 @@ Each function replaces a private part of ministack, of exactly the version in re
 """
 
 import contextvars
+import dataclasses
 import os
 import threading
 import urllib.parse
@@ -113,13 +114,14 @@ def waiting_for_a_token(tokens):
 
 
 def conditions_of_policies():
-    """Condition keys of a session, and TLS."""
+    """Condition keys of a session, TLS, and the owner of a shared vault."""
     from ministack.core import iam_evaluator
     from ministack.services import sts
 
     source_identity = contextvars.ContextVar("source_identity", default=None)
     handle_request = sts.handle_request
     resolve_condition_key = iam_evaluator._resolve_condition_key
+    evaluate = iam_evaluator.evaluate
 
     async def handle_with_source_identity(method, path, headers, body, query_params):
         form = urllib.parse.parse_qs((body or b"").decode("utf-8", "replace"))
@@ -139,8 +141,20 @@ def conditions_of_policies():
             return "true"
         return resolve_condition_key(key, context)
 
+    def evaluate_for_the_owner(context, *policies):
+        # A shared backup vault is a resource of the account that the request names, not of the caller's.
+        request = iam_evaluator._signed_request.get()
+        if request is not None and context.action.startswith("backup:"):
+            owner = iam_evaluator._query_value(request.query_params, "backupVaultAccountId")
+            parts = context.resource_arn.split(":")
+            if owner and len(parts) > 5:
+                parts[4] = owner
+                context = dataclasses.replace(context, resource_arn=":".join(parts))
+        return evaluate(context, *policies)
+
     sts.handle_request = handle_with_source_identity
     iam_evaluator._resolve_condition_key = resolve
+    iam_evaluator.evaluate = evaluate_for_the_owner
 
 
 def crash_on_request(request):

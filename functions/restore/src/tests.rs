@@ -342,7 +342,7 @@ async fn a_failure_at_any_call_ends_where_no_failure_would() {
         let bench = Bench::new();
         bench.deps.records.fail((0..=n).map(|i| i == n));
         bench.insist("start").await.unwrap();
-        bench.ask("start").await.unwrap();
+        bench.insist("start").await.unwrap();
         assert_eq!(bench.started(), BOTH, "ledger call {n}");
     }
 }

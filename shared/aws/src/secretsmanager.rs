@@ -93,25 +93,28 @@ impl SecretsManager {
         }
     }
 
-    /// Takes a staging label from a version.
+    /// Takes a staging label from a version. A label that is elsewhere by now is left alone: look again.
     ///
     /// # Errors
-    /// [`PortError`]; the label being elsewhere is [`PortError::Refused`].
+    /// [`PortError`].
     pub async fn take_label(&self, name: &str, version: &str, label: &str) -> Result<(), PortError> {
-        self.client
+        let answer = self
+            .client
             .update_secret_version_stage()
             .secret_id(name)
             .version_stage(label)
             .remove_from_version_id(version)
             .send()
-            .await
-            .map_err(|error| {
-                classify(
-                    format!("taking label `{label}` from a version of secret `{name}`"),
-                    Effect::IdempotentWrite,
-                    &error,
-                )
-            })?;
-        Ok(())
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // What an earlier request, whose answer was lost, has done already.
+            Err(SdkError::ServiceError(service)) if service.err().is_invalid_parameter_exception() => Ok(()),
+            Err(error) => Err(classify(
+                format!("taking label `{label}` from a version of secret `{name}`"),
+                Effect::IdempotentWrite,
+                &error,
+            )),
+        }
     }
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod approve;
 mod evidence;
 mod gateway;
+mod plan;
 mod timeline;
 
 /// Brings an AWS workload back after ransomware or another destructive event.
@@ -25,6 +26,8 @@ enum Command {
     Operator(approve::Operator),
     /// Verifies the evidence of a run, offline.
     Evidence(evidence::Evidence),
+    /// Checks a recovery plan.
+    Plan(plan::PlanCommand),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
             args.run(&own().await, out).await.map(|()| true)
         })),
         Command::Evidence(args) => answered(args.run(out).map(|()| true)),
+        Command::Plan(args) => answered(args.run(out)),
     }
 }
 

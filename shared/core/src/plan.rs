@@ -1,6 +1,12 @@
 //! The recovery plan: the versioned document that says how one workload is recovered.
 //!
-//! Unknown fields are errors everywhere: a misspelt safety setting must not be silently ignored.
+//! Unknown fields are errors everywhere: a misspelt safety setting must not be silently ignored. [`Plan::parse`]
+//! reads and checks a plan; [`line_of`] says where in the file a problem is.
+
+mod check;
+mod lines;
+
+pub use lines::line_of;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -577,172 +583,5 @@ fn join(problems: &[Problem]) -> String {
         .join("; ")
 }
 
-impl Plan {
-    /// Reads and checks a plan.
-    ///
-    /// # Errors
-    /// [`InvalidPlan`] with every problem: one for a document that does not match the schema, all of
-    /// [`Plan::problems`] for one that does.
-    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidPlan> {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let plan: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            InvalidPlan(vec![Problem {
-                at: error.path().to_string(),
-                what: error.inner().to_string(),
-            }])
-        })?;
-        let problems = plan.problems();
-        if problems.is_empty() {
-            Ok(plan)
-        } else {
-            Err(InvalidPlan(problems))
-        }
-    }
-
-    /// Everything that the schema alone cannot refuse.
-    #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut found = Vec::new();
-        let mut problem = |at: String, what: &str| {
-            found.push(Problem {
-                at,
-                what: what.to_owned(),
-            })
-        };
-
-        if self.schema != SCHEMA {
-            problem("schema".to_owned(), "must be `blackstart.plan/1`");
-        }
-        let a = &self.accounts;
-        for (name, account) in [
-            ("validation", &a.validation),
-            ("rebuild", &a.rebuild),
-            ("log_archive", &a.log_archive),
-        ] {
-            if *account == a.old {
-                problem(
-                    format!("accounts.{name}"),
-                    "must not be the old account: nothing in it is trusted",
-                );
-            }
-        }
-        let mut seen = BTreeSet::new();
-        for (i, sibling) in a.siblings.iter().enumerate() {
-            if *sibling == a.old || *sibling == a.rebuild {
-                problem(
-                    format!("accounts.siblings[{i}]"),
-                    "must be neither the old nor the rebuild account",
-                );
-            }
-            if !seen.insert(sibling) {
-                problem(format!("accounts.siblings[{i}]"), "is listed twice");
-            }
-        }
-        if self.timeline.sources.is_empty() {
-            problem(
-                "timeline.sources".to_owned(),
-                "is empty: without logs there is no event boundary",
-            );
-        }
-        if self.resources.is_empty() {
-            problem(
-                "resources".to_owned(),
-                "is empty: name at least one resource to restore",
-            );
-        }
-        let mut ids = BTreeSet::new();
-        for (i, resource) in self.resources.iter().enumerate() {
-            if !ids.insert(resource.id.as_str()) {
-                problem(format!("resources[{i}].id"), "is used twice");
-            }
-        }
-        for (i, invariant) in self.validation.invariants.iter().enumerate() {
-            let (Invariant::MinimumObjects { resource, .. }
-            | Invariant::MinimumItems { resource, .. }
-            | Invariant::RequiredAttributes { resource, .. }) = invariant;
-            if !ids.contains(resource.as_str()) {
-                problem(
-                    format!("validation.invariants[{i}].resource"),
-                    "names no resource of this plan",
-                );
-            }
-        }
-        if self.validation.speculation == 0 {
-            problem("validation.speculation".to_owned(), "must be at least 1");
-        }
-        if self.validation.max_sets == 0 {
-            problem("validation.max_sets".to_owned(), "must be at least 1");
-        }
-        if !self.validation.layers.contains(&Layer::TrialRestore) {
-            problem(
-                "validation.layers".to_owned(),
-                "must contain `trial_restore`: what cannot be restored is no candidate",
-            );
-        }
-        let quorum = usize::from(self.approval.quorum);
-        if quorum == 0 || quorum > self.approval.approvers.len() {
-            problem(
-                "approval.quorum".to_owned(),
-                "must be between 1 and the number of approvers",
-            );
-        }
-        if self.approval.decide_within_minutes == 0 || self.approval.decide_within_minutes > GATE_MINUTES {
-            problem(
-                "approval.decide_within_minutes".to_owned(),
-                "must be between 1 and 1440: the gate waits a day",
-            );
-        }
-        let mut people = BTreeSet::new();
-        let mut identities = BTreeSet::new();
-        for (i, approver) in self.approval.approvers.iter().enumerate() {
-            if !people.insert(approver.person.as_str()) {
-                problem(format!("approval.approvers[{i}].person"), "is listed twice");
-            }
-            for identity in &approver.identities {
-                if !identities.insert(identity.as_str()) {
-                    problem(
-                        format!("approval.approvers[{i}].identities"),
-                        "contains an identity that another person has too: one vote per person needs one person per identity",
-                    );
-                }
-            }
-        }
-        for (i, stack) in self.rebuild.stacks.iter().enumerate() {
-            if stack.parameters.values().any(|v| v.contains(a.old.as_str())) {
-                problem(format!("rebuild.stacks[{i}].parameters"), "names the old account");
-            }
-        }
-        for (i, pair) in self.references.identifiers.iter().enumerate() {
-            if pair.old == pair.new {
-                problem(
-                    format!("references.identifiers[{i}]"),
-                    "maps an identifier to itself",
-                );
-            }
-        }
-        if self.cutover.names.is_empty() {
-            problem(
-                "cutover.names".to_owned(),
-                "is empty: name at least one DNS name to move",
-            );
-        }
-        for (i, name) in self.cutover.names.iter().enumerate() {
-            if !name.name.ends_with('.') {
-                problem(
-                    format!("cutover.names[{i}].name"),
-                    "must be fully qualified, with its final dot",
-                );
-            }
-            if !matches!(name.record_type.as_str(), "A" | "AAAA" | "CNAME") {
-                problem(format!("cutover.names[{i}].type"), "must be A, AAAA or CNAME");
-            }
-            if name.new.is_empty() || name.holding.is_empty() {
-                problem(
-                    format!("cutover.names[{i}]"),
-                    "needs values for `new` and for `holding`",
-                );
-            }
-        }
-        found
-    }
-}
+#[cfg(test)]
+mod tests;

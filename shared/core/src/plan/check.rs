@@ -1,0 +1,381 @@
+//! Reading a plan, and everything that its schema alone cannot refuse.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+use super::{GATE_MINUTES, InvalidPlan, Invariant, Layer, Plan, Problem, ResourceType, SCHEMA};
+
+/// Fewest characters of a new secret value: at 62 letters and digits, 95 bits.
+const MIN_SECRET_LENGTH: u16 = 16;
+/// Most characters that Secrets Manager makes at once.
+const MAX_SECRET_LENGTH: u16 = 4_096;
+
+impl Plan {
+    /// Reads and checks a plan.
+    ///
+    /// # Errors
+    /// [`InvalidPlan`] with every problem that can be seen: all unknown fields, the first place that does not match
+    /// the schema otherwise, and all of [`Plan::problems`] once the schema is matched.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidPlan> {
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let plan: Self = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| InvalidPlan(mismatches(bytes, &error)))?;
+        reader.end().map_err(|error| {
+            InvalidPlan(vec![Problem {
+                at: ".".to_owned(),
+                what: error.to_string(),
+            }])
+        })?;
+        let problems = plan.problems();
+        if problems.is_empty() {
+            Ok(plan)
+        } else {
+            Err(InvalidPlan(problems))
+        }
+    }
+
+    /// Everything that the schema alone cannot refuse.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut found = self.contradictions();
+        found.extend(self.names());
+        found
+    }
+
+    /// What contradicts itself or leaves out what a recovery needs.
+    fn contradictions(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut problem = |at: String, what: &str| {
+            found.push(Problem {
+                at,
+                what: what.to_owned(),
+            })
+        };
+
+        if self.schema != SCHEMA {
+            problem("schema".to_owned(), "must be `blackstart.plan/1`");
+        }
+        let a = &self.accounts;
+        for (name, account) in [
+            ("validation", &a.validation),
+            ("rebuild", &a.rebuild),
+            ("log_archive", &a.log_archive),
+        ] {
+            if *account == a.old {
+                problem(
+                    format!("accounts.{name}"),
+                    "must not be the old account: nothing in it is trusted",
+                );
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (i, sibling) in a.siblings.iter().enumerate() {
+            if *sibling == a.old || *sibling == a.rebuild {
+                problem(
+                    format!("accounts.siblings[{i}]"),
+                    "must be neither the old nor the rebuild account",
+                );
+            }
+            if !seen.insert(sibling) {
+                problem(format!("accounts.siblings[{i}]"), "is listed twice");
+            }
+        }
+        if self.timeline.sources.is_empty() {
+            problem(
+                "timeline.sources".to_owned(),
+                "is empty: without logs there is no event boundary",
+            );
+        }
+        if self.resources.is_empty() {
+            problem(
+                "resources".to_owned(),
+                "is empty: name at least one resource to restore",
+            );
+        }
+        let mut ids = BTreeSet::new();
+        for (i, resource) in self.resources.iter().enumerate() {
+            if !ids.insert(resource.id.as_str()) {
+                problem(format!("resources[{i}].id"), "is used twice");
+            }
+        }
+        for (i, invariant) in self.validation.invariants.iter().enumerate() {
+            let (Invariant::MinimumObjects { resource, .. }
+            | Invariant::MinimumItems { resource, .. }
+            | Invariant::RequiredAttributes { resource, .. }) = invariant;
+            if !ids.contains(resource.as_str()) {
+                problem(
+                    format!("validation.invariants[{i}].resource"),
+                    "names no resource of this plan",
+                );
+            }
+        }
+        if self.validation.speculation == 0 {
+            problem("validation.speculation".to_owned(), "must be at least 1");
+        }
+        if self.validation.max_sets == 0 {
+            problem("validation.max_sets".to_owned(), "must be at least 1");
+        }
+        if !self.validation.layers.contains(&Layer::TrialRestore) {
+            problem(
+                "validation.layers".to_owned(),
+                "must contain `trial_restore`: what cannot be restored is no candidate",
+            );
+        }
+        let quorum = usize::from(self.approval.quorum);
+        if quorum == 0 || quorum > self.approval.approvers.len() {
+            problem(
+                "approval.quorum".to_owned(),
+                "must be between 1 and the number of approvers",
+            );
+        }
+        if self.approval.decide_within_minutes == 0 || self.approval.decide_within_minutes > GATE_MINUTES {
+            problem(
+                "approval.decide_within_minutes".to_owned(),
+                "must be between 1 and 1440: the gate waits a day",
+            );
+        }
+        let mut people = BTreeSet::new();
+        let mut identities = BTreeSet::new();
+        for (i, approver) in self.approval.approvers.iter().enumerate() {
+            if !people.insert(approver.person.as_str()) {
+                problem(format!("approval.approvers[{i}].person"), "is listed twice");
+            }
+            for identity in &approver.identities {
+                if !identities.insert(identity.as_str()) {
+                    problem(
+                        format!("approval.approvers[{i}].identities"),
+                        "contains an identity that another person has too: one vote per person needs one person per identity",
+                    );
+                }
+            }
+        }
+        for (i, stack) in self.rebuild.stacks.iter().enumerate() {
+            if stack.parameters.values().any(|v| v.contains(a.old.as_str())) {
+                problem(format!("rebuild.stacks[{i}].parameters"), "names the old account");
+            }
+        }
+        for (i, pair) in self.references.identifiers.iter().enumerate() {
+            if pair.old == pair.new {
+                problem(
+                    format!("references.identifiers[{i}]"),
+                    "maps an identifier to itself",
+                );
+            }
+        }
+        if self.cutover.names.is_empty() {
+            problem(
+                "cutover.names".to_owned(),
+                "is empty: name at least one DNS name to move",
+            );
+        }
+        for (i, name) in self.cutover.names.iter().enumerate() {
+            if !name.name.ends_with('.') {
+                problem(
+                    format!("cutover.names[{i}].name"),
+                    "must be fully qualified, with its final dot",
+                );
+            }
+            if !matches!(name.record_type.as_str(), "A" | "AAAA" | "CNAME") {
+                problem(format!("cutover.names[{i}].type"), "must be A, AAAA or CNAME");
+            }
+            if name.new.is_empty() || name.holding.is_empty() {
+                problem(
+                    format!("cutover.names[{i}]"),
+                    "needs values for `new` and for `holding`",
+                );
+            }
+        }
+        found
+    }
+
+    /// Names that AWS would refuse, that are used twice, or that would reach further than they should.
+    fn names(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut problem = |at: String, what: &str| {
+            found.push(Problem {
+                at,
+                what: what.to_owned(),
+            });
+        };
+        if !matches!(self.partition.as_str(), "aws" | "aws-cn" | "aws-us-gov") {
+            problem("partition".to_owned(), "must be `aws`, `aws-cn` or `aws-us-gov`");
+        }
+        if !made_of(&self.region, 1..=32, |b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+        }) {
+            problem(
+                "region".to_owned(),
+                "is not a region name, for example `eu-central-1`",
+            );
+        }
+        let roles = &self.roles;
+        for (name, role) in [
+            ("validation", &roles.validation),
+            ("rebuild", &roles.rebuild),
+            ("log_archive", &roles.log_archive),
+            ("sibling_reader", &roles.sibling_reader),
+            ("sibling_writer", &roles.sibling_writer),
+        ] {
+            if !made_of(role, 1..=64, |b| {
+                b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b)
+            }) {
+                problem(
+                    format!("roles.{name}"),
+                    "is not the name of an IAM role (no path, no ARN)",
+                );
+            }
+        }
+
+        let mut targets = BTreeSet::new();
+        for (i, resource) in self.resources.iter().enumerate() {
+            let at = |field: &str| format!("resources[{i}].{field}");
+            if !targets.insert((resource.resource_type, resource.restore_to.as_str())) {
+                problem(at("restore_to"), "is the target of another resource too");
+            }
+            let (service, named) = match resource.resource_type {
+                ResourceType::S3 => (
+                    "s3",
+                    made_of(&resource.restore_to, 3..=63, |b| {
+                        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')
+                    }),
+                ),
+                ResourceType::DynamoDb => (
+                    "dynamodb",
+                    made_of(&resource.restore_to, 3..=255, |b| {
+                        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')
+                    }),
+                ),
+            };
+            if !named {
+                problem(
+                    at("restore_to"),
+                    "is not a name that a new resource of this type can have",
+                );
+            }
+            let fields: Vec<&str> = resource.arn.splitn(6, ':').collect();
+            match fields.as_slice() {
+                ["arn", partition, of, _, account, _] => {
+                    if *partition != self.partition {
+                        problem(at("arn"), "is of another partition than the plan");
+                    }
+                    if *of != service {
+                        problem(at("arn"), "is of another service than `type` says");
+                    }
+                    if !account.is_empty() && *account != self.accounts.old.as_str() {
+                        problem(at("arn"), "is not of the old account");
+                    }
+                }
+                _ => problem(at("arn"), "is not an ARN"),
+            }
+        }
+
+        let mut stacks = BTreeSet::new();
+        for (i, stack) in self.rebuild.stacks.iter().enumerate() {
+            let at = format!("rebuild.stacks[{i}].name");
+            let begins = stack.name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
+            if !begins || !made_of(&stack.name, 1..=128, |b| b.is_ascii_alphanumeric() || b == b'-') {
+                problem(
+                    at.clone(),
+                    "is not a stack name: letters, digits and `-`, beginning with a letter",
+                );
+            }
+            if !stacks.insert(stack.name.as_str()) {
+                problem(at, "is used twice");
+            }
+        }
+        if self
+            .rebuild
+            .allowed_resource_types
+            .contains("AWS::CloudFormation::Stack")
+        {
+            problem(
+                "rebuild.allowed_resource_types".to_owned(),
+                "must not contain `AWS::CloudFormation::Stack`: a nested template is not checked",
+            );
+        }
+
+        let mut secrets = BTreeSet::new();
+        for (i, secret) in self.rotation.secrets.iter().enumerate() {
+            let at = |field: &str| format!("rotation.secrets[{i}].{field}");
+            if !made_of(&secret.name, 1..=512, |b| {
+                b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)
+            }) {
+                problem(at("name"), "is not the name of a secret (no ARN, no wildcard)");
+            }
+            if !secrets.insert(secret.name.as_str()) {
+                problem(at("name"), "is listed twice");
+            }
+            if !(MIN_SECRET_LENGTH..=MAX_SECRET_LENGTH).contains(&secret.length) {
+                problem(at("length"), "must be between 16 and 4096");
+            }
+        }
+        found
+    }
+}
+
+fn made_of(text: &str, length: std::ops::RangeInclusive<usize>, allowed: impl Fn(u8) -> bool) -> bool {
+    length.contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Every unknown field, and the first other mismatch. What is known is checked as if the unknown were not there.
+fn mismatches(bytes: &[u8], first: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Problem> {
+    let problem = |error: &serde_path_to_error::Error<serde_json::Error>| Problem {
+        at: error.path().to_string(),
+        what: error.inner().to_string(),
+    };
+    let Ok(mut document) = serde_json::from_slice::<Value>(bytes) else {
+        return vec![problem(first)];
+    };
+    let mut problems = Vec::new();
+    loop {
+        match serde_path_to_error::deserialize::<_, Plan>(&document) {
+            Ok(plan) => {
+                problems.extend(plan.problems());
+                break;
+            }
+            Err(error) => {
+                problems.push(problem(&error));
+                if !remove_unknown(&mut document, error.path(), &error.inner().to_string()) {
+                    break;
+                }
+            }
+        }
+    }
+    // What only the text shows, a field that is given twice for example.
+    if problems.is_empty() {
+        problems.push(problem(first));
+    }
+    problems
+}
+
+/// Takes away the unknown field that this error is about; `false` if the error is about something else.
+fn remove_unknown(document: &mut Value, path: &Path, what: &str) -> bool {
+    let Some(field) = what
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once('`'))
+        .map(|(field, _)| field)
+    else {
+        return false;
+    };
+    let mut segments: Vec<&Segment> = path.iter().collect();
+    if matches!(segments.last(), Some(Segment::Map { key }) if key == field) {
+        segments.pop();
+    }
+    let mut place = document;
+    for segment in segments {
+        let inner = match segment {
+            Segment::Seq { index } => place.get_mut(*index),
+            Segment::Map { key } => place.get_mut(key),
+            Segment::Enum { .. } | Segment::Unknown => continue,
+        };
+        match inner {
+            Some(inner) => place = inner,
+            None => return false,
+        }
+    }
+    place
+        .as_object_mut()
+        .is_some_and(|object| object.remove(field).is_some())
+}

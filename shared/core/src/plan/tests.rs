@@ -1,0 +1,202 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const PLAN: &str = include_str!("../../../../tests/data/plan/orders.json");
+
+fn sound() -> Value {
+    serde_json::from_str(PLAN).unwrap()
+}
+
+fn problems(document: &Value) -> Vec<String> {
+    match Plan::parse(document.to_string().as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(invalid) => invalid.0.into_iter().map(|problem| problem.at).collect(),
+    }
+}
+
+fn set(document: &mut Value, pointer: &str, value: Value) {
+    *document.pointer_mut(pointer).unwrap() = value;
+}
+
+#[test]
+fn a_sound_plan_has_no_problem() {
+    assert_eq!(problems(&sound()), Vec::<String>::new());
+}
+
+#[test]
+fn each_problem_is_found_at_its_place() {
+    let long = "x".repeat(4_097);
+    let cases: Vec<(&str, Value, &str)> = vec![
+        ("/schema", json!("blackstart.plan/9"), "schema"),
+        ("/accounts/rebuild", json!("999999999999"), "accounts.rebuild"),
+        (
+            "/accounts/siblings",
+            json!(["333333333333"]),
+            "accounts.siblings[0]",
+        ),
+        (
+            "/accounts/siblings",
+            json!(["555555555555", "555555555555"]),
+            "accounts.siblings[1]",
+        ),
+        ("/accounts/old", json!("99999999999"), "accounts.old"),
+        ("/timeline/sources", json!([]), "timeline.sources"),
+        ("/resources", json!([]), "resources"),
+        ("/resources/1/id", json!("orders-data"), "resources[1].id"),
+        (
+            "/resources/0/restore_to",
+            json!("Orders"),
+            "resources[0].restore_to",
+        ),
+        ("/resources/1/restore_to", json!("a/b"), "resources[1].restore_to"),
+        ("/resources/0/arn", json!("orders-data"), "resources[0].arn"),
+        (
+            "/resources/0/arn",
+            json!("arn:aws-cn:s3:::orders-data"),
+            "resources[0].arn",
+        ),
+        (
+            "/resources/1/arn",
+            json!("arn:aws:dynamodb:eu-central-1:888888888888:table/orders"),
+            "resources[1].arn",
+        ),
+        ("/resources/1/type", json!("S3"), "resources[1].arn"),
+        (
+            "/validation/invariants/0/resource",
+            json!("other"),
+            "validation.invariants[0].resource",
+        ),
+        ("/approval/quorum", json!(3), "approval.quorum"),
+        ("/approval/quorum", json!(0), "approval.quorum"),
+        (
+            "/approval/approvers/1/person",
+            json!("ada"),
+            "approval.approvers[1].person",
+        ),
+        (
+            "/approval/approvers/1/identities",
+            json!(["arn:aws:iam::111111111111:user/ada"]),
+            "approval.approvers[1].identities",
+        ),
+        (
+            "/rebuild/stacks/1/name",
+            json!("orders-foundation"),
+            "rebuild.stacks[1].name",
+        ),
+        ("/rebuild/stacks/1/name", json!("*"), "rebuild.stacks[1].name"),
+        (
+            "/rebuild/stacks/1/parameters/DataBucket",
+            json!("x-999999999999"),
+            "rebuild.stacks[1].parameters",
+        ),
+        (
+            "/rebuild/allowed_resource_types",
+            json!(["AWS::CloudFormation::Stack"]),
+            "rebuild.allowed_resource_types",
+        ),
+        (
+            "/rotation/secrets/0/name",
+            json!("orders/*"),
+            "rotation.secrets[0].name",
+        ),
+        (
+            "/rotation/secrets/0/name",
+            json!(long),
+            "rotation.secrets[0].name",
+        ),
+        (
+            "/rotation/secrets",
+            json!([{"name": "a"}, {"name": "a"}]),
+            "rotation.secrets[1].name",
+        ),
+        (
+            "/rotation/secrets",
+            json!([{"name": "a", "length": 8}]),
+            "rotation.secrets[0].length",
+        ),
+        (
+            "/cutover/names/0/name",
+            json!("orders.example.com"),
+            "cutover.names[0].name",
+        ),
+        ("/cutover/names/0/type", json!("MX"), "cutover.names[0].type"),
+        ("/cutover/names/0/holding", json!([]), "cutover.names[0]"),
+        ("/cutover/names", json!([]), "cutover.names"),
+    ];
+    for (pointer, value, at) in cases {
+        let mut document = sound();
+        set(&mut document, pointer, value.clone());
+        let found = problems(&document);
+        assert!(
+            found.iter().any(|place| place == at),
+            "{pointer} = {value}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn every_unknown_field_is_reported_together_with_everything_else() {
+    let mut document = sound();
+    document["regoin"] = json!("eu-central-1");
+    document["accounts"]["sibling"] = json!([]);
+    document["timeline"]["sources"][0]["bukcet"] = json!("x");
+    document["rebuild"]["stacks"][1]["waves"] = json!(1);
+    document["approval"]["quorum"] = json!(9);
+    let invalid = Plan::parse(document.to_string().as_bytes()).unwrap_err();
+    let text = invalid.to_string();
+    for part in ["`regoin`", "`sibling`", "`bukcet`", "`waves`", "approval.quorum"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert_eq!(invalid.0.len(), 5, "{text}");
+}
+
+#[test]
+fn a_field_that_is_given_twice_is_a_problem() {
+    let twice = PLAN.replacen(
+        "\"workload\": \"orders\",",
+        "\"workload\": \"orders\", \"workload\": \"other\",",
+        1,
+    );
+    assert!(Plan::parse(twice.as_bytes()).is_err());
+    assert!(
+        Plan::parse(format!("{PLAN} {{}}").as_bytes()).is_err(),
+        "something follows the plan"
+    );
+}
+
+#[test]
+fn a_problem_has_the_line_of_its_value() {
+    let line = |needle: &str| PLAN.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    for (at, needle) in [
+        ("region", "\"region\""),
+        ("accounts.siblings[1]", "\"siblings\""),
+        ("resources[1].restore_to", "orders-restored"),
+        ("rebuild.stacks[1].parameters.DataBucket", "DataBucket"),
+        ("cutover.health.nonce", "\"nonce\""),
+    ] {
+        let expected = if at == "rebuild.stacks[1].parameters.DataBucket" {
+            line("\"DataBucket\"")
+        } else {
+            line(needle)
+        };
+        assert_eq!(line_of(PLAN, at), expected, "{at}");
+    }
+    assert_eq!(line_of(PLAN, "."), 1);
+    assert_eq!(line_of(PLAN, "accounts.missing"), line("\"accounts\""));
+    assert_eq!(line_of("{", "accounts.missing"), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,80}", cut in any::<prop::sample::Index>(), at in "[a-z.\\[\\]0-9]{0,20}") {
+        let _ = Plan::parse(text.as_bytes());
+        let _ = line_of(&text, &at);
+        let cut = PLAN.get(..cut.index(PLAN.len())).unwrap_or_default();
+        prop_assert!(Plan::parse(cut.as_bytes()).is_err());
+        prop_assert!(line_of(cut, &at) <= cut.lines().count() + 1);
+    }
+}

@@ -118,10 +118,12 @@ def conditions_of_policies():
     from ministack.core import iam_evaluator
     from ministack.services import sts
 
+    asked = contextvars.ContextVar("asked", default=("", {}))
     source_identity = contextvars.ContextVar("source_identity", default=None)
     handle_request = sts.handle_request
     resolve_condition_key = iam_evaluator._resolve_condition_key
     evaluate = iam_evaluator.evaluate
+    pin_signed_request = iam_evaluator.pin_signed_request
 
     async def handle_with_source_identity(method, path, headers, body, query_params):
         form = urllib.parse.parse_qs((body or b"").decode("utf-8", "replace"))
@@ -141,20 +143,25 @@ def conditions_of_policies():
             return "true"
         return resolve_condition_key(key, context)
 
-    def evaluate_for_the_owner(context, *policies):
-        # A shared backup vault is a resource of the account that the request names, not of the caller's.
-        request = iam_evaluator._signed_request.get()
-        if request is not None and context.action.startswith("backup:"):
-            owner = iam_evaluator._query_value(request.query_params, "backupVaultAccountId")
-            parts = context.resource_arn.split(":")
-            if owner and len(parts) > 5:
-                parts[4] = owner
-                context = dataclasses.replace(context, resource_arn=":".join(parts))
+    def pin_and_remember(method, raw_path, query_params, *args, **kwargs):
+        asked.set((raw_path, query_params))
+        return pin_signed_request(method, raw_path, query_params, *args, **kwargs)
+
+    def evaluate_of_vault(context, *policies):
+        # ministack does not know which vault a request for AWS Backup is about: its name is in the path, and it
+        # belongs to the account that the request names, which need not be the caller's.
+        path, query = asked.get()
+        parts = path.split("/")
+        if context.action.startswith("backup:") and parts[1:2] == ["backup-vaults"] and len(parts) > 2:
+            owner = iam_evaluator._query_value(query, "backupVaultAccountId") or context.principal_account
+            arn = f"arn:aws:backup:{context.region}:{owner}:backup-vault:{urllib.parse.unquote(parts[2])}"
+            context = dataclasses.replace(context, resource_arn=arn)
         return evaluate(context, *policies)
 
     sts.handle_request = handle_with_source_identity
     iam_evaluator._resolve_condition_key = resolve
-    iam_evaluator.evaluate = evaluate_for_the_owner
+    iam_evaluator.evaluate = evaluate_of_vault
+    iam_evaluator.pin_signed_request = pin_and_remember
 
 
 def crash_on_request(request):

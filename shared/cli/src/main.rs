@@ -9,6 +9,7 @@ mod approve;
 mod evidence;
 mod gateway;
 mod plan;
+mod references;
 mod timeline;
 
 /// Brings an AWS workload back after ransomware or another destructive event.
@@ -28,6 +29,8 @@ enum Command {
     Evidence(evidence::Evidence),
     /// Checks a recovery plan.
     Plan(plan::PlanCommand),
+    #[command(subcommand)]
+    References(references::References),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,10 @@ fn main() -> ExitCode {
         })),
         Command::Evidence(args) => answered(args.run(out).map(|()| true)),
         Command::Plan(args) => answered(args.run(out)),
+        Command::References(command) => match references::run(&command, out) {
+            Ok(false) => ExitCode::from(2),
+            done => answered(done),
+        },
     }
 }
 

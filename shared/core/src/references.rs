@@ -43,6 +43,19 @@ pub enum Form {
     Config,
 }
 
+impl Form {
+    /// What a text seems to be: JSON with a `Statement`, also a broken one, is a policy.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let decoded = encoding::decode(text);
+        let policy = match json::parse(&decoded.text) {
+            Ok(tree) => tree.member("Statement").is_some(),
+            Err(_) => decoded.text.trim_start().starts_with('{') && decoded.text.contains("\"Statement\""),
+        };
+        if policy { Self::Policy(None) } else { Self::Config }
+    }
+}
+
 impl From<DocumentKind> for Form {
     fn from(kind: DocumentKind) -> Self {
         Self::Policy(Some(kind))

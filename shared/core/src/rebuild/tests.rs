@@ -78,6 +78,8 @@ fn every_other_principal_is_refused_with_its_place() {
         json!({ "AWS": { "Fn::ImportValue": "partner-role" } }),
         json!({ "AWS": { "Fn::Sub": "arn:aws:iam::${Trusted}:root" } }),
         json!({ "AWS": { "Fn::Sub": "${Trusted}:iam::333333333333:root" } }),
+        // What is not known could hold colons, and an account of its own.
+        json!({ "AWS": { "Fn::Sub": "arn:${Trusted}:iam::333333333333:root" } }),
         json!({ "AWS": { "Fn::If": ["C", "333333333333", "888888888888"] } }),
         json!({ "Service": "evil.example.com" }),
         json!({ "Service": "evil.example.com/.amazonaws.com" }),

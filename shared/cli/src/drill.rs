@@ -1,0 +1,318 @@
+//! `blackstart drill`: a whole recovery on this machine, without an AWS account.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use aws_sdk_sfn::types::ExecutionStatus;
+use blackstart_core::approval::vote::Choice;
+use blackstart_core::critical_path::{CriticalPath, Interval, Stage as PathStage};
+use blackstart_core::error_name::error_chain;
+use blackstart_core::report::Report;
+use blackstart_core::run::Conclusion;
+use blackstart_local::organisation::Scenario;
+use blackstart_local::outside::{self, Check, End};
+use blackstart_local::project::Project;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+pub mod play;
+
+use play::{Answer, DrillFailed, Ended, Execution, Proposal, Stage, Trigger};
+
+/// Plays a whole recovery on this machine: no AWS account, no Docker.
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// What happens.
+    #[arg(long, value_enum, default_value = "incident")]
+    scenario: Play,
+    /// What starts the recovery.
+    #[arg(long, value_enum, default_value = "finding")]
+    start: Start,
+    /// Approve without asking.
+    #[arg(long)]
+    approve: bool,
+}
+
+/// The scenarios.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Play {
+    /// Ransomware: the newest recovery points are tainted, an older set is clean.
+    Incident,
+    /// The same, and an approver refuses.
+    Refused,
+    /// No recovery point is clean.
+    NoCleanPoint,
+    /// The cutover function is killed once between a write and its journal entry.
+    Crash,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Start {
+    /// A GuardDuty finding on the event bus.
+    Finding,
+    /// By hand, as from the Step Functions console.
+    Manual,
+}
+
+impl Play {
+    /// The scenario of the local AWS.
+    #[must_use]
+    pub fn scenario(self) -> Scenario {
+        match self {
+            Self::Incident => Scenario::Incident,
+            Self::Refused => Scenario::Refused,
+            Self::NoCleanPoint => Scenario::NoCleanPoint,
+            Self::Crash => Scenario::Crash,
+        }
+    }
+
+    /// How a run of this scenario must end, and how the world must look afterwards.
+    #[must_use]
+    pub fn expected(self) -> (Conclusion, End) {
+        match self {
+            Self::Incident | Self::Crash => (Conclusion::Recovered, End::CutOver),
+            Self::Refused => (Conclusion::Refused, End::Untouched),
+            Self::NoCleanPoint => (Conclusion::NoCleanPoint, End::Untouched),
+        }
+    }
+
+    fn explanation(self) -> &'static str {
+        match self {
+            Self::Incident => "the newest clean set was restored, and traffic and trust moved to the new account",
+            Self::Refused => "an approver refused: nothing was restored, no reference changed, traffic stayed",
+            Self::NoCleanPoint => "no recovery set was proven clean: nothing was proposed, nothing changed",
+            Self::Crash => "the cutover function died between a write and its journal entry, and the run still ended as it should",
+        }
+    }
+}
+
+impl Drill {
+    /// Plays the drill. `true`: the end state, looked at from outside, is the one that the scenario must have.
+    ///
+    /// # Errors
+    /// [`DrillFailed`] when it could not be played to its end.
+    pub async fn run(self, project: &Project, out: &mut dyn Write) -> Result<bool, DrillFailed> {
+        let mut out = Terminal(out);
+        let stage = Stage::set(project, self.scenario.scenario(), &mut |text| out.line(&format!("· {text}"))).await?;
+        let ended = self.play(&stage, &mut out).await;
+        let answer = match ended {
+            Ok((execution, ended)) => self.judge(&stage, project, &execution, &ended, &mut out).await,
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            out.line(&format!("the emulator's log: {}", stage.local.ministack().log().display()));
+        }
+        stage.local.stop().await;
+        answer
+    }
+
+    async fn play(&self, stage: &Stage, out: &mut Terminal<'_>) -> Result<(Execution, Ended), DrillFailed> {
+        let trigger = match self.start {
+            Start::Finding => {
+                out.line("· a GuardDuty finding arrives on the event bus");
+                Trigger::Finding(play::finding("8ec5c3a1f0b94b6f8b1de8f1f3a6c0d1"))
+            }
+            Start::Manual => {
+                out.line("· started by hand with {\"workload\": \"orders\"}");
+                Trigger::Input(json!({"workload": stage.ready.plan.workload}))
+            }
+        };
+        let execution = stage.start(&trigger).await?;
+        out.line(&format!("· run {}", execution.run));
+        let seen = &mut BTreeSet::new();
+        let out = std::cell::RefCell::new(out);
+        let ended = stage
+            .follow(
+                &execution,
+                &mut |proposal| self.decide(proposal, &mut out.borrow_mut()),
+                &mut |step| {
+                    let outcome = if step.outcome == "ok" { "" } else { step.outcome.as_str() };
+                    if seen.insert(step.state.clone()) || !outcome.is_empty() {
+                        let seconds = step.ended.duration_since(step.entered).as_secs_f64();
+                        out.borrow_mut().line(&format!("    {:<28} {seconds:>6.1} s  {outcome}", step.state));
+                    }
+                },
+            )
+            .await?;
+        Ok((execution, ended))
+    }
+
+    fn decide(&self, proposal: &Proposal, out: &mut Terminal<'_>) -> Answer {
+        let package = &proposal.package;
+        out.line("\nThe gate. What is proposed:");
+        out.line(&format!("  event boundary  {}", package.boundary));
+        for set in &proposal.selection.considered {
+            let verdict: &str = set.verdict.map_or("not judged", Into::into);
+            let chosen = if set.set == package.set.id { "→" } else { " " };
+            out.line(&format!("  {chosen} set {} of {}  {verdict}  {}", set.set, set.newest, shown(&set.reasons.join("; "))));
+        }
+        out.line(&format!("  {} references change, {} names move", package.references.len(), package.names.len()));
+        out.line(&format!("  digest {}\n", proposal.gate.digest));
+        let refused = self.scenario == Play::Refused;
+        if refused || self.approve || !std::io::stdin().is_terminal() {
+            let rationale = if refused {
+                "The boundary leaves too much doubt; look at the console logins first."
+            } else {
+                "Unattended drill: the newest clean set before the boundary, as the plan asks."
+            };
+            let choice = if refused { Choice::Refuse } else { Choice::Approve };
+            out.line(if refused { "  refused by the scenario" } else { "  approved without asking" });
+            return Answer { choice, rationale: rationale.to_owned() };
+        }
+        ask()
+    }
+
+    async fn judge(
+        &self,
+        stage: &Stage,
+        project: &Project,
+        execution: &Execution,
+        ended: &Ended,
+        out: &mut Terminal<'_>,
+    ) -> Result<bool, DrillFailed> {
+        let (conclusion, end) = self.scenario.expected();
+        let Some(report) = &ended.report else {
+            out.line(&format!("\nThe execution ended {} without a report: {}", ended.status, ended.output));
+            return Ok(false);
+        };
+        show_critical_path(&report.critical_path, out);
+        show_changes(report, out);
+        let folder = save_report(stage, project, execution).await?;
+        let mut checks = outside::checks(&stage.local, &stage.organisation, end).await?;
+        checks.push(Check {
+            what: format!("the run concluded {}", <&str>::from(conclusion)),
+            holds: report.conclusion == conclusion && ended.status == ExecutionStatus::Succeeded,
+            seen: format!("{} {}", <&str>::from(report.conclusion), shown(&report.reason)),
+        });
+        if self.scenario == Play::Crash {
+            checks.push(Check {
+                what: "the cutover function was killed once".to_owned(),
+                holds: stage.local.ministack().crash_has_happened(),
+                seen: "no crash".to_owned(),
+            });
+        }
+        out.line("\nChecked from outside");
+        for check in &checks {
+            out.line(&format!("  {} {}", if check.holds { "✓" } else { "✗" }, check.what));
+            if !check.holds {
+                out.line(&format!("      seen: {}", shown(&check.seen)));
+            }
+        }
+        let good = checks.iter().all(|check| check.holds);
+        out.line(&format!("\nReport: {}", folder.join("report.html").display()));
+        out.line(if good { self.scenario.explanation() } else { "The drill did not end as it must." });
+        Ok(good)
+    }
+}
+
+/// Text from logs, names and policies, made harmless for a terminal.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn ask() -> Answer {
+    let approve = dialoguer::Confirm::new()
+        .with_prompt("Approve exactly this")
+        .default(false)
+        .interact()
+        .unwrap_or(false);
+    let rationale = dialoguer::Input::<String>::new()
+        .with_prompt("Why (at least 20 characters)")
+        .validate_with(|text: &String| {
+            if text.trim().chars().count() >= 20 { Ok(()) } else { Err("say what convinced you") }
+        })
+        .interact_text()
+        .unwrap_or_else(|_| "No rationale could be read from the terminal.".to_owned());
+    Answer { choice: if approve { Choice::Approve } else { Choice::Refuse }, rationale }
+}
+
+fn show_critical_path(path: &CriticalPath, out: &mut Terminal<'_>) {
+    out.line("\nCritical path");
+    let start = path.stages.values().map(|interval| interval.from).min();
+    for (stage, interval) in &path.stages {
+        let name: &str = stage.into();
+        let slack = path.slack.get(stage).filter(|slack| **slack > 0.0);
+        let note = match (slack, *stage == PathStage::Approval) {
+            (Some(slack), _) => format!("slack {slack:.1} s"),
+            (None, true) => "waiting for people".to_owned(),
+            (None, false) => "on the path".to_owned(),
+        };
+        let bar = start.map(|start| bar(start, path.measured, interval)).unwrap_or_default();
+        out.line(&format!("  {:<20} {:>6.1} s  {bar}  {note}", name.replace('_', " "), interval.seconds()));
+    }
+    for (name, seconds) in [
+        ("seed, one after the other", path.seed_sequential),
+        ("seed, in parallel", path.seed_parallel),
+        ("corrected formula", path.corrected),
+        ("measured", path.measured),
+        ("orchestration overhead", path.orchestration),
+        ("saved by running in parallel", path.saved),
+    ] {
+        out.line(&format!("  {name:<30} {seconds:>6.1} s"));
+    }
+}
+
+fn bar(start: jiff::Timestamp, total: f64, interval: &Interval) -> String {
+    const CELLS: u8 = 40;
+    let cell = |at: jiff::Timestamp| {
+        let share = at.duration_since(start).as_secs_f64() / total.max(f64::EPSILON);
+        (0..CELLS).filter(|cell| f64::from(*cell) < share * f64::from(CELLS)).count()
+    };
+    let (from, to) = (cell(interval.from), cell(interval.to).max(cell(interval.from) + 1));
+    let width = usize::from(CELLS).max(to);
+    format!("{}{}{}", " ".repeat(from), "━".repeat(to - from), " ".repeat(width - to))
+}
+
+fn show_changes(report: &Report, out: &mut Terminal<'_>) {
+    if report.references.is_empty() {
+        return;
+    }
+    out.line("\nWhat changed where");
+    for change in &report.references {
+        out.line(&format!("  {} ({})", shown(&change.arn), change.account));
+        let diff = similar::TextDiff::from_chars(change.before.as_str(), change.after.as_str());
+        let mut text = String::new();
+        for part in diff.iter_all_changes() {
+            match part.tag() {
+                similar::ChangeTag::Delete => text.push_str(&format!("\u{1b}[31m{}\u{1b}[0m", shown(part.value()))),
+                similar::ChangeTag::Insert => text.push_str(&format!("\u{1b}[32m{}\u{1b}[0m", shown(part.value()))),
+                similar::ChangeTag::Equal => text.push_str(&shown(part.value())),
+            }
+        }
+        out.line(&format!("    {text}"));
+    }
+    if let Some(traffic) = &report.traffic {
+        for (sign, records) in [("−", &traffic.before), ("+", &traffic.after)] {
+            for record in records {
+                let role = record.failover.as_deref().unwrap_or("");
+                out.line(&format!("  {sign} {} {} {} {role}", record.name, record.record_type, record.values.join(" ")));
+            }
+        }
+    }
+}
+
+async fn save_report(stage: &Stage, project: &Project, execution: &Execution) -> Result<PathBuf, DrillFailed> {
+    let folder = project.folder().join("reports").join(execution.run.as_str());
+    let io = |error: std::io::Error| DrillFailed::Call { doing: "saving the report", cause: error_chain(&error) };
+    std::fs::create_dir_all(&folder).map_err(io)?;
+    for name in ["report.json", "report.html", "report.md"] {
+        if let Some((_, bytes)) = stage.report_file(&execution.run, name).await? {
+            write(&folder.join(name), &bytes).map_err(io)?;
+        }
+    }
+    Ok(folder)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    std::fs::write(path, bytes)
+}
+
+/// Where the drill talks. A closed terminal ends the talking, not the drill: its end state still has to be checked.
+struct Terminal<'a>(&'a mut dyn Write);
+
+impl Terminal<'_> {
+    fn line(&mut self, text: &str) {
+        let _closed = writeln!(self.0, "{text}").and_then(|()| self.0.flush());
+    }
+}

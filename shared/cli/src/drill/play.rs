@@ -1,0 +1,382 @@
+//! One recovery on the local AWS, from outside: start it, follow it, vote, and look at how it ended.
+
+use std::time::Duration;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_sfn::types::ExecutionStatus;
+use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
+use blackstart_aws::ledger::{Ledger, LedgerError};
+use blackstart_core::approval::DecisionPackage;
+use blackstart_core::approval::gate::{GateRecord, GateState};
+use blackstart_core::approval::vote::{Ballot, Choice};
+use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::critical_path::RecordedStep;
+use blackstart_core::error_name::error_chain;
+use blackstart_core::ledger::Key;
+use blackstart_core::report::Report;
+use blackstart_core::run::RunId;
+use blackstart_core::validation::SelectionDocument;
+use blackstart_local::LocalAws;
+use blackstart_local::accounts::{OLD, RECOVERY};
+use blackstart_local::deploy::{self, Deployed};
+use blackstart_local::organisation::{Organisation, Ready, Scenario};
+use blackstart_local::project::Project;
+use serde_json::{Value, json};
+
+/// How often the execution is looked at.
+const GLANCE: Duration = Duration::from_millis(250);
+/// How many looks before a drill is given up: ten minutes.
+const GLANCES: u32 = 2_400;
+
+/// A drill cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DrillFailed {
+    /// The local AWS does not start.
+    #[error(transparent)]
+    Start(#[from] blackstart_local::StartError),
+    /// A step of setting up or checking.
+    #[error(transparent)]
+    Step(#[from] blackstart_local::step::StepFailed),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// An artifact.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A call to the local AWS.
+    #[error("{doing} failed: {cause}")]
+    Call {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        cause: String,
+    },
+    /// The rule did not start an execution.
+    #[error("no execution was started within ten seconds of the finding")]
+    NotStarted,
+    /// The execution did not end.
+    #[error("the execution did not end within ten minutes; it is in `{0}`")]
+    Endless(String),
+    /// The gateway did not take a vote.
+    #[error("the gateway turned the vote of `{person}` away: {answer}")]
+    Vote {
+        /// Who voted.
+        person: String,
+        /// What the gateway answered.
+        answer: String,
+    },
+}
+
+fn call<E: std::error::Error>(doing: &'static str) -> impl Fn(E) -> DrillFailed {
+    move |error| DrillFailed::Call { doing, cause: error_chain(&error) }
+}
+
+/// What starts the recovery.
+#[derive(Debug, Clone)]
+pub enum Trigger {
+    /// A GuardDuty finding on the event bus.
+    Finding(Value),
+    /// An input, as from the console.
+    Input(Value),
+}
+
+/// A real-shaped finding about the old account.
+#[must_use]
+pub fn finding(id: &str) -> Value {
+    json!({
+        "schemaVersion": "2.0", "id": id, "accountId": OLD, "region": "us-east-1", "partition": "aws",
+        "arn": format!("arn:aws:guardduty:us-east-1:{OLD}:detector/{DETECTOR}/finding/{id}"),
+        "type": "Impact:S3/AnomalousBehavior.Delete", "severity": 8,
+        "createdAt": "2023-07-10T12:31:10.000Z", "updatedAt": "2023-07-10T12:31:10.000Z",
+        "title": "An IAM entity deleted S3 objects in an unusual way.",
+        "description": "APIs commonly used in Impact tactics were invoked by user bert-jan.",
+        "service": {
+            "serviceName": "guardduty", "detectorId": DETECTOR, "count": 1, "archived": false,
+            "eventFirstSeen": "2023-07-10T12:20:00.000Z", "eventLastSeen": "2023-07-10T12:28:00.000Z",
+            "additionalInfo": {"value": "{}", "type": "default"}
+        },
+        "resource": {"resourceType": "AccessKey"}
+    })
+}
+
+const DETECTOR: &str = "4ab1cd23ef45ab67cd89ef01ab23cd45";
+
+/// The local AWS with the organisation in it and Blackstart deployed.
+#[derive(Debug)]
+pub struct Stage {
+    /// The local AWS.
+    pub local: LocalAws,
+    /// The organisation.
+    pub organisation: Organisation,
+    /// What was deployed.
+    pub deployed: Deployed,
+    /// Plan and people.
+    pub ready: Ready,
+    ledger: Ledger,
+    artifacts: ArtifactStore,
+    sfn: aws_sdk_sfn::Client,
+}
+
+/// An execution of the recovery state machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Its ARN.
+    pub arn: String,
+    /// The run that it opens, if it opens one.
+    pub run: RunId,
+}
+
+/// What is before the approvers.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The gate.
+    pub gate: GateRecord,
+    /// The decision package.
+    pub package: DecisionPackage,
+    /// Why this set.
+    pub selection: SelectionDocument,
+}
+
+/// What the people say, with their rationale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Yes or no.
+    pub choice: Choice,
+    /// Why.
+    pub rationale: String,
+}
+
+/// How an execution ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Status of the execution.
+    pub status: ExecutionStatus,
+    /// Output, or error and cause.
+    pub output: Value,
+    /// The report, if the execution opened a run.
+    pub report: Option<Report>,
+}
+
+impl Stage {
+    /// Builds the functions, starts the local AWS, makes the organisation and deploys. `say` is told each step.
+    ///
+    /// # Errors
+    /// [`DrillFailed`].
+    pub async fn set(
+        project: &Project,
+        scenario: Scenario,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Self, DrillFailed> {
+        say("building the functions");
+        deploy::build_functions(project).await?;
+        say("starting the local AWS");
+        let local = LocalAws::start(project, ENFORCE_POLICIES).await?;
+        say("making the organisation: accounts, logs, backups, references, DNS");
+        let organisation = Organisation::establish(&local, project, scenario).await?;
+        say("deploying template.yaml into the recovery account");
+        let template = project.root().join("template.yaml");
+        let deployed = deploy::deploy(&local, &template, &organisation.parameters()).await?;
+        let ready = organisation.publish(&local, &deployed).await?;
+        let config = local.root_of(RECOVERY);
+        if scenario == Scenario::Crash {
+            local.ministack().crash_cutover_once().map_err(call("asking for the crash"))?;
+        }
+        Ok(Self {
+            ledger: Ledger::new(&config, deployed.output("LedgerTable")?.to_owned()),
+            artifacts: ArtifactStore::new(&config, deployed.output("ArtifactBucket")?.to_owned()),
+            sfn: aws_sdk_sfn::Client::new(&config),
+            local,
+            organisation,
+            deployed,
+            ready,
+        })
+    }
+
+    /// Starts a recovery and returns its execution.
+    ///
+    /// # Errors
+    /// [`DrillFailed`].
+    pub async fn start(&self, trigger: &Trigger) -> Result<Execution, DrillFailed> {
+        let machine = self.deployed.output("RecoveryStateMachine")?;
+        let arn = match trigger {
+            Trigger::Input(input) => {
+                let started = self.sfn.start_execution().state_machine_arn(machine).input(input.to_string());
+                started.send().await.map_err(call("starting the state machine"))?.execution_arn
+            }
+            Trigger::Finding(finding) => {
+                let before = self.executions(machine).await?;
+                self.put_on_the_bus(finding).await?;
+                self.new_execution(machine, &before).await?
+            }
+        };
+        let run = RunId::of_execution(&self.ready.plan.workload, &arn);
+        Ok(Execution { arn, run })
+    }
+
+    async fn put_on_the_bus(&self, finding: &Value) -> Result<(), DrillFailed> {
+        self.local.standin().control().add_finding(RECOVERY, finding.clone());
+        let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder()
+            .source("aws.guardduty")
+            .detail_type("GuardDuty Finding")
+            .detail(finding.to_string())
+            .build();
+        aws_sdk_eventbridge::Client::new(&self.local.root_of(RECOVERY))
+            .put_events()
+            .entries(entry)
+            .send()
+            .await
+            .map_err(call("putting the finding on the bus"))?;
+        Ok(())
+    }
+
+    async fn executions(&self, machine: &str) -> Result<Vec<String>, DrillFailed> {
+        let listed = self.sfn.list_executions().state_machine_arn(machine).send().await;
+        let listed = listed.map_err(call("listing executions"))?;
+        Ok(listed.executions.into_iter().map(|execution| execution.execution_arn).collect())
+    }
+
+    async fn new_execution(&self, machine: &str, before: &[String]) -> Result<String, DrillFailed> {
+        for _ in 0..40 {
+            if let Some(new) = self.executions(machine).await?.into_iter().find(|arn| !before.contains(arn)) {
+                return Ok(new);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Err(DrillFailed::NotStarted)
+    }
+
+    /// Follows an execution to its end: `step` is told of every step, `decide` is asked at the gate.
+    ///
+    /// # Errors
+    /// [`DrillFailed`].
+    pub async fn follow(
+        &self,
+        execution: &Execution,
+        decide: &mut dyn FnMut(&Proposal) -> Answer,
+        step: &mut dyn FnMut(&RecordedStep),
+    ) -> Result<Ended, DrillFailed> {
+        let mut told = 0;
+        let mut last = String::new();
+        for _ in 0..GLANCES {
+            let described = self.sfn.describe_execution().execution_arn(&execution.arn).send().await;
+            let described = described.map_err(call("looking at the execution"))?;
+            let mut steps: Vec<RecordedStep> = self.rows(&execution.run, Key::STEP_PREFIX).await?;
+            steps.sort_by_key(|step| step.ended);
+            for new in steps.iter().skip(told) {
+                last.clone_from(&new.state);
+                step(new);
+            }
+            told = steps.len().max(told);
+            if described.status != ExecutionStatus::Running {
+                let output = match described.output {
+                    Some(output) => serde_json::from_str(&output).unwrap_or(Value::String(output)),
+                    None => json!({"error": described.error, "cause": described.cause}),
+                };
+                let report = self.report(&execution.run).await?;
+                return Ok(Ended { status: described.status, output, report });
+            }
+            if let Some(gate) = self.open_gate(&execution.run).await? {
+                let proposal = self.proposal(gate).await?;
+                let answer = decide(&proposal);
+                self.vote(&execution.run, &proposal.gate, &answer).await?;
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Err(DrillFailed::Endless(last))
+    }
+
+    async fn rows<T: serde::de::DeserializeOwned>(&self, run: &RunId, prefix: &str) -> Result<Vec<T>, DrillFailed> {
+        let rows = self.ledger.query(&Key::run_partition(run), prefix).await?;
+        Ok(rows.into_iter().map(|(_, row)| row.document).collect())
+    }
+
+    async fn open_gate(&self, run: &RunId) -> Result<Option<GateRecord>, DrillFailed> {
+        let gates: Vec<GateRecord> = self.rows(run, Key::GATE_PREFIX).await?;
+        Ok(gates.into_iter().find(|gate| matches!(gate.state, GateState::Open {})))
+    }
+
+    async fn proposal(&self, gate: GateRecord) -> Result<Proposal, DrillFailed> {
+        let package: DecisionPackage = self.artifacts.get_json(&gate.package).await?;
+        let selection = self.artifacts.get_json(&package.selection).await?;
+        Ok(Proposal { gate, package, selection })
+    }
+
+    /// The roster votes, one after the other, until the gate is decided.
+    async fn vote(&self, run: &RunId, gate: &GateRecord, answer: &Answer) -> Result<(), DrillFailed> {
+        let ballot = Ballot {
+            digest: gate.digest.clone(),
+            decision: answer.choice,
+            rationale: answer.rationale.clone(),
+        };
+        let approvers = &self.ready.plan.approval.approvers;
+        let needed = match answer.choice {
+            Choice::Approve => usize::from(self.ready.plan.approval.quorum),
+            Choice::Refuse => 1,
+        };
+        for approver in approvers.iter().take(needed) {
+            let Some(identity) = approver.identities.first() else { continue };
+            let (status, text) = self.ask_gateway(identity, run, &json!(ballot)).await?;
+            if status != 200 {
+                return Err(DrillFailed::Vote { person: approver.person.clone(), answer: text });
+            }
+        }
+        Ok(())
+    }
+
+    /// The local AWS's function URLs verify nobody, so the gateway's function is invoked with the event that a
+    /// function URL with `AWS_IAM` delivers.
+    ///
+    /// # Errors
+    /// [`DrillFailed::Call`].
+    pub async fn ask_gateway(
+        &self,
+        identity: &str,
+        run: &RunId,
+        body: &Value,
+    ) -> Result<(u16, String), DrillFailed> {
+        let path = format!("/runs/{run}/votes");
+        let event = json!({
+            "version": "2.0", "rawPath": path, "rawQueryString": "", "isBase64Encoded": false,
+            "headers": {"content-type": "application/json"}, "body": body.to_string(),
+            "requestContext": {
+                "http": {"method": "POST", "path": path, "sourceIp": "127.0.0.1"},
+                "authorizer": {"iam": {"userArn": identity}}
+            }
+        });
+        let answer = aws_sdk_lambda::Client::new(&self.local.root_of(RECOVERY))
+            .invoke()
+            .function_name(self.deployed.output("GateFunction")?)
+            .payload(Blob::new(event.to_string()))
+            .send()
+            .await
+            .map_err(call("asking the gateway"))?;
+        let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        let answer: Value = serde_json::from_slice(&payload).map_err(call("reading the gateway's answer"))?;
+        let status = answer.get("statusCode").and_then(Value::as_u64).and_then(|s| u16::try_from(s).ok());
+        let text = answer.get("body").and_then(Value::as_str).map_or_else(|| answer.to_string(), str::to_owned);
+        Ok((status.unwrap_or(0), text))
+    }
+
+    async fn report(&self, run: &RunId) -> Result<Option<Report>, DrillFailed> {
+        match self.artifacts.find(run, "report.json").await? {
+            Some((artifact, _)) => Ok(Some(self.artifacts.get_json(&artifact).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// One file of the report, as it was written.
+    ///
+    /// # Errors
+    /// [`DrillFailed::Artifact`].
+    pub async fn report_file(
+        &self,
+        run: &RunId,
+        name: &str,
+    ) -> Result<Option<(ArtifactRef, Vec<u8>)>, DrillFailed> {
+        Ok(self.artifacts.find(run, name).await?)
+    }
+}
+
+/// The emulator refuses what a role's policies do not allow: a drill that succeeds shows that the permissions of
+/// `template.yaml` and `infra/accounts` suffice.
+const ENFORCE_POLICIES: bool = true;

@@ -79,10 +79,16 @@ impl Play {
 
     fn explanation(self) -> &'static str {
         match self {
-            Self::Incident => "the newest clean set was restored, and traffic and trust moved to the new account",
-            Self::Refused => "an approver refused: nothing was restored, no reference changed, traffic stayed",
+            Self::Incident => {
+                "the newest clean set was restored, and traffic and trust moved to the new account"
+            }
+            Self::Refused => {
+                "an approver refused: nothing was restored, no reference changed, traffic stayed"
+            }
             Self::NoCleanPoint => "no recovery set was proven clean: nothing was proposed, nothing changed",
-            Self::Crash => "the cutover function died between a write and its journal entry, and the run still ended as it should",
+            Self::Crash => {
+                "the cutover function died between a write and its journal entry, and the run still ended as it should"
+            }
         }
     }
 }
@@ -94,14 +100,20 @@ impl Drill {
     /// [`DrillFailed`] when it could not be played to its end.
     pub async fn run(self, project: &Project, out: &mut dyn Write) -> Result<bool, DrillFailed> {
         let mut out = Terminal(out);
-        let stage = Stage::set(project, self.scenario.scenario(), &mut |text| out.line(&format!("· {text}"))).await?;
+        let stage = Stage::set(project, self.scenario.scenario(), &mut |text| {
+            out.line(&format!("· {text}"))
+        })
+        .await?;
         let ended = self.play(&stage, &mut out).await;
         let answer = match ended {
             Ok((execution, ended)) => self.judge(&stage, project, &execution, &ended, &mut out).await,
             Err(error) => Err(error),
         };
         if answer.is_err() {
-            out.line(&format!("the emulator's log: {}", stage.local.ministack().log().display()));
+            out.line(&format!(
+                "the emulator's log: {}",
+                stage.local.ministack().log().display()
+            ));
         }
         stage.local.stop().await;
         answer
@@ -127,10 +139,15 @@ impl Drill {
                 &execution,
                 &mut |proposal| self.decide(proposal, &mut out.borrow_mut()),
                 &mut |step| {
-                    let outcome = if step.outcome == "ok" { "" } else { step.outcome.as_str() };
+                    let outcome = if step.outcome == "ok" {
+                        ""
+                    } else {
+                        step.outcome.as_str()
+                    };
                     if seen.insert(step.state.clone()) || !outcome.is_empty() {
                         let seconds = step.ended.duration_since(step.entered).as_secs_f64();
-                        out.borrow_mut().line(&format!("    {:<28} {seconds:>6.1} s  {outcome}", step.state));
+                        out.borrow_mut()
+                            .line(&format!("    {:<28} {seconds:>6.1} s  {outcome}", step.state));
                     }
                 },
             )
@@ -145,9 +162,18 @@ impl Drill {
         for set in &proposal.selection.considered {
             let verdict: &str = set.verdict.map_or("not judged", Into::into);
             let chosen = if set.set == package.set.id { "→" } else { " " };
-            out.line(&format!("  {chosen} set {} of {}  {verdict}  {}", set.set, set.newest, shown(&set.reasons.join("; "))));
+            out.line(&format!(
+                "  {chosen} set {} of {}  {verdict}  {}",
+                set.set,
+                set.newest,
+                shown(&set.reasons.join("; "))
+            ));
         }
-        out.line(&format!("  {} references change, {} names move", package.references.len(), package.names.len()));
+        out.line(&format!(
+            "  {} references change, {} names move",
+            package.references.len(),
+            package.names.len()
+        ));
         out.line(&format!("  digest {}\n", proposal.gate.digest));
         let refused = self.scenario == Play::Refused;
         if refused || self.approve || !std::io::stdin().is_terminal() {
@@ -157,8 +183,15 @@ impl Drill {
                 "Unattended drill: the newest clean set before the boundary, as the plan asks."
             };
             let choice = if refused { Choice::Refuse } else { Choice::Approve };
-            out.line(if refused { "  refused by the scenario" } else { "  approved without asking" });
-            return Answer { choice, rationale: rationale.to_owned() };
+            out.line(if refused {
+                "  refused by the scenario"
+            } else {
+                "  approved without asking"
+            });
+            return Answer {
+                choice,
+                rationale: rationale.to_owned(),
+            };
         }
         ask()
     }
@@ -173,7 +206,10 @@ impl Drill {
     ) -> Result<bool, DrillFailed> {
         let (conclusion, end) = self.scenario.expected();
         let Some(report) = &ended.report else {
-            out.line(&format!("\nThe execution ended {} without a report: {}", ended.status, ended.output));
+            out.line(&format!(
+                "\nThe execution ended {} without a report: {}",
+                ended.status, ended.output
+            ));
             return Ok(false);
         };
         show_critical_path(&report.critical_path, out);
@@ -194,21 +230,37 @@ impl Drill {
         }
         out.line("\nChecked from outside");
         for check in &checks {
-            out.line(&format!("  {} {}", if check.holds { "✓" } else { "✗" }, check.what));
+            out.line(&format!(
+                "  {} {}",
+                if check.holds { "✓" } else { "✗" },
+                check.what
+            ));
             if !check.holds {
                 out.line(&format!("      seen: {}", shown(&check.seen)));
             }
         }
         let good = checks.iter().all(|check| check.holds);
         out.line(&format!("\nReport: {}", folder.join("report.html").display()));
-        out.line(if good { self.scenario.explanation() } else { "The drill did not end as it must." });
+        out.line(if good {
+            self.scenario.explanation()
+        } else {
+            "The drill did not end as it must."
+        });
         Ok(good)
     }
 }
 
 /// Text from logs, names and policies, made harmless for a terminal.
 fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn ask() -> Answer {
@@ -220,11 +272,18 @@ fn ask() -> Answer {
     let rationale = dialoguer::Input::<String>::new()
         .with_prompt("Why (at least 20 characters)")
         .validate_with(|text: &String| {
-            if text.trim().chars().count() >= 20 { Ok(()) } else { Err("say what convinced you") }
+            if text.trim().chars().count() >= 20 {
+                Ok(())
+            } else {
+                Err("say what convinced you")
+            }
         })
         .interact_text()
         .unwrap_or_else(|_| "No rationale could be read from the terminal.".to_owned());
-    Answer { choice: if approve { Choice::Approve } else { Choice::Refuse }, rationale }
+    Answer {
+        choice: if approve { Choice::Approve } else { Choice::Refuse },
+        rationale,
+    }
 }
 
 fn show_critical_path(path: &CriticalPath, out: &mut Terminal<'_>) {
@@ -238,8 +297,14 @@ fn show_critical_path(path: &CriticalPath, out: &mut Terminal<'_>) {
             (None, true) => "waiting for people".to_owned(),
             (None, false) => "on the path".to_owned(),
         };
-        let bar = start.map(|start| bar(start, path.measured, interval)).unwrap_or_default();
-        out.line(&format!("  {:<20} {:>6.1} s  {bar}  {note}", name.replace('_', " "), interval.seconds()));
+        let bar = start
+            .map(|start| bar(start, path.measured, interval))
+            .unwrap_or_default();
+        out.line(&format!(
+            "  {:<20} {:>6.1} s  {bar}  {note}",
+            name.replace('_', " "),
+            interval.seconds()
+        ));
     }
     for (name, seconds) in [
         ("seed, one after the other", path.seed_sequential),
@@ -257,11 +322,21 @@ fn bar(start: jiff::Timestamp, total: f64, interval: &Interval) -> String {
     const CELLS: u8 = 40;
     let cell = |at: jiff::Timestamp| {
         let share = at.duration_since(start).as_secs_f64() / total.max(f64::EPSILON);
-        (0..CELLS).filter(|cell| f64::from(*cell) < share * f64::from(CELLS)).count()
+        (0..CELLS)
+            .filter(|cell| f64::from(*cell) < share * f64::from(CELLS))
+            .count()
     };
-    let (from, to) = (cell(interval.from), cell(interval.to).max(cell(interval.from) + 1));
+    let (from, to) = (
+        cell(interval.from),
+        cell(interval.to).max(cell(interval.from) + 1),
+    );
     let width = usize::from(CELLS).max(to);
-    format!("{}{}{}", " ".repeat(from), "━".repeat(to - from), " ".repeat(width - to))
+    format!(
+        "{}{}{}",
+        " ".repeat(from),
+        "━".repeat(to - from),
+        " ".repeat(width - to)
+    )
 }
 
 fn show_changes(report: &Report, out: &mut Terminal<'_>) {
@@ -275,8 +350,12 @@ fn show_changes(report: &Report, out: &mut Terminal<'_>) {
         let mut text = String::new();
         for part in diff.iter_all_changes() {
             match part.tag() {
-                similar::ChangeTag::Delete => text.push_str(&format!("\u{1b}[31m{}\u{1b}[0m", shown(part.value()))),
-                similar::ChangeTag::Insert => text.push_str(&format!("\u{1b}[32m{}\u{1b}[0m", shown(part.value()))),
+                similar::ChangeTag::Delete => {
+                    text.push_str(&format!("\u{1b}[31m{}\u{1b}[0m", shown(part.value())))
+                }
+                similar::ChangeTag::Insert => {
+                    text.push_str(&format!("\u{1b}[32m{}\u{1b}[0m", shown(part.value())))
+                }
                 similar::ChangeTag::Equal => text.push_str(&shown(part.value())),
             }
         }
@@ -286,15 +365,27 @@ fn show_changes(report: &Report, out: &mut Terminal<'_>) {
         for (sign, records) in [("−", &traffic.before), ("+", &traffic.after)] {
             for record in records {
                 let role = record.failover.as_deref().unwrap_or("");
-                out.line(&format!("  {sign} {} {} {} {role}", record.name, record.record_type, record.values.join(" ")));
+                out.line(&format!(
+                    "  {sign} {} {} {} {role}",
+                    record.name,
+                    record.record_type,
+                    record.values.join(" ")
+                ));
             }
         }
     }
 }
 
-async fn save_report(stage: &Stage, project: &Project, execution: &Execution) -> Result<PathBuf, DrillFailed> {
+async fn save_report(
+    stage: &Stage,
+    project: &Project,
+    execution: &Execution,
+) -> Result<PathBuf, DrillFailed> {
     let folder = project.folder().join("reports").join(execution.run.as_str());
-    let io = |error: std::io::Error| DrillFailed::Call { doing: "saving the report", cause: error_chain(&error) };
+    let io = |error: std::io::Error| DrillFailed::Call {
+        doing: "saving the report",
+        cause: error_chain(&error),
+    };
     std::fs::create_dir_all(&folder).map_err(io)?;
     for name in ["report.json", "report.html", "report.md"] {
         if let Some((_, bytes)) = stage.report_file(&execution.run, name).await? {

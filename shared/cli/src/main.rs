@@ -3,6 +3,9 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use blackstart_aws::env;
+use blackstart_cli::{drill, up};
+use blackstart_local::project::Project;
 use clap::{Parser, Subcommand};
 
 mod approve;
@@ -22,6 +25,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Drill(drill::Drill),
+    Up(up::Up),
     Timeline(timeline::Args),
     Approve(approve::Approve),
     Operator(approve::Operator),
@@ -35,7 +40,16 @@ enum Command {
 
 fn main() -> ExitCode {
     let out = &mut std::io::stdout().lock();
+    let project = || Project::of_this_process(env::process);
     match Arguments::parse().command {
+        Command::Drill(args) => match project() {
+            Ok(project) => answered(awaited(args.run(&project, out))),
+            Err(error) => answered(Err(error)),
+        },
+        Command::Up(args) => match project() {
+            Ok(project) => answered(awaited(args.run(&project, out)).map(|()| true)),
+            Err(error) => answered(Err(error)),
+        },
         Command::Timeline(args) => answered(timeline::run(&args, jiff::Timestamp::now(), out)),
         Command::Approve(args) => answered(awaited(async {
             args.run(&own().await, out).await.map(|()| true)

@@ -68,7 +68,10 @@ pub enum DrillFailed {
 }
 
 fn call<E: std::error::Error>(doing: &'static str) -> impl Fn(E) -> DrillFailed {
-    move |error| DrillFailed::Call { doing, cause: error_chain(&error) }
+    move |error| DrillFailed::Call {
+        doing,
+        cause: error_chain(&error),
+    }
 }
 
 /// What starts the recovery.
@@ -179,7 +182,10 @@ impl Stage {
         let ready = organisation.publish(&local, &deployed).await?;
         let config = local.root_of(RECOVERY);
         if scenario == Scenario::Crash {
-            local.ministack().crash_cutover_once().map_err(call("asking for the crash"))?;
+            local
+                .ministack()
+                .crash_cutover_once()
+                .map_err(call("asking for the crash"))?;
         }
         Ok(Self {
             ledger: Ledger::new(&config, deployed.output("LedgerTable")?.to_owned()),
@@ -200,8 +206,16 @@ impl Stage {
         let machine = self.deployed.output("RecoveryStateMachine")?;
         let arn = match trigger {
             Trigger::Input(input) => {
-                let started = self.sfn.start_execution().state_machine_arn(machine).input(input.to_string());
-                started.send().await.map_err(call("starting the state machine"))?.execution_arn
+                let started = self
+                    .sfn
+                    .start_execution()
+                    .state_machine_arn(machine)
+                    .input(input.to_string());
+                started
+                    .send()
+                    .await
+                    .map_err(call("starting the state machine"))?
+                    .execution_arn
             }
             Trigger::Finding(finding) => {
                 let before = self.executions(machine).await?;
@@ -214,7 +228,10 @@ impl Stage {
     }
 
     async fn put_on_the_bus(&self, finding: &Value) -> Result<(), DrillFailed> {
-        self.local.standin().control().add_finding(RECOVERY, finding.clone());
+        self.local
+            .standin()
+            .control()
+            .add_finding(RECOVERY, finding.clone());
         let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder()
             .source("aws.guardduty")
             .detail_type("GuardDuty Finding")
@@ -232,12 +249,21 @@ impl Stage {
     async fn executions(&self, machine: &str) -> Result<Vec<String>, DrillFailed> {
         let listed = self.sfn.list_executions().state_machine_arn(machine).send().await;
         let listed = listed.map_err(call("listing executions"))?;
-        Ok(listed.executions.into_iter().map(|execution| execution.execution_arn).collect())
+        Ok(listed
+            .executions
+            .into_iter()
+            .map(|execution| execution.execution_arn)
+            .collect())
     }
 
     async fn new_execution(&self, machine: &str, before: &[String]) -> Result<String, DrillFailed> {
         for _ in 0..40 {
-            if let Some(new) = self.executions(machine).await?.into_iter().find(|arn| !before.contains(arn)) {
+            if let Some(new) = self
+                .executions(machine)
+                .await?
+                .into_iter()
+                .find(|arn| !before.contains(arn))
+            {
                 return Ok(new);
             }
             tokio::time::sleep(GLANCE).await;
@@ -258,7 +284,12 @@ impl Stage {
         let mut told = 0;
         let mut last = String::new();
         for _ in 0..GLANCES {
-            let described = self.sfn.describe_execution().execution_arn(&execution.arn).send().await;
+            let described = self
+                .sfn
+                .describe_execution()
+                .execution_arn(&execution.arn)
+                .send()
+                .await;
             let described = described.map_err(call("looking at the execution"))?;
             let mut steps: Vec<RecordedStep> = self.rows(&execution.run, Key::STEP_PREFIX).await?;
             steps.sort_by_key(|step| step.ended);
@@ -273,7 +304,11 @@ impl Stage {
                     None => json!({"error": described.error, "cause": described.cause}),
                 };
                 let report = self.report(&execution.run).await?;
-                return Ok(Ended { status: described.status, output, report });
+                return Ok(Ended {
+                    status: described.status,
+                    output,
+                    report,
+                });
             }
             if let Some(gate) = self.open_gate(&execution.run).await? {
                 let proposal = self.proposal(gate).await?;
@@ -285,20 +320,30 @@ impl Stage {
         Err(DrillFailed::Endless(last))
     }
 
-    async fn rows<T: serde::de::DeserializeOwned>(&self, run: &RunId, prefix: &str) -> Result<Vec<T>, DrillFailed> {
+    async fn rows<T: serde::de::DeserializeOwned>(
+        &self,
+        run: &RunId,
+        prefix: &str,
+    ) -> Result<Vec<T>, DrillFailed> {
         let rows = self.ledger.query(&Key::run_partition(run), prefix).await?;
         Ok(rows.into_iter().map(|(_, row)| row.document).collect())
     }
 
     async fn open_gate(&self, run: &RunId) -> Result<Option<GateRecord>, DrillFailed> {
         let gates: Vec<GateRecord> = self.rows(run, Key::GATE_PREFIX).await?;
-        Ok(gates.into_iter().find(|gate| matches!(gate.state, GateState::Open {})))
+        Ok(gates
+            .into_iter()
+            .find(|gate| matches!(gate.state, GateState::Open {})))
     }
 
     async fn proposal(&self, gate: GateRecord) -> Result<Proposal, DrillFailed> {
         let package: DecisionPackage = self.artifacts.get_json(&gate.package).await?;
         let selection = self.artifacts.get_json(&package.selection).await?;
-        Ok(Proposal { gate, package, selection })
+        Ok(Proposal {
+            gate,
+            package,
+            selection,
+        })
     }
 
     /// The roster votes, one after the other, until the gate is decided.
@@ -314,10 +359,15 @@ impl Stage {
             Choice::Refuse => 1,
         };
         for approver in approvers.iter().take(needed) {
-            let Some(identity) = approver.identities.first() else { continue };
+            let Some(identity) = approver.identities.first() else {
+                continue;
+            };
             let (status, text) = self.ask_gateway(identity, run, &json!(ballot)).await?;
             if status != 200 {
-                return Err(DrillFailed::Vote { person: approver.person.clone(), answer: text });
+                return Err(DrillFailed::Vote {
+                    person: approver.person.clone(),
+                    answer: text,
+                });
             }
         }
         Ok(())
@@ -352,8 +402,14 @@ impl Stage {
             .map_err(call("asking the gateway"))?;
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
         let answer: Value = serde_json::from_slice(&payload).map_err(call("reading the gateway's answer"))?;
-        let status = answer.get("statusCode").and_then(Value::as_u64).and_then(|s| u16::try_from(s).ok());
-        let text = answer.get("body").and_then(Value::as_str).map_or_else(|| answer.to_string(), str::to_owned);
+        let status = answer
+            .get("statusCode")
+            .and_then(Value::as_u64)
+            .and_then(|s| u16::try_from(s).ok());
+        let text = answer
+            .get("body")
+            .and_then(Value::as_str)
+            .map_or_else(|| answer.to_string(), str::to_owned);
         Ok((status.unwrap_or(0), text))
     }
 

@@ -67,13 +67,12 @@ pub async fn build_functions(project: &Project) -> Result<Vec<String>, StepFaile
 
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["build", "--quiet", "--message-format", "json-render-diagnostics"])
+        // The whole workspace: a selection of packages could have other features, and build the SDK again.
+        .args(["build", "--workspace", "--bins", "--quiet"])
+        .args(["--message-format", "json-render-diagnostics"])
         .current_dir(project.root());
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
-    }
-    for name in &names {
-        cargo.args(["--package", name, "--bin", name]);
     }
     let built = cargo
         .stdin(Stdio::null())

@@ -8,6 +8,7 @@ use blackstart_core::approval::enforce::{check_approved, check_boundary, check_e
 use blackstart_core::approval::gate::GateRecord;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::cutover::CutoverDocument;
+use blackstart_core::journal::Entry;
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
 use blackstart_core::run::RunId;
@@ -17,7 +18,7 @@ use blackstart_core::timeline::CurrentBoundary;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::world::World;
 use crate::{CutoverError, Deps, TIME_FOR_STEPS};
 
@@ -30,6 +31,15 @@ pub(crate) struct Context<'a, W, R, C, N> {
     pub(crate) package: DecisionPackage,
     pub(crate) plan: Plan,
     pub(crate) began: Timestamp,
+}
+
+/// What an invocation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To have an effect, or to prepare one. The first effect must begin while the approval is good.
+    Effect,
+    /// To settle what was begun, and to ask people. Never too late.
+    Aftermath,
 }
 
 /// A cutover plan with its journal.
@@ -45,6 +55,7 @@ impl<'a, W: World, R: Records, C, N> Context<'a, W, R, C, N> {
         run: RunId,
         state: &'a StateContext,
         approved: &'a Approved,
+        purpose: Purpose,
         began: Timestamp,
     ) -> Result<Self, CutoverError> {
         let gate = deps
@@ -54,7 +65,8 @@ impl<'a, W: World, R: Records, C, N> Context<'a, W, R, C, N> {
             .ok_or(CutoverError::NeverAsked)?;
         let bytes = deps.world.artifact(&approved.package).await?;
         // An approval that lapses half-way must not leave things half done: the time counts for the first effect.
-        let package = if Log::is_empty(&deps.records, &run).await? {
+        let begins = purpose == Purpose::Effect && Log::is_empty(&deps.records, &run).await?;
+        let package = if begins {
             check_executable(&bytes, &approved.digest, &gate.document, began)?
         } else {
             check_approved(&bytes, &approved.digest, &gate.document)?
@@ -106,23 +118,29 @@ impl<'a, W: World, R: Records, C, N> Context<'a, W, R, C, N> {
 
     /// The cutover plan that the journal was opened for; `None` before that.
     pub(crate) async fn opened(&self) -> Result<Option<(ArtifactRef, Open)>, CutoverError> {
-        let Some((package, cutover)) = Log::opened(&self.deps.records, &self.run).await? else {
+        let entries = log::entries(&self.deps.records, &self.run).await?;
+        let Some((package, cutover)) = log::last_opened(&entries) else {
             return Ok(None);
         };
-        if package != self.approved.digest {
+        if *package != self.approved.digest {
             return Err(CutoverError::Foreign(
                 "the journal was opened for another package".to_owned(),
             ));
         }
-        let document: CutoverDocument = self.json(&cutover).await?;
+        let document: CutoverDocument = self.json(cutover).await?;
         if document.package != self.approved.digest {
             return Err(CutoverError::Foreign(
                 "the cutover plan was made from another package".to_owned(),
             ));
         }
+        let log = self.log(&document, &entries)?;
+        Ok(Some((cutover.clone(), Open { document, log })))
+    }
+
+    /// The journal of a cutover plan, written to in the name of this state.
+    pub(crate) fn log(&self, document: &CutoverDocument, entries: &[Entry]) -> Result<Log, CutoverError> {
         let by = format!("{} of {}", self.state.state, self.state.execution);
-        let log = Log::load(&self.deps.records, &self.run, by, &document.journal_steps()).await?;
-        Ok(Some((cutover, Open { document, log })))
+        Log::replay(&self.run, by, &document.journal_steps(), entries)
     }
 
     pub(crate) async fn json<T: DeserializeOwned>(&self, artifact: &ArtifactRef) -> Result<T, CutoverError> {

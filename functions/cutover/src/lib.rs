@@ -38,7 +38,7 @@ mod traffic;
 pub mod world;
 
 use config::Config;
-use context::Context;
+use context::{Context, Purpose};
 use world::World;
 
 /// After this long an invocation takes up no further step: the function's timeout is 300 seconds, and the slowest
@@ -221,11 +221,11 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
     let state = &task.context;
     match task.input {
         Operation::Plan { approved } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             context.plan().await.map(Answer::Planned)
         }
         Operation::Precheck { approved, cutover } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let open = context.open(&cutover).await?;
             context.precheck(&open).await.map(Answer::Prechecked)
         }
@@ -235,7 +235,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
             phase,
             account,
         } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let mut open = context.open(&cutover).await?;
             context
                 .apply(&mut open, phase, &account)
@@ -243,22 +243,22 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
                 .map(Answer::Applied)
         }
         Operation::PrepareTraffic { approved, cutover } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let mut open = context.open(&cutover).await?;
             context.prepare_traffic(&mut open).await.map(Answer::Traffic)
         }
         Operation::Probe { approved, cutover } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             context.open(&cutover).await?;
             context.probe().await.map(Answer::Traffic)
         }
         Operation::ShiftTraffic { approved, cutover } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let mut open = context.open(&cutover).await?;
             context.shift_traffic(&mut open).await.map(Answer::Traffic)
         }
         Operation::AwaitSync { approved, cutover } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let open = context.open(&cutover).await?;
             context.await_sync(&open).await.map(Answer::Traffic)
         }
@@ -267,7 +267,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
             cutover,
             phase,
         } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let mut open = context.open(&cutover).await?;
             context.verify(&mut open, phase).await.map(Answer::Verified)
         }
@@ -276,7 +276,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
             cutover: _,
             failure,
         } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Aftermath, now).await?;
             context.next(failure).await.map(Answer::Next)
         }
         Operation::Revert {
@@ -284,7 +284,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
             cutover,
             step,
         } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Aftermath, now).await?;
             let mut open = context.open(&cutover).await?;
             context.revert(&mut open, step).await.map(Answer::Reverted)
         }
@@ -294,7 +294,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
             failure,
             token,
         } => {
-            let context = Context::load(deps, run, state, &approved, now).await?;
+            let context = Context::load(deps, run, state, &approved, Purpose::Aftermath, now).await?;
             context.ask_operator(&failure, &token).await?;
             Ok(Answer::Asked)
         }

@@ -22,38 +22,23 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Replays the journal.
-    pub(crate) async fn load<R: Records>(
-        records: &R,
+    /// Replays entries.
+    pub(crate) fn replay(
         run: &RunId,
         by: String,
         steps: &[Step],
+        entries: &[Entry],
     ) -> Result<Self, CutoverError> {
-        let journal = Journal::replay(steps, &entries(records, run).await?)?;
         Ok(Self {
             run: run.clone(),
             by,
-            journal,
+            journal: Journal::replay(steps, entries)?,
         })
     }
 
     /// Whether nothing was recorded yet.
     pub(crate) async fn is_empty<R: Records>(records: &R, run: &RunId) -> Result<bool, CutoverError> {
         Ok(records.get::<Entry>(&Key::journal(run, 1)).await?.is_none())
-    }
-
-    /// The cutover plan that the journal was last opened for, and its package.
-    pub(crate) async fn opened<R: Records>(
-        records: &R,
-        run: &RunId,
-    ) -> Result<Option<(Digest, ArtifactRef)>, CutoverError> {
-        let entries = entries(records, run).await?;
-        Ok(entries.into_iter().rev().find_map(|entry| {
-            let Event::Opened { package, cutover } = entry.event else {
-                return None;
-            };
-            Some((package, cutover))
-        }))
     }
 
     /// Takes in what other executors recorded meanwhile.
@@ -100,7 +85,8 @@ impl Log {
     }
 }
 
-async fn entries<R: Records>(records: &R, run: &RunId) -> Result<Vec<Entry>, CutoverError> {
+/// Every entry of a run's journal, in order.
+pub(crate) async fn entries<R: Records>(records: &R, run: &RunId) -> Result<Vec<Entry>, CutoverError> {
     let found = records
         .query::<Entry>(&Key::run_partition(run), Key::JOURNAL_PREFIX)
         .await?;
@@ -108,4 +94,14 @@ async fn entries<R: Records>(records: &R, run: &RunId) -> Result<Vec<Entry>, Cut
         .into_iter()
         .map(|(_, versioned)| versioned.document)
         .collect())
+}
+
+/// The cutover plan that the journal was last opened for, and its package.
+pub(crate) fn last_opened(entries: &[Entry]) -> Option<(&Digest, &ArtifactRef)> {
+    entries.iter().rev().find_map(|entry| {
+        let Event::Opened { package, cutover } = &entry.event else {
+            return None;
+        };
+        Some((package, cutover))
+    })
 }

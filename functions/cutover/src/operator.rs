@@ -25,7 +25,11 @@ impl<W: World, R: Records, C: Cipher, N: Notices> Context<'_, W, R, C, N> {
         TokenStore::new(&self.deps.records, &self.deps.cipher)
             .seal(&self.run, Wait::Operator, &attempt, token, self.deps.world.now())
             .await?;
-        let open = self.opened().await?;
+        // A journal that cannot be read is one more reason to ask.
+        let open = self.opened().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the journal cannot be shown to the operator");
+            None
+        });
         let text = page(
             &self.run.to_string(),
             failure,

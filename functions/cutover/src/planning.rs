@@ -12,7 +12,6 @@ use blackstart_core::task::cutover::{Planned, Prechecked};
 
 use crate::CutoverError;
 use crate::context::{Context, Open};
-use crate::log::Log;
 use crate::world::World;
 
 impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
@@ -49,8 +48,8 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             .world
             .put_artifact(&self.run, "cutover/plan.json", bytes)
             .await?;
-        let by = format!("{} of {}", self.state.state, self.state.execution);
-        let mut log = Log::load(&self.deps.records, &self.run, by, &document.journal_steps()).await?;
+        let mut log = self.log(&document, &[])?;
+        log.refresh(&self.deps.records).await?;
         let opened = Event::Opened {
             package: self.approved.digest.clone(),
             cutover: cutover.clone(),

@@ -517,6 +517,10 @@ impl Scenario {
         self.deps.world.with(|inner| inner.writes)
     }
 
+    pub(super) fn let_days_pass(&self, days: i64) {
+        self.deps.world.with(|inner| inner.clock += days * 86_400_000);
+    }
+
     pub(super) fn serve_nonce(&self, served: bool) {
         self.deps.world.with(|inner| inner.served = served);
     }

@@ -11,7 +11,7 @@ use crate::drill::play::{DrillFailed, Stage};
 
 /// Starts the local AWS with the organisation and Blackstart in it, and keeps it until Ctrl-C.
 #[derive(Debug, Args)]
-pub struct Up {
+pub(crate) struct Up {
     /// What the organisation has been through.
     #[arg(long, value_enum, default_value = "incident")]
     scenario: Play,
@@ -22,7 +22,7 @@ impl Up {
     ///
     /// # Errors
     /// [`DrillFailed`] when it does not start.
-    pub async fn run(self, project: &Project, out: &mut dyn Write) -> Result<(), DrillFailed> {
+    pub(crate) async fn run(self, project: &Project, out: &mut dyn Write) -> Result<(), DrillFailed> {
         let io = |error: std::io::Error| DrillFailed::Call {
             doing: "writing",
             cause: error_chain(&error),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::ExecutionStatus;
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::ledger::{Ledger, LedgerError};
@@ -22,6 +21,9 @@ use blackstart_local::deploy::{self, Deployed};
 use blackstart_local::organisation::{Organisation, Ready, Scenario};
 use blackstart_local::project::Project;
 use serde_json::{Value, json};
+
+use crate::approve;
+use crate::gateway::{Gateway, GatewayError};
 
 /// How often the execution is looked at.
 const GLANCE: Duration = Duration::from_millis(250);
@@ -362,55 +364,28 @@ impl Stage {
             let Some(identity) = approver.identities.first() else {
                 continue;
             };
-            let (status, text) = self.ask_gateway(identity, run, &json!(ballot)).await?;
-            if status != 200 {
-                return Err(DrillFailed::Vote {
-                    person: approver.person.clone(),
-                    answer: text,
-                });
-            }
+            self.vote_as(identity, run, &ballot).await?;
         }
         Ok(())
     }
 
+    /// One vote, as this principal.
+    ///
     /// The local AWS's function URLs verify nobody, so the gateway's function is invoked with the event that a
     /// function URL with `AWS_IAM` delivers.
     ///
     /// # Errors
-    /// [`DrillFailed::Call`].
-    pub async fn ask_gateway(
-        &self,
-        identity: &str,
-        run: &RunId,
-        body: &Value,
-    ) -> Result<(u16, String), DrillFailed> {
-        let path = format!("/runs/{run}/votes");
-        let event = json!({
-            "version": "2.0", "rawPath": path, "rawQueryString": "", "isBase64Encoded": false,
-            "headers": {"content-type": "application/json"}, "body": body.to_string(),
-            "requestContext": {
-                "http": {"method": "POST", "path": path, "sourceIp": "127.0.0.1"},
-                "authorizer": {"iam": {"userArn": identity}}
-            }
-        });
-        let answer = aws_sdk_lambda::Client::new(&self.local.root_of(RECOVERY))
-            .invoke()
-            .function_name(self.deployed.output("GateFunction")?)
-            .payload(Blob::new(event.to_string()))
-            .send()
+    /// What the gateway says when it turns the vote away.
+    pub async fn vote_as(&self, identity: &str, run: &RunId, ballot: &Ballot) -> Result<Value, DrillFailed> {
+        let turned_away = |error: GatewayError| DrillFailed::Vote {
+            person: identity.to_owned(),
+            answer: error_chain(&error),
+        };
+        let config = self.local.root_of(RECOVERY);
+        let gateway = Gateway::invoking(&config, self.deployed.output("GateFunction")?, identity);
+        approve::vote(&gateway.map_err(turned_away)?, run, ballot)
             .await
-            .map_err(call("asking the gateway"))?;
-        let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        let answer: Value = serde_json::from_slice(&payload).map_err(call("reading the gateway's answer"))?;
-        let status = answer
-            .get("statusCode")
-            .and_then(Value::as_u64)
-            .and_then(|s| u16::try_from(s).ok());
-        let text = answer
-            .get("body")
-            .and_then(Value::as_str)
-            .map_or_else(|| answer.to_string(), str::to_owned);
-        Ok((status.unwrap_or(0), text))
+            .map_err(turned_away)
     }
 
     async fn report(&self, run: &RunId) -> Result<Option<Report>, DrillFailed> {

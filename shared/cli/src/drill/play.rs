@@ -57,8 +57,11 @@ pub enum DrillFailed {
     #[error("no execution was started within ten seconds of the finding")]
     NotStarted,
     /// The execution did not end.
-    #[error("the execution did not end within ten minutes; it is in `{0}`")]
+    #[error("the execution did not end within ten minutes; at last {0}")]
     Endless(String),
+    /// The run waits for an operator, and a drill has none.
+    #[error("the run is stuck and waits for an operator; before that, {0}")]
+    Stuck(String),
     /// The gateway did not take a vote.
     #[error("the gateway turned the vote of `{person}` away: {answer}")]
     Vote {
@@ -296,8 +299,14 @@ impl Stage {
             let mut steps: Vec<RecordedStep> = self.rows(&execution.run, Key::STEP_PREFIX).await?;
             steps.sort_by_key(|step| step.ended);
             for new in steps.iter().skip(told) {
-                last.clone_from(&new.state);
+                last = format!("`{}` ended with {}", new.state, new.outcome);
                 step(new);
+            }
+            if let Some(asked) = steps.iter().position(|step| step.operation == "ask_operator") {
+                let before = steps.iter().take(asked).rfind(|step| step.outcome != "ok");
+                return Err(DrillFailed::Stuck(before.map_or(last, |step| {
+                    format!("`{}` ended with {}", step.state, step.outcome)
+                })));
             }
             told = steps.len().max(told);
             if described.status != ExecutionStatus::Running {

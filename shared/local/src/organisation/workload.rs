@@ -128,8 +128,13 @@ fn id(order: u32) -> String {
     format!("ord-{order:06}")
 }
 
+/// The sum of an order. A table keeps it in cents: DynamoDB would drop the final zero of `17.50`.
+fn cents(order: u32) -> u32 {
+    1700 + (order * 3713) % 40_000
+}
+
 fn total(order: u32) -> String {
-    format!("{}.{:02}", 17 + (order * 37) % 400, (order * 13) % 100)
+    format!("{}.{:02}", cents(order) / 100, cents(order) % 100)
 }
 
 const CUSTOMERS: [&str; 6] = [
@@ -218,7 +223,7 @@ fn items(orders: u32) -> BTreeMap<u32, BTreeMap<String, AttributeValue>> {
             let item = [
                 (KEY, AttributeValue::S(id(order))),
                 ("customer", AttributeValue::S(customer(order).to_owned())),
-                ("total", AttributeValue::N(total(order))),
+                ("total", AttributeValue::N(cents(order).to_string())),
                 ("status", AttributeValue::S("shipped".to_owned())),
                 ("express", AttributeValue::Bool(order % 3 == 0)),
             ];

@@ -420,7 +420,7 @@ fn template_with_empty_functions(project: &Project, folder: &Path) -> std::path:
 
 /// An approver may call the gate and nothing else, and no role lets anyone in but the function that it is for.
 async fn permissions_are_enforced(local: &LocalAws, ready: &Ready) {
-    let ada = ready.people["ada"].clone();
+    let ada = ready.people.get("ada").unwrap().clone();
     let at = |endpoint: String| blackstart_local::accounts::with_credentials(&endpoint, ada.clone());
     let refused = aws_sdk_backup::Client::new(&at(local.standin().endpoint()))
         .list_recovery_points_by_backup_vault()

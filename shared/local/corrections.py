@@ -207,32 +207,3 @@ def crash_on_request(request):
 
     lambda_runtime.ProvidedWorker._spawn = spawn_and_remember
     iam._IAM_HANDLERS["UpdateAssumeRolePolicy"] = update_and_crash
-
-
-def _extra():
-    from ministack.core import lambda_runtime
-    invoke = lambda_runtime.ProvidedWorker.invoke
-
-    def patched(self, event, *a, **k):
-        if isinstance(event, dict) and isinstance(event.get("requestContext"), dict):
-            event["requestContext"].setdefault("requestId", "req-%s" % id(event))
-        return invoke(self, event, *a, **k)
-    lambda_runtime.ProvidedWorker.invoke = patched
-
-
-_extra()
-
-
-def _extra2():
-    from ministack.core import iam_evaluator
-    enforce = iam_evaluator.enforce
-
-    def told(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
-        r = enforce(access_key_id, iam_action, service, region, resource_arn=resource_arn, service_context=service_context)
-        if r is not None:
-            print("DENIED", iam_action, resource_arn, r, flush=True)
-        return r
-    iam_evaluator.enforce = told
-
-
-_extra2()

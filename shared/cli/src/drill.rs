@@ -344,22 +344,13 @@ fn show_changes(report: &Report, out: &mut Terminal<'_>) {
         return;
     }
     out.line("\nWhat changed where");
+    let colours = std::io::stdout().is_terminal();
     for change in &report.references {
         out.line(&format!("  {} ({})", shown(&change.arn), change.account));
-        let diff = similar::TextDiff::from_chars(change.before.as_str(), change.after.as_str());
-        let mut text = String::new();
-        for part in diff.iter_all_changes() {
-            match part.tag() {
-                similar::ChangeTag::Delete => {
-                    text.push_str(&format!("\u{1b}[31m{}\u{1b}[0m", shown(part.value())))
-                }
-                similar::ChangeTag::Insert => {
-                    text.push_str(&format!("\u{1b}[32m{}\u{1b}[0m", shown(part.value())))
-                }
-                similar::ChangeTag::Equal => text.push_str(&shown(part.value())),
-            }
-        }
-        out.line(&format!("    {text}"));
+        out.line(&format!(
+            "    {}",
+            changed(&change.before, &change.after, colours)
+        ));
     }
     if let Some(traffic) = &report.traffic {
         for (sign, records) in [("−", &traffic.before), ("+", &traffic.after)] {
@@ -374,6 +365,47 @@ fn show_changes(report: &Report, out: &mut Terminal<'_>) {
             }
         }
     }
+}
+
+/// The document after the change, with what went and what came: coloured, or `[-went-]{+came+}` where there is no
+/// colour.
+fn changed(before: &str, after: &str, colours: bool) -> String {
+    let (before, after) = (words(before), words(after));
+    let diff = similar::TextDiff::from_slices(&before, &after);
+    let (went, came) = if colours {
+        (("\u{1b}[31m", "\u{1b}[0m"), ("\u{1b}[32m", "\u{1b}[0m"))
+    } else {
+        (("[-", "-]"), ("{+", "+}"))
+    };
+    let mut text = String::new();
+    for part in diff.iter_all_changes() {
+        let (open, close) = match part.tag() {
+            similar::ChangeTag::Delete => went,
+            similar::ChangeTag::Insert => came,
+            similar::ChangeTag::Equal => ("", ""),
+        };
+        text.push_str(open);
+        text.push_str(&shown(part.value()));
+        text.push_str(close);
+    }
+    text
+}
+
+/// Runs of letters and digits, and single characters between them.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = if first.is_alphanumeric() {
+            rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len())
+        } else {
+            first.len_utf8()
+        };
+        let (word, tail) = rest.split_at(end);
+        words.push(word);
+        rest = tail;
+    }
+    words
 }
 
 async fn save_report(
@@ -405,5 +437,20 @@ struct Terminal<'a>(&'a mut dyn Write);
 impl Terminal<'_> {
     fn line(&mut self, text: &str) {
         let _closed = writeln!(self.0, "{text}").and_then(|()| self.0.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_shows_whole_identifiers_and_nothing_that_steers_a_terminal() {
+        let text = changed(
+            "iam::218007301253:root\u{1b}[2J",
+            "iam::333333333333:root\u{1b}[2J",
+            false,
+        );
+        assert_eq!(text, "iam::[-218007301253-]{+333333333333+}:root\u{fffd}[2J");
     }
 }

@@ -370,7 +370,7 @@ mod tests {
             let path = measure(started, &steps, None);
             for (stage, slack) in &path.slack {
                 let saved = what_if_shorter(&path, *stage, 1.0);
-                prop_assert!(saved >= -1e-6 && saved <= 1.0 + 1e-6);
+                prop_assert!((-1e-6..=1.0 + 1e-6).contains(&saved));
                 if *slack > 0.0 {
                     prop_assert!(saved.abs() < 1e-6, "{stage:?}");
                 }

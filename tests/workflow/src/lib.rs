@@ -1,1 +1,1 @@
-
+//! Whole recoveries on the local AWS: see `tests/`.

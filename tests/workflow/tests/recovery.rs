@@ -1,0 +1,182 @@
+//! The real state machines, the real function binaries, the real SDK on the wire, IAM policies enforced.
+// The future of a whole drill nests deeper than the default limit.
+#![recursion_limit = "256"]
+#![expect(clippy::unwrap_used, reason = "the functions below are parts of tests")]
+
+use std::path::Path;
+
+use aws_sdk_sfn::types::ExecutionStatus;
+use blackstart_cli::drill::Play;
+use blackstart_cli::drill::play::{Answer, DrillFailed, Ended, Proposal, Stage, Trigger, finding};
+use blackstart_core::approval::vote::{Ballot, Choice};
+use blackstart_core::artifact::Digest;
+use blackstart_core::run::Conclusion;
+use blackstart_core::validation::Verdict;
+use blackstart_local::outside;
+use blackstart_local::project::Project;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+/// One local AWS at a time: two cores do not carry more.
+static MACHINE: Mutex<()> = Mutex::const_new(());
+
+async fn stage(play: Play) -> Stage {
+    let project = Project::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    Stage::set(&project, play.scenario(), &mut |_| {}).await.unwrap()
+}
+
+fn approve(_: &Proposal) -> Answer {
+    let rationale = "The newest clean set before the boundary; the evidence agrees.".to_owned();
+    Answer {
+        choice: Choice::Approve,
+        rationale,
+    }
+}
+
+fn refuse(_: &Proposal) -> Answer {
+    Answer {
+        choice: Choice::Refuse,
+        rationale: "The console logins are not explained yet.".to_owned(),
+    }
+}
+
+fn by_hand() -> Trigger {
+    Trigger::Input(json!({"workload": "orders", "requested_by": "the test"}))
+}
+
+async fn ends_as_it_must(stage: &Stage, play: Play, ended: &Ended) {
+    let (conclusion, end) = play.expected();
+    let report = ended.report.as_ref().unwrap();
+    assert_eq!(report.conclusion, conclusion, "{}", report.reason);
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{}", ended.output);
+    for check in outside::checks(&stage.local, &stage.organisation, end)
+        .await
+        .unwrap()
+    {
+        assert!(check.holds, "{}: {}", check.what, check.seen);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finding_starts_a_recovery_that_ends_with_the_old_account_shut_out() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::Incident).await;
+    let execution = stage.start(&Trigger::Finding(finding("f-1"))).await.unwrap();
+    let ended = stage.follow(&execution, &mut approve, &mut |_| {}).await.unwrap();
+    ends_as_it_must(&stage, Play::Incident, &ended).await;
+
+    let report = ended.report.unwrap();
+    let boundary = report.boundary.unwrap().boundary.unwrap();
+    assert_eq!(boundary.best.to_string(), "2023-07-10T11:54:33Z");
+    let considered = report.selection.unwrap().considered;
+    assert!(
+        considered
+            .iter()
+            .any(|set| set.eligible && set.verdict == Some(Verdict::Tainted))
+    );
+    let total = report.critical_path;
+    assert!(total.orchestration < total.measured / 2.0, "{total:?}");
+
+    let again = stage.start(&Trigger::Finding(finding("f-1"))).await.unwrap();
+    let attached = stage.follow(&again, &mut approve, &mut |_| {}).await.unwrap();
+    assert_eq!(
+        attached.output["outcome"], "attached",
+        "a finding that was handled opens no second run"
+    );
+    stage.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cutover_that_is_killed_between_write_and_journal_ends_where_no_crash_would_have_ended() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::Crash).await;
+    let execution = stage.start(&by_hand()).await.unwrap();
+    let ended = stage.follow(&execution, &mut approve, &mut |_| {}).await.unwrap();
+    assert!(stage.local.ministack().crash_has_happened());
+    ends_as_it_must(&stage, Play::Crash, &ended).await;
+    stage.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_clean_set_nothing_is_proposed_and_nothing_changes() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::NoCleanPoint).await;
+    let execution = stage.start(&by_hand()).await.unwrap();
+    let never = &mut |_: &Proposal| -> Answer { unreachable!("nothing is put before the approvers") };
+    let ended = stage.follow(&execution, never, &mut |_| {}).await.unwrap();
+    ends_as_it_must(&stage, Play::NoCleanPoint, &ended).await;
+    stage.local.stop().await;
+}
+
+/// What an execution that opens no run gives back.
+async fn turned_away(stage: &Stage, trigger: Trigger) -> Value {
+    let execution = stage.start(&trigger).await.unwrap();
+    let ended = stage.follow(&execution, &mut approve, &mut |_| {}).await.unwrap();
+    assert!(ended.report.is_none());
+    ended.output
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_run_at_a_time_and_a_refusal_is_final() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::Refused).await;
+
+    let unplanned = turned_away(&stage, Trigger::Input(json!({"workload": "billing"}))).await;
+    assert!(
+        unplanned["reason"]
+            .as_str()
+            .unwrap()
+            .contains("plans/billing.json"),
+        "{unplanned}"
+    );
+    let unreadable = turned_away(
+        &stage,
+        Trigger::Input(json!({"workload": "orders", "force": true})),
+    )
+    .await;
+    assert_eq!(unreadable["outcome"], "rejected", "{unreadable}");
+    let mut sample = finding("f-sample");
+    sample["service"]["additionalInfo"]["sample"] = json!(true);
+    let sample = turned_away(&stage, Trigger::Finding(sample)).await;
+    assert!(sample["reason"].as_str().unwrap().contains("sample"), "{sample}");
+
+    let started = async || stage.start(&by_hand()).await.unwrap();
+    let (one, other) = tokio::join!(started(), started());
+    let followed = async |execution| stage.follow(&execution, &mut refuse, &mut |_| {}).await;
+    let (first, second) = tokio::join!(followed(one), followed(other));
+    let ended = [first.unwrap(), second.unwrap()];
+    let recovered: Vec<_> = ended.iter().filter(|ended| ended.report.is_some()).collect();
+    let attached: Vec<_> = ended
+        .iter()
+        .filter(|ended| ended.output["outcome"] == "attached")
+        .collect();
+    assert_eq!(
+        (recovered.len(), attached.len()),
+        (1, 1),
+        "two starts at once are one run and one clear answer"
+    );
+    ends_as_it_must(&stage, Play::Refused, recovered[0]).await;
+
+    let report = recovered[0].report.as_ref().unwrap();
+    assert_eq!(report.conclusion, Conclusion::Refused);
+    let gate = report.gate.as_ref().unwrap();
+    for (person, digest) in [
+        ("grace", gate.digest.clone()),
+        ("grace", Digest::of(b"another")),
+        ("mallory", gate.digest.clone()),
+    ] {
+        let identity = format!("arn:aws:iam::111111111111:user/{person}");
+        let rationale = "Changing my mind, or somebody else's, long enough.".to_owned();
+        let ballot = Ballot {
+            digest,
+            decision: Choice::Approve,
+            rationale,
+        };
+        let answer = stage.vote_as(&identity, &report.run.run, &ballot).await;
+        assert!(
+            matches!(answer, Err(DrillFailed::Vote { .. })),
+            "{person}: {answer:?}"
+        );
+    }
+    stage.local.stop().await;
+}

@@ -1,6 +1,6 @@
 //! The contract between the state machine and the functions: what every task is given and what it returns.
 //!
-//! State carries ids, digests and [`ArtifactRef`]s, never documents. Expected outcomes are data with a
+//! State carries ids, digests and [`crate::artifact::ArtifactRef`]s, never documents. Expected outcomes are data with a
 //! tag that a `Choice` reads. The operation enums are compared with `infra/statemachine` by a contract test.
 
 use jiff::Timestamp;

@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod artifact;
+pub mod chart;
 pub mod critical_path;
 pub mod cutover;
 pub mod dns;
@@ -13,6 +14,7 @@ pub mod error_name;
 pub mod evidence;
 pub mod journal;
 pub mod ledger;
+pub mod markup;
 pub mod plan;
 pub mod rebuild;
 pub mod references;

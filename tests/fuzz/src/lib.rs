@@ -1,0 +1,15 @@
+//! What must hold for any bytes. One function per fuzz target; each panics when its property is broken.
+//!
+//! The same functions replay the seeds and the regressions in the ordinary test suite of `blackstart-core`, so
+//! nothing here needs a fuzzer. A new target is a function here, two lines in `targets/`, its name in `Cargo.toml`
+//! and in [`TARGETS`], and a folder of seeds under `corpus/`.
+
+mod logs;
+
+pub use logs::{cloudtrail, guardduty};
+
+/// A property of any bytes; it panics when it is broken.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: &[(&str, Target)] = &[("cloudtrail", cloudtrail), ("guardduty", guardduty)];

@@ -1,0 +1,57 @@
+//! Log objects: whoever can write a log line, a user agent or a tag writes these bytes.
+
+use blackstart_core::timeline::boundary::establish;
+use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader};
+use blackstart_core::timeline::indicator::Table;
+use blackstart_core::timeline::rows::{Selection, csv, json_lines, ordered};
+use jiff::Timestamp;
+
+/// The record scanner of CloudTrail objects, stored plain or compressed.
+pub fn cloudtrail(bytes: &[u8]) {
+    log_object(bytes, Kind::CloudTrail);
+}
+
+/// The reader of GuardDuty findings in all forms in which they arrive.
+pub fn guardduty(bytes: &[u8]) {
+    log_object(bytes, Kind::GuardDuty);
+}
+
+/// Whatever an object holds: reading it ends, twice the same; every problem is told in one line; what is found is in
+/// order, and can be kept and read again; and what is written for spreadsheets holds no formula.
+fn log_object(bytes: &[u8], kind: Kind) {
+    let reader = Reader {
+        table: Table::default(),
+        now: Timestamp::from_second(1_900_000_000).expect("a fixed time"),
+    };
+    let facts = reader.read("object", bytes, kind);
+    assert_eq!(facts, reader.read("object", bytes, kind));
+    assert!(facts.hits.is_sorted());
+    for known in &facts.uses {
+        assert!(known.first.at <= known.last);
+    }
+    if let (Some(first), Some(last)) = (facts.first, facts.last) {
+        assert!(first <= last);
+    }
+    for problem in &facts.problems {
+        assert!(!problem.is_empty() && problem.len() < 4000);
+        assert!(!problem.contains('\u{1b}'), "a terminal would obey: {problem:?}");
+    }
+    let kept = serde_json::to_vec(&facts).expect("facts have a JSON form");
+    assert_eq!(
+        serde_json::from_slice::<ObjectFacts>(&kept).expect("and are read again"),
+        facts
+    );
+
+    let established = establish(std::slice::from_ref(&facts), &[], &[]);
+    if let Some(boundary) = &established.document.boundary {
+        assert!(boundary.floor <= boundary.best && boundary.best <= boundary.not_later_than);
+    }
+    let rows = ordered(Selection::of(&reader, &established.actors).rows("object", bytes, kind));
+    assert!(rows.is_sorted());
+    json_lines(&rows).expect("rows have a JSON form");
+    assert!(
+        csv(&rows)
+            .lines()
+            .all(|line| !line.starts_with(['=', '+', '-', '@', '\t']))
+    );
+}

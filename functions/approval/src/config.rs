@@ -1,6 +1,7 @@
 //! The environment of the function.
 
 use blackstart_aws::env::{InvalidEnvironment, Settings};
+use blackstart_aws::sign_in;
 
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Config {
     pub token_key: String,
     /// The SNS topic that tells the approvers.
     pub notification_topic: String,
+    /// Where people sign in to the page of the gate; `None` where votes come from the command line only.
+    pub sign_in: Option<sign_in::Settings>,
     /// Which of its two surfaces this deployment is.
     pub surface: Surface,
 }
@@ -41,11 +44,20 @@ impl Config {
                 Surface::Stage
             }
         };
+        let sign_in = settings.optional("OIDC_ISSUER").map(|issuer| sign_in::Settings {
+            issuer,
+            client: settings.optional("OIDC_CLIENT_ID").unwrap_or_default(),
+            origin: settings.optional("PAGE_ORIGIN").unwrap_or_default(),
+        });
+        for problem in sign_in.iter().flat_map(sign_in::Settings::problems) {
+            settings.problem(problem);
+        }
         let config = Self {
             ledger_table: settings.required("LEDGER_TABLE"),
             artifact_bucket: settings.required("ARTIFACT_BUCKET"),
             token_key: settings.required("TOKEN_KEY_ID"),
             notification_topic: settings.required("NOTIFICATION_TOPIC"),
+            sign_in,
             surface,
         };
         settings.finish(config)
@@ -60,7 +72,26 @@ mod tests {
     fn the_surface_is_never_guessed() {
         let get = |name: &str| Some(if name == "SURFACE" { "web" } else { "x" }.to_owned());
         let problems = Config::from_environment(&get).unwrap_err().0;
-        assert_eq!(problems, ["`SURFACE` is `web`; it must be `stage` or `gateway`"]);
+        assert!(problems.contains(&"`SURFACE` is `web`; it must be `stage` or `gateway`".to_owned()));
         assert_eq!(Config::from_environment(&|_| None).unwrap_err().0.len(), 5);
+    }
+
+    #[test]
+    fn the_page_is_there_only_with_an_issuer_and_then_wholly() {
+        let with = |issuer: &'static str, client: &'static str| {
+            Config::from_environment(&move |name: &str| {
+                let value = match name {
+                    "OIDC_ISSUER" => issuer,
+                    "OIDC_CLIENT_ID" => client,
+                    "PAGE_ORIGIN" => "https://gate.example",
+                    "SURFACE" => "gateway",
+                    _ => "x",
+                };
+                Some(value.to_owned())
+            })
+        };
+        assert_eq!(with("", "").unwrap().sign_in, None);
+        assert!(with("https://issuer.example", "c").unwrap().sign_in.is_some());
+        assert_eq!(with("http://issuer.example", "").unwrap_err().0.len(), 2);
     }
 }

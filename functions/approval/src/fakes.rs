@@ -165,6 +165,37 @@ pub(crate) struct Scene {
     plan: ArtifactRef,
 }
 
+fn boundary_document() -> Value {
+    let record = |at: &str, what: &str| {
+        json!({
+            "at": at, "what": what, "indicator": "actor",
+            "evidence": {"object": "s3://logs/a.json.gz", "sha256": Digest::of(b"a"), "record": 7, "event_id": "e"},
+        })
+    };
+    json!({
+        "schema": "blackstart.boundary/1",
+        "boundary": {
+            "best": "2026-02-21T00:00:00Z", "not_later_than": "2026-02-21T02:10:00Z",
+            "floor": "2026-02-20T22:00:00Z", "unbounded": true,
+            "reasons": [
+                record("2026-02-21T00:00:00Z", "ListBuckets by arn:aws:sts::444444444444:assumed-role/ci/x"),
+                record("2026-02-21T02:10:00Z", "Backup vault deleted: DeleteBackupVault by the same"),
+                record("2026-02-21T09:00:00Z", HOSTILE),
+            ],
+        },
+        "actors": [],
+        "suspects": [record("2026-02-19T05:00:00Z", "Console login without a second factor by user/jo")],
+        "coverage": {
+            "objects": 3, "records": 900, "first": "2026-02-18T00:00:00Z", "last": "2026-02-28T00:00:00Z",
+            "gaps": [{"what": "trail `main`", "reason": "StopLogging for 40 minutes"}],
+        },
+    })
+}
+
+/// Text as it comes from logs, file names, tags and policies when somebody wants a browser to run it.
+pub(crate) const HOSTILE: &str = "</td></table></style><script>document.title='owned'</script>\
+    <img src=x onerror=\"document.title='owned'\"><svg onload=document.title='owned'>\u{202e}";
+
 fn context(retry_count: u32) -> Value {
     json!({
         "execution": EXECUTION, "started": now(), "state": "Await approval", "entered": now(),
@@ -184,11 +215,13 @@ pub(crate) async fn prepared() -> Scene {
         cipher: MemoryCipher,
         callbacks: MemoryCallbacks::default(),
         notices: MemoryNotices::default(),
+        issuer: None,
     };
     let add = |key: &str, value: &Value| deps.artifacts.add(key, serde_json::to_vec(value).unwrap());
     let plan = add("plan", &plan());
     let manifest = add("manifest", &json!({}));
-    let boundary = json!({"boundary": "2026-02-21T00:00:00Z", "document": add("boundary", &json!({}))});
+    let boundary =
+        json!({"boundary": "2026-02-21T00:00:00Z", "document": add("boundary", &boundary_document())});
     let selection = add(
         "selection",
         &json!({

@@ -1,15 +1,18 @@
-//! Where people look, vote, and answer for the operator: a Lambda function URL with IAM authentication.
+//! Where people look, vote, and answer for the operator: a Lambda function URL with IAM authentication for programs,
+//! and an HTTP API for browsers.
 //!
-//! Who calls is what IAM says in `requestContext.authorizer.iam.userArn`, and nothing else: no header, no field of
-//! the body. A function URL fills that field only after it verified the signature. Whoever may call
-//! `lambda:InvokeFunction` on this function directly could write it himself, so nobody but the function URL is given
-//! that permission.
+//! Who calls is what IAM says in `requestContext.authorizer.iam.userArn`, or what the issuer signed in a token; no
+//! other header and no field of the body. A function URL fills the ARN only after it verified the signature, and an
+//! HTTP API without an authorizer never does. Whoever may call `lambda:InvokeFunction` on this function directly could
+//! write it himself, so nobody but these two is given that permission.
 
 use blackstart_aws::callbacks::Callbacks;
 use blackstart_aws::evidence;
 use blackstart_aws::ledger::LedgerError;
+use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
 use blackstart_aws::tokens::Cipher;
+use blackstart_core::approval::page::{self, Page};
 use blackstart_core::approval::roster::Roster;
 use blackstart_core::error_name::{ErrorName, StageError, error_chain};
 use blackstart_core::evidence::{Event, Kind};
@@ -24,11 +27,14 @@ use crate::{Artifacts, Deps};
 
 mod operator;
 mod request;
+mod response;
+mod session;
 mod summary;
 mod turned_away;
 mod vote;
 
-use request::{Action, Request};
+use request::{Action, Request, Voucher, Wanted};
+use response::Response;
 pub use turned_away::TurnedAway;
 
 /// Why a request has no answer: the caller is turned away, or something behind the gateway failed.
@@ -37,6 +43,20 @@ pub(crate) enum NoAnswer {
     /// The request is at fault.
     #[error(transparent)]
     TurnedAway(#[from] TurnedAway),
+    /// The request is at fault, and a page says so without losing what was typed.
+    #[error("{0}")]
+    Shown(TurnedAway, Box<Page>),
+    /// The issuer did not answer as hoped.
+    #[error(transparent)]
+    Issuer(PortError),
+    /// The issuer's token does not fit into a cookie.
+    #[error(
+        "the issuer's token has {0} bytes, too many for a cookie: have it issue fewer claims to this client"
+    )]
+    LargeToken(usize),
+    /// There is no randomness.
+    #[error("the system gives no random bytes")]
+    Random(#[source] getrandom::Error),
     /// Something behind the gateway is.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -71,8 +91,8 @@ pub(crate) struct Caller {
     pub(crate) person: String,
 }
 
-/// Answers one event of the function URL (payload format 2.0). Never fails: what goes wrong is an HTTP status and
-/// one sentence.
+/// Answers one event of the function URL or the HTTP API (payload format 2.0). Never fails: what goes wrong is an HTTP
+/// status and one sentence.
 pub async fn serve<R, A, K, C, N>(event: Value, deps: &Deps<R, A, K, C, N>, now: Timestamp) -> Value
 where
     R: Records,
@@ -81,48 +101,89 @@ where
     C: Callbacks,
     N: Send + Sync,
 {
-    // Boxed here and below: the futures of the SDK are too large and too deep to be nested in one another.
-    match Box::pin(answer(event, deps, now)).await {
-        Ok(body) => response(200, &body),
-        Err(NoAnswer::TurnedAway(reason)) => {
-            tracing::warn!(reason = reason.name(), status = reason.status(), "turned away");
-            response(
-                reason.status(),
-                &json!({"message": reason.to_string(), "reason": reason.name()}),
-            )
-        }
-        Err(error) => {
-            let name = match &error {
-                NoAnswer::Settle(error) => error.name(),
-                NoAnswer::Artifact(error) => error.name(),
-                NoAnswer::TurnedAway(_) | NoAnswer::Plan(_) | NoAnswer::Malformed(_) => ErrorName::Defect,
+    let tls = deps
+        .issuer
+        .as_ref()
+        .is_none_or(|issuer| issuer.settings().is_secure());
+    let request = match Request::of(event, tls) {
+        Ok(request) => request,
+        Err(reason) => {
+            return match stray_attempt(&deps.records, "none", None, &reason, now).await {
+                Ok(()) => refusal(&reason, None),
+                Err(error) => failure(&error, None),
             };
-            let name = name.as_str();
-            tracing::error!(error = %error_chain(&error), name, "request failed");
-            let message = "the request could not be completed; repeating it is safe";
-            response(503, &json!({"message": message, "reason": name}))
         }
+    };
+    // Boxed here and below: the futures of the SDK are too large and too deep to be nested in one another.
+    match Box::pin(answer(&request, deps, now)).await {
+        Ok(response) => response.deliver(200),
+        Err(NoAnswer::TurnedAway(reason)) => refusal(&reason, Some(&request)),
+        Err(NoAnswer::Shown(reason, page)) => Response::Page(*page, Vec::new()).deliver(reason.status()),
+        Err(error) => failure(&error, Some(&request)),
     }
 }
 
-fn response(status: u16, body: &Value) -> Value {
-    json!({
-        "statusCode": status,
-        "headers": {
-            "content-type": "application/json",
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
-        },
-        "body": body.to_string(),
-        "isBase64Encoded": false,
-    })
+fn refusal(reason: &TurnedAway, request: Option<&Request>) -> Value {
+    tracing::warn!(reason = reason.name(), status = reason.status(), "turned away");
+    let Some(request) = request.filter(|request| request.page) else {
+        let body = json!({"message": reason.to_string(), "reason": reason.name()});
+        return Response::Json(body).deliver(reason.status());
+    };
+    let run = match &request.wanted {
+        Ok(Wanted::OfRun(run, _)) => format!("/runs/{run}"),
+        Ok(Wanted::SignIn(_) | Wanted::Return(_) | Wanted::SignOut(_)) | Err(_) => "/".to_owned(),
+    };
+    let address = format!("/sign-in?to={run}");
+    let signs_in = matches!(
+        reason,
+        TurnedAway::NotSignedIn | TurnedAway::Token(_) | TurnedAway::NoSignIn
+    );
+    let way_on = match signs_in {
+        true => Some((address.as_str(), "Sign in")),
+        false if request.acts && run != "/" => Some((run.as_str(), "Back to the decision")),
+        false => None,
+    };
+    let page = page::message("Blackstart", &sentence(&reason.to_string()), way_on);
+    Response::Page(page, Vec::new()).deliver(reason.status())
+}
+
+fn failure(error: &NoAnswer, request: Option<&Request>) -> Value {
+    let name = match error {
+        NoAnswer::Settle(error) => error.name(),
+        NoAnswer::Artifact(error) => error.name(),
+        NoAnswer::Issuer(error) => error.name(),
+        NoAnswer::TurnedAway(_)
+        | NoAnswer::Shown(..)
+        | NoAnswer::LargeToken(_)
+        | NoAnswer::Random(_)
+        | NoAnswer::Plan(_)
+        | NoAnswer::Malformed(_) => ErrorName::Defect,
+    };
+    let name = name.as_str();
+    tracing::error!(error = %error_chain(error), name, "request failed");
+    let message = match error {
+        NoAnswer::LargeToken(_) => error.to_string(),
+        _ => "the request could not be completed; repeating it is safe".to_owned(),
+    };
+    if request.is_some_and(|request| request.page) {
+        let page = page::message("Blackstart", &sentence(&message), None);
+        return Response::Page(page, Vec::new()).deliver(503);
+    }
+    Response::Json(json!({"message": message, "reason": name})).deliver(503)
+}
+
+/// A message as a sentence of a page.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 async fn answer<R, A, K, C, N>(
-    event: Value,
+    request: &Request,
     deps: &Deps<R, A, K, C, N>,
     now: Timestamp,
-) -> Result<Value, NoAnswer>
+) -> Result<Response, NoAnswer>
 where
     R: Records,
     A: Artifacts,
@@ -130,24 +191,37 @@ where
     C: Callbacks,
     N: Send + Sync,
 {
-    let request = match Request::of(event) {
-        Ok(request) => request,
-        Err((reason, id)) => {
-            stray_attempt(&deps.records, &id, None, &reason, now).await?;
-            return Err(reason.into());
+    let issuer = deps.issuer.as_ref();
+    let (run, action) = match &request.wanted {
+        Ok(Wanted::OfRun(run, action)) => (run, action),
+        Ok(Wanted::SignIn(to)) => return session::sign_in(issuer, to, now).await,
+        Ok(Wanted::Return(back)) => return session::signed_in(issuer, back, now).await,
+        Ok(Wanted::SignOut(body)) => return session::sign_out(issuer, &request.voucher, body),
+        Err(reason) => {
+            let caller = session::caller(&request.voucher, issuer, request.page, now).await;
+            let reason = match caller {
+                Ok(_) => reason.clone(),
+                Err(NoAnswer::TurnedAway(unknown)) if !request.page => unknown,
+                Err(_) => reason.clone(),
+            };
+            return stray(request, None, reason, deps, now).await;
         }
     };
-    let Some(record) = deps.records.get::<RunRecord>(&Key::run(&request.run)).await? else {
-        let reason = TurnedAway::UnknownRun;
-        stray_attempt(&deps.records, &request.id, Some(&request.identity), &reason, now).await?;
-        return Err(reason.into());
+    let identity = match session::caller(&request.voucher, issuer, request.page, now).await {
+        Ok(identity) => identity,
+        Err(NoAnswer::TurnedAway(reason)) => return stray(request, None, reason, deps, now).await,
+        Err(error) => return Err(error),
+    };
+    let Some(record) = deps.records.get::<RunRecord>(&Key::run(run)).await? else {
+        return stray(request, Some(&identity), TurnedAway::UnknownRun, deps, now).await;
     };
     let run = record.document.run.clone();
-    let answered = Box::pin(admitted(&request, record.document, deps, now)).await;
+    let answered = Box::pin(admitted(request, action, &identity, record.document, deps, now)).await;
     // A look at the package changes nothing, not even the evidence.
-    if let (Err(NoAnswer::TurnedAway(reason)), false) = (&answered, matches!(request.action, Action::Look)) {
+    if let (Err(NoAnswer::TurnedAway(reason) | NoAnswer::Shown(reason, _)), true) = (&answered, request.acts)
+    {
         let event = Event::new(Kind::AttemptTurnedAway, now)
-            .fact("identity", request.identity.as_str())
+            .fact("identity", identity.as_str())
             .fact("request", request.id.as_str())
             .fact("reason", reason.name());
         evidence::record(&deps.records, &run, event).await?;
@@ -157,10 +231,12 @@ where
 
 async fn admitted<R, A, K, C, N>(
     request: &Request,
+    action: &Action,
+    identity: &str,
     run: RunRecord,
     deps: &Deps<R, A, K, C, N>,
     now: Timestamp,
-) -> Result<Value, NoAnswer>
+) -> Result<Response, NoAnswer>
 where
     R: Records,
     A: Artifacts,
@@ -169,21 +245,61 @@ where
     N: Send + Sync,
 {
     let plan = Plan::parse(&deps.artifacts.get(&run.plan).await?)?;
-    let person = Roster::of(&plan).person(&request.identity).map(str::to_owned);
+    let person = Roster::of(&plan).person(identity).map(str::to_owned);
     let person = person.ok_or(TurnedAway::NotOnRoster)?;
     let caller = Caller {
         run,
         plan,
-        identity: request.identity.clone(),
+        identity: identity.to_owned(),
         person,
     };
-    match &request.action {
-        Action::Look => Box::pin(summary::look(&caller, deps, now)).await,
-        Action::Vote(body) => Box::pin(vote::vote(&caller, &request::parse(body)?, deps, now)).await,
-        Action::Operator(body) => {
-            Box::pin(operator::choose(&caller, &request::parse(body)?, deps, now)).await
+    match (action, &request.voucher) {
+        (Action::Look, Voucher::Session(token)) if request.page => {
+            let proposal = Box::pin(summary::proposal(&caller, deps)).await?;
+            let page = proposal.page(&caller, token, None, "", now);
+            Ok(Response::Page(page, Vec::new()))
+        }
+        (Action::Look, _) => {
+            let proposal = Box::pin(summary::proposal(&caller, deps)).await?;
+            Ok(Response::Json(proposal.json(&caller, now)))
+        }
+        (Action::Vote(body), Voucher::Session(token)) => {
+            Box::pin(vote::by_form(&caller, body, token, request.page, deps, now)).await
+        }
+        (Action::Vote(body), _) => {
+            let ballot = body.json()?;
+            Box::pin(vote::vote(&caller, &ballot, deps, now))
+                .await
+                .map(Response::Json)
+        }
+        (Action::Operator(_), Voucher::Session(_)) => {
+            Err(TurnedAway::OtherContent("signed requests only: use `blackstart operator`").into())
+        }
+        (Action::Operator(body), _) => {
+            let answer = body.json()?;
+            Box::pin(operator::choose(&caller, &answer, deps, now))
+                .await
+                .map(Response::Json)
         }
     }
+}
+
+/// Turns away what belongs to no run. Whoever only opens a page leaves no trace; every other attempt is kept.
+async fn stray<R: Records, A, K, C, N>(
+    request: &Request,
+    identity: Option<&str>,
+    reason: TurnedAway,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Response, NoAnswer> {
+    if request.acts || !request.page {
+        let identity = match &request.voucher {
+            Voucher::Iam(arn) => Some(arn.as_str()),
+            Voucher::Session(_) | Voucher::Bearer(_) | Voucher::Nothing => identity,
+        };
+        stray_attempt(&deps.records, &request.id, identity, &reason, now).await?;
+    }
+    Err(reason.into())
 }
 
 /// Attempts that belong to no run are kept beside the runs.

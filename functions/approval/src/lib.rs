@@ -11,6 +11,7 @@ use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::callbacks::StepFunctions;
 use blackstart_aws::ledger::Ledger;
 use blackstart_aws::notices::Topic;
+use blackstart_aws::sign_in::Issuer;
 use blackstart_aws::tokens::{KmsKey, TokenStore};
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::run::RunId;
@@ -25,7 +26,7 @@ mod fakes;
 
 pub use stage::{Answer, ApprovalError, handle};
 
-/// Everything that the function reaches. The four are exchanged in tests.
+/// Everything that the function reaches. All but the issuer are exchanged in tests.
 #[derive(Debug, Clone)]
 pub struct Deps<Records, Artifacts, Cipher, Callbacks, Notices> {
     /// The ledger.
@@ -38,6 +39,8 @@ pub struct Deps<Records, Artifacts, Cipher, Callbacks, Notices> {
     pub callbacks: Callbacks,
     /// The topic that people listen to.
     pub notices: Notices,
+    /// Where people sign in to the page; without one there is no page.
+    pub issuer: Option<Issuer>,
 }
 
 impl Deps<Ledger, ArtifactStore, KmsKey, StepFunctions, Topic> {
@@ -50,6 +53,7 @@ impl Deps<Ledger, ArtifactStore, KmsKey, StepFunctions, Topic> {
             cipher: KmsKey::new(own, config.token_key.clone()),
             callbacks: StepFunctions::new(own),
             notices: Topic::new(own, config.notification_topic.clone()),
+            issuer: config.sign_in.clone().map(|settings| Issuer::new(own, settings)),
         }
     }
 }

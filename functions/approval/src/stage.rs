@@ -20,6 +20,7 @@ use blackstart_core::run::{Mode, RunId, RunRecord, WorkloadName};
 use blackstart_core::task::approval::{Expired, Operation, Prepared, TaskToken};
 use blackstart_core::task::validation::{BranchResult, Branches};
 use blackstart_core::task::{StateContext, Task};
+use blackstart_core::validation::SelectionDocument;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -221,7 +222,9 @@ async fn prepare<R: Records, A: Artifacts, K, C, N>(
     let rebuild_ref = ok("rebuild", branches.rebuild)?.document;
     let inventory_ref = ok("references", branches.references)?.inventory;
     let plan = Plan::parse(&deps.artifacts.get(&plan_ref).await?)?;
-    let selection = read(&deps.artifacts, "selection", &selection_ref).await?;
+    let selection: SelectionDocument = read(&deps.artifacts, "selection", &selection_ref).await?;
+    let boundary_ref = selection.boundary.document.clone();
+    let boundary = read(&deps.artifacts, "boundary document", &boundary_ref).await?;
     let rebuild = read(&deps.artifacts, "rebuild document", &rebuild_ref).await?;
     let inventory = read(&deps.artifacts, "inventory", &inventory_ref).await?;
     let record = run_record(&deps.records, run).await?;
@@ -237,6 +240,10 @@ async fn prepare<R: Records, A: Artifacts, K, C, N>(
         selection: Referenced {
             document: &selection,
             artifact: &selection_ref,
+        },
+        boundary: Referenced {
+            document: &boundary,
+            artifact: &boundary_ref,
         },
         rebuild: Referenced {
             document: &rebuild,

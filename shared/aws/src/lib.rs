@@ -39,6 +39,8 @@ pub mod records;
 pub mod route53;
 #[cfg(feature = "secretsmanager")]
 pub mod secretsmanager;
+#[cfg(feature = "sign-in")]
+pub mod sign_in;
 pub mod telemetry;
 #[cfg(feature = "tokens")]
 pub mod tokens;

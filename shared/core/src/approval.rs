@@ -1,24 +1,30 @@
 //! Stage 3: the decision package, the votes, and the gate.
 //!
 //! [`package`] builds what is approved, [`roster`] says who a caller is, [`vote`] what a vote must be,
-//! [`quorum`] what the votes amount to, [`gate`] is the gate as the ledger keeps it, and [`enforce`] is the check
-//! of every executor past it.
+//! [`quorum`] what the votes amount to, [`gate`] is the gate as the ledger keeps it, [`page`] shows it, [`sign_in`]
+//! reads the claims of those who look, and [`enforce`] is the check of every executor past it.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactRef, Digest};
-use crate::plan::{IdentifierPair, Secret, TrafficName, Waiver};
+use crate::plan::{IdentifierPair, ResourceType, Secret, TrafficName, Waiver};
+use crate::rebuild::{BuiltStack, IsolationCheck};
 use crate::references::Slot;
 use crate::run::{Mode, RunId, WorkloadName};
-use crate::validation::RecoverySet;
+use crate::timeline::BoundaryDocument;
+use crate::validation::{RecoverySet, SetVerdict};
 
 pub mod enforce;
 pub mod gate;
 pub mod package;
+pub mod page;
 pub mod quorum;
 pub mod roster;
+pub mod sign_in;
 pub mod vote;
 
 #[cfg(test)]
@@ -43,12 +49,21 @@ pub struct DecisionPackage {
     pub boundary: Timestamp,
     /// The document that says why.
     pub boundary_document: ArtifactRef,
+    /// What that document says: the records that set the boundary, the suspects that did not, whether the logs reach
+    /// back far enough, and what could not be seen.
+    pub boundary_evidence: BoundaryDocument,
     /// The recovery set that is restored.
     pub set: RecoverySet,
+    /// What each layer of validation said of it.
+    pub verdict: SetVerdict,
     /// Why this one.
     pub selection: ArtifactRef,
     /// Stacks, template digests and isolation checks.
     pub rebuild: ArtifactRef,
+    /// The stacks that were rebuilt, each with the digest of its template.
+    pub stacks: Vec<BuiltStack>,
+    /// The proofs that they are isolated.
+    pub isolation: Vec<IsolationCheck>,
     /// The restores, in plan order.
     pub restores: Vec<PlannedRestore>,
     /// The secrets that get new values.
@@ -79,10 +94,14 @@ pub struct DecisionPackage {
 pub struct PlannedRestore {
     /// Plan resource id.
     pub resource: String,
+    /// What it is.
+    pub resource_type: ResourceType,
     /// Recovery point ARN.
     pub recovery_point: String,
     /// Name of the new resource.
     pub restore_to: String,
+    /// What `StartRestoreJob` is told. Nothing of the recovery point's own metadata is taken over.
+    pub metadata: BTreeMap<String, String>,
     /// Digest of the manifest of the content that was validated.
     pub manifest: Digest,
 }

@@ -349,8 +349,8 @@ fn default_execute_within_minutes() -> u32 {
 pub struct Approver {
     /// The person; votes are counted per person.
     pub person: String,
-    /// IAM principals that are this person: user ARNs, role ARNs, or
-    /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION` for one session name of a shared role.
+    /// What is this person: user ARNs, role ARNs, `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION` for one session
+    /// name of a shared role, or `https://ISSUER#SUBJECT` for who signs in to the page of the gate.
     pub identities: BTreeSet<String>,
 }
 

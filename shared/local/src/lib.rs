@@ -5,8 +5,11 @@
 #![warn(missing_docs)]
 
 pub mod accounts;
+pub mod browser;
 pub mod deploy;
 pub mod edge;
+pub mod front;
+pub mod issuer;
 pub mod ministack;
 pub mod organisation;
 pub mod outside;

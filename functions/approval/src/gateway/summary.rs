@@ -3,13 +3,17 @@
 use blackstart_aws::records::Records;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::approval::gate::GateRecord;
+use blackstart_core::approval::page::{self, Notice, Page, View};
 use blackstart_core::approval::quorum::tally;
+use blackstart_core::approval::vote::Vote;
 use blackstart_core::artifact::Digest;
 use blackstart_core::ledger::Key;
 use blackstart_core::run::RunId;
+use blackstart_core::validation::{Considered, SelectionDocument};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::session::key_of_page;
 use super::{Caller, NoAnswer, TurnedAway};
 use crate::settle::{moved, votes};
 use crate::{Artifacts, Deps};
@@ -41,34 +45,82 @@ pub(crate) async fn package_of<R, A: Artifacts, K, C, N>(
     serde_json::from_slice(&bytes).map_err(NoAnswer::Malformed)
 }
 
-pub(crate) async fn look<R: Records, A: Artifacts, K, C, N>(
+/// What is before the approvers, with everything that was said about it.
+pub(crate) struct Proposal {
+    gate: GateRecord,
+    package: DecisionPackage,
+    considered: Vec<Considered>,
+    votes: Vec<Vote>,
+    moved: bool,
+}
+
+/// Reads what is before the approvers of a run.
+pub(crate) async fn proposal<R: Records, A: Artifacts, K, C, N>(
     caller: &Caller,
     deps: &Deps<R, A, K, C, N>,
-    now: Timestamp,
-) -> Result<Value, NoAnswer> {
+) -> Result<Proposal, NoAnswer> {
     let run = &caller.run.run;
     let gate = current_gate(run, deps)
         .await?
         .ok_or(TurnedAway::NothingToDecide)?;
     let package = package_of(&gate, deps).await?;
-    let votes = votes(&deps.records, &gate).await?;
-    let moved = moved(&deps.records, run, package.boundary).await?;
-    let rules = gate.rules(&caller.plan);
-    let tally = tally(&votes, &rules, moved, now);
-    let state: &str = (&gate.state).into();
-    Ok(json!({
-        "run": run,
-        "digest": gate.digest,
-        "state": state,
-        "boundary_moved": moved,
-        "quorum": rules.quorum,
-        "may_vote": rules.eligible,
-        "requested_by": gate.requester,
-        "you": caller.person,
-        "votes": tally.counted.values().map(|vote| json!({
-            "person": vote.person, "decision": vote.decision, "at": vote.at, "rationale": vote.rationale,
-        })).collect::<Vec<_>>(),
-        "minimum_rationale": rules.minimum_rationale,
-        "package": package,
-    }))
+    let selection = deps.artifacts.get(&package.selection).await?;
+    let selection: SelectionDocument = serde_json::from_slice(&selection).map_err(NoAnswer::Malformed)?;
+    Ok(Proposal {
+        votes: votes(&deps.records, &gate).await?,
+        moved: moved(&deps.records, run, package.boundary).await?,
+        considered: selection.considered,
+        gate,
+        package,
+    })
+}
+
+impl Proposal {
+    /// For programs.
+    pub(crate) fn json(&self, caller: &Caller, now: Timestamp) -> Value {
+        let rules = self.gate.rules(&caller.plan);
+        let tally = tally(&self.votes, &rules, self.moved, now);
+        let state: &str = (&self.gate.state).into();
+        json!({
+            "run": caller.run.run,
+            "digest": self.gate.digest,
+            "state": state,
+            "boundary_moved": self.moved,
+            "quorum": rules.quorum,
+            "may_vote": rules.eligible,
+            "requested_by": self.gate.requester,
+            "you": caller.person,
+            "votes": tally.counted.values().map(|vote| json!({
+                "person": vote.person, "decision": vote.decision, "at": vote.at, "rationale": vote.rationale,
+            })).collect::<Vec<_>>(),
+            "minimum_rationale": rules.minimum_rationale,
+            "considered": self.considered,
+            "package": self.package,
+        })
+    }
+
+    /// For people.
+    pub(crate) fn page(
+        &self,
+        caller: &Caller,
+        session: &str,
+        notice: Option<Notice<'_>>,
+        rationale: &str,
+        now: Timestamp,
+    ) -> Page {
+        let rules = self.gate.rules(&caller.plan);
+        page::decision(&View {
+            package: &self.package,
+            considered: &self.considered,
+            gate: &self.gate,
+            tally: &tally(&self.votes, &rules, self.moved, now),
+            rules: &rules,
+            moved: self.moved,
+            person: &caller.person,
+            form_key: &key_of_page(session, caller.run.run.as_str()),
+            now,
+            notice,
+            rationale,
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! Every reason to turn a caller away: a status and one sentence each.
 
+use blackstart_core::approval::sign_in::BadToken;
 use blackstart_core::approval::vote::BadRationale;
 use jiff::Timestamp;
 use strum::IntoStaticStr;
@@ -11,6 +12,26 @@ pub enum TurnedAway {
     /// IAM vouches for nobody.
     #[error("the request carries no identity that IAM verified: sign it, and send it to the function URL")]
     NoIdentity,
+    /// Whoever calls has not signed in.
+    #[error("sign in first")]
+    NotSignedIn,
+    /// The token says nothing about who calls.
+    #[error(transparent)]
+    Token(BadToken),
+    /// There is no page.
+    #[error("this gateway has no page: vote with `blackstart approve`")]
+    NoPage,
+    /// The sign-in was not begun in this browser, or too long ago.
+    #[error("this sign-in was not begun here, or it took too long: begin again")]
+    NoSignIn,
+    /// The form is not from this gateway's own page.
+    #[error(
+        "the form was not sent from this gateway's own page, or the session has changed: open the page again"
+    )]
+    OtherSite,
+    /// A body of another kind than this caller may send.
+    #[error("this path takes {0}")]
+    OtherContent(&'static str),
     /// The event is none of a function URL.
     #[error("the event is not a function URL request of payload format 2.0")]
     NotARequest,
@@ -80,14 +101,15 @@ impl TurnedAway {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::NoIdentity => 401,
-            Self::NotOnRoster | Self::Requester => 403,
-            Self::NoSuchPath | Self::UnknownRun | Self::NothingToDecide => 404,
+            Self::NoIdentity | Self::NotSignedIn | Self::Token(_) => 401,
+            Self::NotOnRoster | Self::Requester | Self::OtherSite => 403,
+            Self::NoPage | Self::NoSuchPath | Self::UnknownRun | Self::NothingToDecide => 404,
             Self::WrongMethod(_) => 405,
             Self::OtherDigest { .. } | Self::Decided(_) | Self::VotedAlready | Self::NobodyWaits => 409,
             Self::Expired(_) => 410,
             Self::TooLarge { .. } => 413,
-            Self::NotARequest | Self::Malformed { .. } | Self::Rationale(_) => 400,
+            Self::OtherContent(_) => 415,
+            Self::NotARequest | Self::NoSignIn | Self::Malformed { .. } | Self::Rationale(_) => 400,
         }
     }
 

@@ -7,17 +7,69 @@ use blackstart_aws::records::Records;
 use blackstart_aws::tokens::Cipher;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::approval::gate::{GateRecord, GateState};
+use blackstart_core::approval::page::Notice;
 use blackstart_core::approval::quorum::{Ignored, Outcome, admit};
-use blackstart_core::approval::vote::{Ballot, Vote};
+use blackstart_core::approval::vote::{Ballot, Choice, Vote};
 use blackstart_core::evidence::{Event, Kind};
 use blackstart_core::ledger::Key;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::summary::{current_gate, package_of};
+use super::request::{Body, malformed};
+use super::response::Response;
+use super::session::key_of_page;
+use super::summary::{current_gate, package_of, proposal};
 use super::{Caller, NoAnswer, TurnedAway};
 use crate::settle::{Told, decide, tell};
 use crate::{Artifacts, Deps};
+
+/// A vote from the page: one form, shown to be from this session's own page, and answered by a page.
+pub(crate) async fn by_form<R, A, K, C, N>(
+    caller: &Caller,
+    body: &Body,
+    session: &str,
+    page: bool,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Response, NoAnswer>
+where
+    R: Records,
+    A: Artifacts,
+    K: Cipher,
+    C: Callbacks,
+    N: Send + Sync,
+{
+    let run = &caller.run.run;
+    let [digest, decision, rationale, key] = body.form(["digest", "decision", "rationale", "form_key"])?;
+    if key != key_of_page(session, run.as_str()) {
+        return Err(TurnedAway::OtherSite.into());
+    }
+    let ballot = Ballot {
+        digest: digest
+            .try_into()
+            .map_err(|_| malformed("digest", "it is no digest"))?,
+        decision: match decision.as_str() {
+            "approve" => Choice::Approve,
+            "refuse" => Choice::Refuse,
+            _ => return Err(malformed("decision", "it is neither `approve` nor `refuse`").into()),
+        },
+        rationale: rationale.replace("\r\n", "\n"),
+    };
+    match Box::pin(vote(caller, &ballot, deps, now)).await {
+        Ok(_) => Ok(Response::Elsewhere(format!("/runs/{run}#votes"), Vec::new())),
+        Err(NoAnswer::TurnedAway(reason)) if page => {
+            let proposal = Box::pin(proposal(caller, deps)).await?;
+            let text = format!("Your vote was not taken: {reason}.");
+            let notice = Notice {
+                text: &text,
+                bad: true,
+            };
+            let page = proposal.page(caller, session, Some(notice), &ballot.rationale, now);
+            Err(NoAnswer::Shown(reason, Box::new(page)))
+        }
+        Err(error) => Err(error),
+    }
+}
 
 pub(crate) async fn vote<R, A, K, C, N>(
     caller: &Caller,

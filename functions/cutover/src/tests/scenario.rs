@@ -391,8 +391,13 @@ impl Scenario {
         let package: DecisionPackage = serde_json::from_value(json!({
             "schema": blackstart_core::approval::package::SCHEMA, "run": run, "workload": "orders",
             "mode": "incident", "plan": plan_ref, "boundary": BOUNDARY, "boundary_document": plan_ref,
+            "boundary_evidence": {
+                "schema": "blackstart.boundary/1", "boundary": null,
+                "coverage": {"objects": 0, "records": 0, "first": null, "last": null, "gaps": []},
+            },
+            "verdict": {"set": "s", "verdict": "clean", "layers": {}, "manifests": {}, "at": BOUNDARY},
             "set": {"id": "s", "newest": BOUNDARY, "oldest": BOUNDARY, "points": {}},
-            "selection": plan_ref, "rebuild": plan_ref, "restores": [], "secrets": [], "inventory": inventory,
+            "selection": plan_ref, "rebuild": plan_ref, "stacks": [], "isolation": [], "restores": [], "secrets": [], "inventory": inventory,
             "references": references,
             "identifiers": [{"kind": "account", "old": OLD, "new": NEW}],
             "expand": expand, "waivers": [], "zone": "Z1", "names": plan.cutover.names,

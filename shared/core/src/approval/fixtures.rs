@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use crate::rebuild::RebuildDocument;
 use crate::references::InventoryDocument;
 use crate::run::{Mode, RunId, WorkloadName};
+use crate::timeline::BoundaryDocument;
 use crate::validation::SelectionDocument;
 
 pub(super) const NOW: &str = "2026-03-01T12:00:00Z";
@@ -15,6 +16,7 @@ pub(super) const NOW: &str = "2026-03-01T12:00:00Z";
 pub(super) struct Inputs {
     pub(super) plan: Plan,
     pub(super) selection: SelectionDocument,
+    pub(super) boundary: BoundaryDocument,
     pub(super) rebuild: RebuildDocument,
     pub(super) inventory: InventoryDocument,
     pub(super) requester: Option<String>,
@@ -34,6 +36,10 @@ impl Inputs {
             selection: Referenced {
                 document: &self.selection,
                 artifact: &artifact("selection"),
+            },
+            boundary: Referenced {
+                document: &self.boundary,
+                artifact: &artifact("boundary"),
             },
             rebuild: Referenced {
                 document: &self.rebuild,
@@ -128,6 +134,20 @@ pub(super) fn inputs() -> Inputs {
             "boundary": {"boundary": "2026-02-21T00:00:00Z", "document": artifact("boundary")},
             "considered": [],
         })),
+        boundary: parse(json!({
+            "schema": "blackstart.boundary/1",
+            "boundary": {
+                "best": "2026-02-21T00:00:00Z", "not_later_than": "2026-02-21T02:00:00Z",
+                "floor": "2026-02-20T22:00:00Z", "unbounded": true,
+                "reasons": [record("2026-02-21T00:00:00Z", "ListBuckets by role/ci from 198.51.100.7")],
+            },
+            "actors": [],
+            "suspects": [record("2026-02-21T05:00:00Z", "console login without a second factor")],
+            "coverage": {
+                "objects": 3, "records": 900, "first": "2026-02-20T00:00:00Z", "last": "2026-02-28T00:00:00Z",
+                "gaps": [{"what": "trail of 2026-02-22", "reason": "StopLogging"}],
+            },
+        })),
         rebuild: parse(json!({
             "schema": "blackstart.rebuild/1",
             "stacks": [{"name": "app", "id": "arn:stack", "template": Digest::of(b"app"), "outputs": {}}],
@@ -139,6 +159,13 @@ pub(super) fn inputs() -> Inputs {
         })),
         requester: None,
     }
+}
+
+fn record(at: &str, what: &str) -> Value {
+    json!({
+        "at": at, "what": what, "indicator": "actor",
+        "evidence": {"object": "s3://logs/a.json.gz", "sha256": Digest::of(b"a"), "record": 7, "event_id": "e"},
+    })
 }
 
 pub(super) fn document(name: &str, tokens: u64, handled: u64) -> Value {

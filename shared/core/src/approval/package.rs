@@ -12,6 +12,8 @@ use crate::plan::{IdentifierKind, IdentifierPair, Plan, Problem};
 use crate::rebuild::{CheckStatus, RebuildDocument};
 use crate::references::InventoryDocument;
 use crate::run::{Mode, RunId, WorkloadName};
+use crate::timeline::{self, BoundaryDocument};
+use crate::validation::trial::restore_metadata;
 use crate::validation::{SelectionDocument, Verdict};
 
 /// The schema of a decision package.
@@ -39,6 +41,8 @@ pub struct Facts<'a> {
     pub plan: Referenced<'a, Plan>,
     /// Which set was chosen, and why.
     pub selection: Referenced<'a, SelectionDocument>,
+    /// What set the event boundary.
+    pub boundary: Referenced<'a, BoundaryDocument>,
     /// What was rebuilt, and how isolated it is.
     pub rebuild: Referenced<'a, RebuildDocument>,
     /// Who else names the old account.
@@ -99,6 +103,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
     let mut problems = Vec::new();
     check_plan(facts, &mut problems);
     check_selection(facts, &mut problems);
+    check_boundary(facts, &mut problems);
     check_rebuild(facts, &mut problems);
     check_inventory(facts, &mut problems);
     let restores = restores(facts, &mut problems);
@@ -119,9 +124,13 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
         plan: facts.plan.artifact.clone(),
         boundary: selection.boundary.boundary,
         boundary_document: selection.boundary.document.clone(),
+        boundary_evidence: facts.boundary.document.clone(),
         set: selection.set.clone(),
+        verdict: selection.verdict.clone(),
         selection: facts.selection.artifact.clone(),
         rebuild: facts.rebuild.artifact.clone(),
+        stacks: facts.rebuild.document.stacks.clone(),
+        isolation: facts.rebuild.document.isolation.clone(),
         restores,
         secrets: plan.rotation.secrets.clone(),
         inventory: facts.inventory.artifact.clone(),
@@ -246,6 +255,30 @@ fn check_selection(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
+fn check_boundary(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+    let (selected, boundary) = (&facts.selection.document.boundary, facts.boundary.document);
+    check_schema(problems, "boundary", &boundary.schema, timeline::SCHEMA);
+    if selected.document.sha256 != facts.boundary.artifact.sha256 {
+        problem(
+            problems,
+            "boundary",
+            "is another document than the one under which the set was selected",
+        );
+    }
+    match &boundary.boundary {
+        Some(found) if found.best == selected.boundary => {}
+        Some(found) => problem(
+            problems,
+            "boundary.best",
+            format!(
+                "is {}, but the set was selected under {}",
+                found.best, selected.boundary
+            ),
+        ),
+        None => problem(problems, "boundary", "names no boundary, but a set was selected"),
+    }
+}
+
 fn restores(facts: &Facts<'_>, problems: &mut Vec<Problem>) -> Vec<PlannedRestore> {
     let (plan, selection) = (facts.plan.document, facts.selection.document);
     let planned: BTreeSet<&str> = plan.resources.iter().map(|r| r.id.as_str()).collect();
@@ -285,8 +318,10 @@ fn restores(facts: &Facts<'_>, problems: &mut Vec<Problem>) -> Vec<PlannedRestor
         };
         restores.push(PlannedRestore {
             resource: resource.id.clone(),
+            resource_type: resource.resource_type,
             recovery_point: point.arn.clone(),
             restore_to: resource.restore_to.clone(),
+            metadata: restore_metadata(resource.resource_type, &resource.restore_to),
             manifest: manifest.sha256.clone(),
         });
     }
@@ -479,7 +514,7 @@ mod tests {
 
     #[test]
     fn whatever_does_not_add_up_is_refused_at_its_place() {
-        let cases: [(Change, &str); 17] = [
+        let cases: [(Change, &str); 20] = [
             (
                 |i| i.selection.verdict.verdict = Verdict::Unknown,
                 "selection.verdict",
@@ -541,6 +576,15 @@ mod tests {
                 "inventory.failures.666666666666",
             ),
             (|i| i.plan.approval.quorum = 4, "plan.approval.quorum"),
+            (|i| i.boundary.boundary = None, "boundary"),
+            (
+                |i| i.boundary.boundary.as_mut().unwrap().best = "2026-02-21T00:00:01Z".parse().unwrap(),
+                "boundary.best",
+            ),
+            (
+                |i| i.selection.boundary.document.sha256 = Digest::of(b"other"),
+                "boundary",
+            ),
         ];
         for (n, (change, at)) in cases.into_iter().enumerate() {
             let mut inputs = inputs();

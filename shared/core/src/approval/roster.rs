@@ -11,6 +11,9 @@ use crate::run::{AccountId, Trigger};
 /// `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`. The session of a role counts as the role, whatever its
 /// session name, unless the roster names that session. Session names are chosen by the caller, so naming people by
 /// session is as good as the trust policy that pins `sts:RoleSessionName`, as IAM Identity Center does.
+///
+/// Who signs in with OpenID Connect is `ISSUER#SUBJECT` (see [`super::sign_in`]). A person may have identities of both
+/// kinds, and is one person all the same.
 #[derive(Debug, Clone)]
 pub struct Roster<'a> {
     plan: &'a Plan,
@@ -31,6 +34,8 @@ enum Principal<'a> {
         role: &'a str,
         session: &'a str,
     },
+    /// A subject is unique within its issuer, and only there.
+    Subject { issuer: &'a str, subject: &'a str },
 }
 
 impl<'a> Principal<'a> {
@@ -38,6 +43,16 @@ impl<'a> Principal<'a> {
     fn parse(arn: &'a str, partition: &str) -> Option<Self> {
         if arn.contains(['*', '?']) || arn.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return None;
+        }
+        if let Some((issuer, subject)) = arn.split_once('#') {
+            let secure = issuer.strip_prefix("https://").or_else(|| {
+                // An issuer on this machine: a rehearsal, where no certificate is to be had.
+                issuer
+                    .strip_prefix("http://")
+                    .filter(|host| host.starts_with("127.0.0.1:"))
+            });
+            let named = secure.is_some_and(|host| !host.is_empty()) && !subject.is_empty();
+            return named.then_some(Self::Subject { issuer, subject });
         }
         let mut parts = arn.splitn(6, ':');
         let mut next = || parts.next();
@@ -71,11 +86,13 @@ impl<'a> Principal<'a> {
         }
     }
 
-    fn account(&self) -> &'a str {
+    /// The account that could forge it; an issuer is no part of any.
+    fn account(&self) -> Option<&'a str> {
         match self {
             Self::User { account, .. } | Self::Role { account, .. } | Self::Session { account, .. } => {
-                account
+                Some(account)
             }
+            Self::Subject { .. } => None,
         }
     }
 }
@@ -89,7 +106,7 @@ impl<'a> Roster<'a> {
         for approver in &plan.approval.approvers {
             for identity in &approver.identities {
                 let principal = Principal::parse(identity, &plan.partition)
-                    .filter(|principal| principal.account() != plan.accounts.old.as_str());
+                    .filter(|principal| principal.account() != Some(plan.accounts.old.as_str()));
                 if let Some(principal) = principal {
                     people.entry(principal).or_insert(approver.person.as_str());
                 }
@@ -98,10 +115,10 @@ impl<'a> Roster<'a> {
         Self { plan, people }
     }
 
-    /// The person behind an ARN that IAM authenticated.
+    /// The person behind an identity that IAM or the issuer's signature vouches for.
     #[must_use]
-    pub fn person(&self, arn: &str) -> Option<&'a str> {
-        let principal = Principal::parse(arn, &self.plan.partition)?;
+    pub fn person(&self, identity: &str) -> Option<&'a str> {
+        let principal = Principal::parse(identity, &self.plan.partition)?;
         let named = self.people.get(&principal).copied();
         let Principal::Session { account, role, .. } = principal else {
             return named;
@@ -148,11 +165,11 @@ impl<'a> Roster<'a> {
                 };
                 let Some(principal) = Principal::parse(identity, &self.plan.partition) else {
                     problem(format!(
-                        "`{identity}` is no user, role or role session of this partition"
+                        "`{identity}` is no user, role or role session of this partition, and no `https://ISSUER#SUBJECT`"
                     ));
                     continue;
                 };
-                if principal.account() == self.plan.accounts.old.as_str() {
+                if principal.account() == Some(self.plan.accounts.old.as_str()) {
                     problem(format!(
                         "`{identity}` lies in the old account, where nobody is trusted"
                     ));
@@ -212,6 +229,28 @@ mod tests {
         ] {
             assert_eq!(roster.person(arn), person, "{arn}");
         }
+    }
+
+    #[test]
+    fn a_subject_is_a_person_of_its_issuer_only_and_no_second_one() {
+        let mut plan = plan();
+        let subject = "https://issuer.example/a#00u1".to_owned();
+        plan.approval.approvers[0].identities.insert(subject.clone());
+        let roster = Roster::of(&plan);
+        assert_eq!(roster.problems(), []);
+        assert_eq!(roster.person(&subject), Some("ada"));
+        assert_eq!(roster.eligible(Some("ada")), BTreeSet::from(["bob", "eve"]));
+        for other in [
+            "https://issuer.example/b#00u1",
+            "https://issuer.example/a#00u2",
+            "https://issuer.example/a#",
+            "http://issuer.example/a#00u1",
+            "00u1",
+        ] {
+            assert_eq!(roster.person(other), None, "{other}");
+        }
+        plan.approval.approvers[1].identities.insert(subject);
+        assert_eq!(Roster::of(&plan).problems().len(), 1);
     }
 
     #[test]

@@ -86,12 +86,23 @@ fn package(inventory: &InventoryDocument, expand: bool) -> DecisionPackage {
         plan: artifact(),
         boundary: jiff::Timestamp::UNIX_EPOCH,
         boundary_document: artifact(),
+        boundary_evidence: serde_json::from_value(serde_json::json!({
+            "schema": "blackstart.boundary/1", "boundary": null,
+            "coverage": {"objects": 0, "records": 0, "first": null, "last": null, "gaps": []},
+        }))
+        .unwrap(),
         set: serde_json::from_value::<RecoverySet>(serde_json::json!({
             "id": "set", "newest": "2026-01-01T00:00:00Z", "oldest": "2026-01-01T00:00:00Z", "points": {}
         }))
         .unwrap(),
+        verdict: serde_json::from_value(serde_json::json!({
+            "set": "set", "verdict": "clean", "layers": {}, "manifests": {}, "at": "2026-01-01T00:00:00Z",
+        }))
+        .unwrap(),
         selection: artifact(),
         rebuild: artifact(),
+        stacks: Vec::new(),
+        isolation: Vec::new(),
         restores: Vec::new(),
         secrets: Vec::new(),
         inventory: artifact(),

@@ -158,8 +158,10 @@ pub fn requests(
         };
         let recomputed = PlannedRestore {
             resource: resource.id.clone(),
+            resource_type: resource.resource_type,
             recovery_point: point.arn.clone(),
             restore_to: resource.restore_to.clone(),
+            metadata: restore_metadata(resource.resource_type, &resource.restore_to),
             // Only validation knows it; the comparison after the restore is against this one.
             manifest: planned.manifest.clone(),
         };

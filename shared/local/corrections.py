@@ -117,6 +117,11 @@ def waiting_for_a_token(tokens):
 
     def execute_and_remember(state_def, raw_input, execution, ctx):
         waiting.machine = execution["stateMachineArn"]
+        timeout = state_def.get("TimeoutSeconds")
+        if isinstance(timeout, str):
+            # How long to wait may be an expression; the emulator would wait for that many characters.
+            seconds = stepfunctions._apply_jsonata_template(timeout, raw_input, ctx)
+            state_def = {**state_def, "TimeoutSeconds": int(seconds)}
         return execute_task(state_def, raw_input, execution, ctx)
 
     stepfunctions._execute_task = execute_and_remember

@@ -128,8 +128,8 @@ pub(crate) fn arn(person: &str) -> String {
     format!("arn:aws:iam::111111111111:user/{person}")
 }
 
-fn plan() -> Value {
-    let approver = |person: &str| json!({"person": person, "identities": [arn(person)]});
+fn plan(identities: &dyn Fn(&str) -> Vec<String>) -> Value {
+    let approver = |person: &str| json!({"person": person, "identities": identities(person)});
     json!({
         "schema": "blackstart.plan/1", "workload": "orders", "region": "us-east-1",
         "accounts": {
@@ -192,6 +192,38 @@ fn boundary_document() -> Value {
     })
 }
 
+fn considered() -> Value {
+    let set = |id: &str, newest: &str, eligible: bool, verdict: Value, reasons: Value| json!({"set": id, "newest": newest, "eligible": eligible, "verdict": verdict, "reasons": reasons});
+    json!([
+        set(
+            "new",
+            "2026-02-22T00:00:00Z",
+            false,
+            json!(null),
+            json!(["it does not precede the boundary"])
+        ),
+        set(
+            "mid",
+            "2026-02-20T12:00:00Z",
+            true,
+            json!("tainted"),
+            json!([
+                "`invoices/README_TO_DECRYPT.txt` is a ransom note",
+                "18 of 40 objects are encrypted",
+                HOSTILE
+            ]),
+        ),
+        set("abc", "2026-02-20T00:00:00Z", true, json!("clean"), json!([])),
+        set(
+            "old",
+            "2026-02-19T00:00:00Z",
+            true,
+            json!("unknown"),
+            json!(["was not looked at: a newer set is clean"])
+        ),
+    ])
+}
+
 /// Text as it comes from logs, file names, tags and policies when somebody wants a browser to run it.
 pub(crate) const HOSTILE: &str = "</td></table></style><script>document.title='owned'</script>\
     <img src=x onerror=\"document.title='owned'\"><svg onload=document.title='owned'>\u{202e}";
@@ -209,6 +241,10 @@ fn task(input: &Value, retry_count: u32) -> Task<Operation> {
 
 /// A run whose package is prepared.
 pub(crate) async fn prepared() -> Scene {
+    prepared_for(&|person| vec![arn(person)]).await
+}
+
+async fn prepared_for(identities: &dyn Fn(&str) -> Vec<String>) -> Scene {
     let deps = TestDeps {
         records: MemoryRecords::default(),
         artifacts: MemoryArtifacts::default(),
@@ -218,7 +254,7 @@ pub(crate) async fn prepared() -> Scene {
         issuer: None,
     };
     let add = |key: &str, value: &Value| deps.artifacts.add(key, serde_json::to_vec(value).unwrap());
-    let plan = add("plan", &plan());
+    let plan = add("plan", &plan(identities));
     let manifest = add("manifest", &json!({}));
     let boundary =
         json!({"boundary": "2026-02-21T00:00:00Z", "document": add("boundary", &boundary_document())});
@@ -234,10 +270,10 @@ pub(crate) async fn prepared() -> Scene {
             },
             "verdict": {
                 "set": "abc", "verdict": "clean", "at": now(),
-                "layers": {"trial_restore": {"verdict": "clean", "reasons": []}},
+                "layers": {"trial_restore": {"verdict": "clean", "reasons": ["2 of 2 resources came back", HOSTILE]}},
                 "manifests": {"data": manifest},
             },
-            "boundary": boundary, "considered": [],
+            "boundary": boundary, "considered": considered(),
         }),
     );
     let rebuild = add(
@@ -298,6 +334,13 @@ pub(crate) async fn prepared() -> Scene {
 /// A run whose package is before the approvers.
 pub(crate) async fn asked() -> Scene {
     let scene = prepared().await;
+    scene.ask(TOKEN, 0).await.unwrap();
+    scene
+}
+
+/// The same, where everybody can also be called something else.
+pub(crate) async fn asked_with(subject: &dyn Fn(&str) -> String) -> Scene {
+    let scene = prepared_for(&|person| vec![arn(person), subject(person)]).await;
     scene.ask(TOKEN, 0).await.unwrap();
     scene
 }

@@ -260,6 +260,7 @@ async fn prepare<R: Records, A: Artifacts, K, C, N>(
         return Err(ApprovalError::BoundaryMoved);
     }
 
+    let wait_seconds = sealed.package.decide_by.duration_since(now).as_secs();
     let path = format!("decision/{}.json", sealed.digest);
     let package = deps.artifacts.put(run, &path, sealed.bytes).await?;
     let event = Event::new(Kind::PackagePrepared, now)
@@ -272,6 +273,8 @@ async fn prepare<R: Records, A: Artifacts, K, C, N>(
     Ok(Prepared {
         package,
         digest: sealed.digest,
+        // Plans that are checked allow a day at most.
+        wait_seconds: u32::try_from(wait_seconds).unwrap_or(u32::MAX).max(1),
     })
 }
 

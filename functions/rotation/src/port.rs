@@ -5,7 +5,7 @@ use std::future::Future;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::clients::{Accounts, Assume};
-use blackstart_aws::gate::{GateRefused, approved_package, package_in_execution};
+use blackstart_aws::gate::{GateRefused, approved_package, package_in_execution, unmoved_boundary};
 use blackstart_aws::ledger::Ledger;
 use blackstart_aws::port::PortError;
 use blackstart_aws::secretsmanager::SecretsManager;
@@ -98,7 +98,9 @@ impl Run for AwsRun {
         if begun.is_some_and(|record| record.document.package == *digest) {
             package_in_execution(&self.artifacts, &self.ledger, run, package, digest).await
         } else {
-            approved_package(&self.artifacts, &self.ledger, run, package, digest, now).await
+            let package = approved_package(&self.artifacts, &self.ledger, run, package, digest, now).await?;
+            unmoved_boundary(&self.ledger, &package).await?;
+            Ok(package)
         }
     }
 

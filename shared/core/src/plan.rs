@@ -21,7 +21,7 @@ use crate::run::{AccountId, WorkloadName};
 /// The schema that this code reads.
 pub const SCHEMA: &str = "blackstart.plan/1";
 
-/// How long the state machine waits at the gate, in minutes: `TimeoutSeconds` of `Await approval`.
+/// The longest time to decide that a plan may give, in minutes.
 pub const GATE_MINUTES: u32 = 24 * 60;
 
 /// How one workload is recovered.

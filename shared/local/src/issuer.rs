@@ -39,6 +39,7 @@ struct Keys {
     pair: EcdsaKeyPair,
     people: Vec<String>,
     codes: Mutex<BTreeMap<String, Asked>>,
+    clock: fn() -> Timestamp,
 }
 
 impl std::fmt::Debug for Keys {
@@ -72,11 +73,11 @@ struct Redeem {
 }
 
 impl Issuer {
-    /// Starts it for these people, whose subjects are their names.
+    /// Starts it for these people, whose subjects are their names; its tokens are dated by `clock`.
     ///
     /// # Errors
     /// The operating system's, when no port or no key is to be had.
-    pub async fn start(people: &[&str]) -> std::io::Result<Self> {
+    pub async fn start(people: &[&str], clock: fn() -> Timestamp) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
@@ -86,6 +87,7 @@ impl Issuer {
             pair,
             people: people.iter().map(|person| (*person).to_owned()).collect(),
             codes: Mutex::default(),
+            clock,
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(metadata))
@@ -234,7 +236,7 @@ async fn token(State(keys): State<Arc<Keys>>, form: String) -> Response {
     });
     match good {
         Some(asked) => {
-            let claims = keys.claims(&asked.subject, &asked.nonce, Timestamp::now());
+            let claims = keys.claims(&asked.subject, &asked.nonce, (keys.clock)());
             let token = keys.sign(&json!({"alg": "ES256", "kid": "1"}), &claims);
             Json(json!({"id_token": token, "access_token": "none", "token_type": "Bearer", "expires_in": LIFE}))
                 .into_response()

@@ -9,7 +9,7 @@ use blackstart_core::approval::vote::Vote;
 use blackstart_core::artifact::Digest;
 use blackstart_core::ledger::Key;
 use blackstart_core::run::RunId;
-use blackstart_core::validation::{Considered, SelectionDocument};
+use blackstart_core::validation::SelectionDocument;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ pub(crate) async fn package_of<R, A: Artifacts, K, C, N>(
 pub(crate) struct Proposal {
     gate: GateRecord,
     package: DecisionPackage,
-    considered: Vec<Considered>,
+    selection: SelectionDocument,
     votes: Vec<Vote>,
     moved: bool,
 }
@@ -69,7 +69,7 @@ pub(crate) async fn proposal<R: Records, A: Artifacts, K, C, N>(
     Ok(Proposal {
         votes: votes(&deps.records, &gate).await?,
         moved: moved(&deps.records, run, package.boundary).await?,
-        considered: selection.considered,
+        selection,
         gate,
         package,
     })
@@ -94,7 +94,7 @@ impl Proposal {
                 "person": vote.person, "decision": vote.decision, "at": vote.at, "rationale": vote.rationale,
             })).collect::<Vec<_>>(),
             "minimum_rationale": rules.minimum_rationale,
-            "considered": self.considered,
+            "considered": self.selection.considered,
             "package": self.package,
         })
     }
@@ -111,7 +111,7 @@ impl Proposal {
         let rules = self.gate.rules(&caller.plan);
         page::decision(&View {
             package: &self.package,
-            considered: &self.considered,
+            selection: &self.selection,
             gate: &self.gate,
             tally: &tally(&self.votes, &rules, self.moved, now),
             rules: &rules,

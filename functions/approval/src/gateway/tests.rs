@@ -1,3 +1,5 @@
+mod page;
+
 use blackstart_aws::records::Records as _;
 use blackstart_aws::tokens::Wait;
 use blackstart_core::approval::gate::GateState;

@@ -161,6 +161,8 @@ pub fn check_boundary(package: &DecisionPackage, current: &CurrentBoundary) -> R
 }
 
 #[cfg(test)]
+mod inputs;
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -3,7 +3,6 @@
 //! Nearly everything on it comes from logs, file names, tags and policies, so it is hostile text: [`maud`] escapes
 //! what is put into the templates, and [`shown`] takes out what would be invisible or reorder what people read.
 
-mod chart;
 mod sections;
 
 use base64::Engine as _;
@@ -16,7 +15,8 @@ use super::DecisionPackage;
 use super::gate::{GateRecord, GateState};
 use super::quorum::{Rules, Tally};
 use super::vote::MAXIMUM_RATIONALE;
-use crate::validation::Considered;
+use crate::chart;
+use crate::validation::SelectionDocument;
 
 const STYLE: &str = include_str!("page/style.css");
 
@@ -28,8 +28,8 @@ const ROWS: usize = 200;
 pub struct View<'a> {
     /// The package that is before the approvers.
     pub package: &'a DecisionPackage,
-    /// Every recovery set that was looked at, newest first.
-    pub considered: &'a [Considered],
+    /// Why this recovery set, and every other that was looked at.
+    pub selection: &'a SelectionDocument,
     /// Its gate.
     pub gate: &'a GateRecord,
     /// Who may vote, and how many must.
@@ -142,7 +142,7 @@ fn document(title: &str, body: &Markup, forward_to: Option<&str>) -> Page {
                     meta http-equiv="refresh" content={ "0;url=" (to) };
                 }
                 title { (shown(title)) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(style())) }
             }
             body { (body) }
         }
@@ -153,10 +153,14 @@ fn document(title: &str, body: &Markup, forward_to: Option<&str>) -> Page {
     }
 }
 
+fn style() -> String {
+    format!("{}\n{STYLE}", chart::STYLE)
+}
+
 /// Nothing may be loaded, run, framed or sent elsewhere; only this very style sheet is applied.
 #[must_use]
 fn policy() -> String {
-    let style = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+    let style = STANDARD.encode(Sha256::digest(style().as_bytes()));
     format!(
         "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     )

@@ -169,6 +169,39 @@ fn plan_of(
     })
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Beside the digest of the inventory: what was approved is compared document by document.
+    #[test]
+    fn an_inventory_that_changed_after_the_approval_changes_no_step(expand in any::<bool>(), at in any::<prop::sample::Index>(), mask in 1..=255u8) {
+        let inventory = inventory();
+        let package = package(&inventory, expand);
+        let mut bytes = serde_json::to_vec(&inventory).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] ^= mask;
+        if let Ok(changed) = serde_json::from_slice::<InventoryDocument>(&bytes)
+            && let Ok(plan) = plan_of(&package, &changed)
+        {
+            let wanted = plan_of(&package, &inventory).unwrap();
+            prop_assert_eq!(plan.steps.len(), wanted.steps.len());
+            for (step, wanted) in plan.steps.iter().zip(&wanted.steps) {
+                prop_assert_eq!(&step.slot, &wanted.slot);
+                prop_assert!(same_document(&step.after, &wanted.after));
+            }
+        }
+    }
+
+    /// Whoever could exchange the package would still not get a document rewritten that it does not hold.
+    #[test]
+    fn documents_beyond_the_approved_ones_are_refused(keep in 0..2usize) {
+        let inventory = inventory();
+        let mut package = package(&inventory, true);
+        package.references.truncate(keep);
+        prop_assert!(plan_of(&package, &inventory).is_err());
+    }
+}
+
 #[test]
 fn an_old_account_that_is_not_contained_is_never_trusted_beside_the_new_one() {
     let inventory = inventory();

@@ -52,6 +52,8 @@ pub struct Prepared {
     pub package: ArtifactRef,
     /// Its digest: what is approved.
     pub digest: Digest,
+    /// How long to wait for a decision, in seconds: the timeout of the state that waits.
+    pub wait_seconds: u32,
 }
 
 /// The answer to [`Operation::Expire`].

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
-use super::{ROWS, View, characters, chart, instant, shown, span, why_no_vote, word};
+use super::{ROWS, View, characters, instant, shown, span, why_no_vote, word};
 use crate::approval::PlannedReference;
 use crate::approval::quorum::Outcome;
 use crate::approval::vote::{Choice, MAXIMUM_RATIONALE};
+use crate::chart::{self, AttackTimeline};
 use crate::rebuild::CheckStatus;
 use crate::timeline::Reason;
 use crate::validation::Considered;
@@ -21,7 +22,7 @@ pub(super) fn summary(view: &View<'_>) -> Markup {
             h2 id="short" { "In short" }
             dl {
                 dt { "Break-in" }
-                dd { "not before " (instant(package.boundary)) " by what the logs show" }
+                dd { "first seen at " (instant(package.boundary)) }
                 dt { "Proposed" }
                 dd {
                     "data as of " (instant(package.set.oldest))
@@ -117,7 +118,8 @@ pub(super) fn happened(view: &View<'_>) -> Markup {
     html! {
         section aria-labelledby="happened" {
             h2 id="happened" { "What happened" }
-            (chart::figure(view))
+            (PreEscaped(chart::PATTERNS))
+            (PreEscaped(AttackTimeline::of(Some(evidence), Some(view.selection)).figure()))
             @if let Some(boundary) = &evidence.boundary {
                 p {
                     "The earliest act of the intruder is of " strong { (instant(boundary.best)) }
@@ -214,9 +216,9 @@ pub(super) fn proposed(view: &View<'_>) -> Markup {
                 thead {
                     tr { th scope="col" { "Newest point" } th scope="col" { "Verdict" } th scope="col" { "Why" } }
                 }
-                tbody { @for set in view.considered.iter().take(ROWS) { (considered(set, &package.set.id)) } }
+                tbody { @for set in view.selection.considered.iter().take(ROWS) { (considered(set, &package.set.id)) } }
             }
-            (more(view.considered.len()))
+            (more(view.selection.considered.len()))
         }
     }
 }

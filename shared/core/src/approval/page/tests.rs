@@ -6,7 +6,7 @@ use crate::approval::package::Sealed;
 use crate::approval::quorum::tally;
 use crate::approval::vote::{Choice, Vote};
 use crate::plan::Waiver;
-use crate::validation::Verdict;
+use crate::validation::{Considered, Verdict};
 
 /// Breaks out of text, attributes, scripts and directions of writing.
 const HOSTILE: &str =
@@ -17,7 +17,7 @@ struct Scene {
     gate: GateRecord,
     rules: Rules,
     votes: Vec<Vote>,
-    considered: Vec<Considered>,
+    selection: SelectionDocument,
     now: Timestamp,
     moved: bool,
     person: &'static str,
@@ -35,23 +35,25 @@ fn scene(inputs: &Inputs) -> Scene {
         now,
     );
     let rules = gate.rules(&inputs.plan);
+    let mut selection = inputs.selection.clone();
+    selection.considered = vec![
+        Considered {
+            set: "newer".into(),
+            newest: "2026-02-22T00:00:00Z".parse().unwrap(),
+            eligible: false,
+            verdict: Some(Verdict::Tainted),
+            reasons: vec!["first reason".into(), "second reason".into()],
+        },
+        Considered {
+            set: "abc".into(),
+            newest: "2026-02-20T00:00:00Z".parse().unwrap(),
+            eligible: true,
+            verdict: Some(Verdict::Clean),
+            reasons: vec![],
+        },
+    ];
     Scene {
-        considered: vec![
-            Considered {
-                set: "newer".into(),
-                newest: "2026-02-22T00:00:00Z".parse().unwrap(),
-                eligible: false,
-                verdict: Some(Verdict::Tainted),
-                reasons: vec!["first reason".into(), "second reason".into()],
-            },
-            Considered {
-                set: "abc".into(),
-                newest: "2026-02-20T00:00:00Z".parse().unwrap(),
-                eligible: true,
-                verdict: Some(Verdict::Clean),
-                reasons: vec![],
-            },
-        ],
+        selection,
         sealed,
         gate,
         rules,
@@ -68,7 +70,7 @@ impl Scene {
         let tally = tally(&self.votes, &self.rules, self.moved, self.now);
         decision(&View {
             package: &self.sealed.package,
-            considered: &self.considered,
+            selection: &self.selection,
             gate: &self.gate,
             rules: &self.rules,
             tally: &tally,
@@ -165,17 +167,25 @@ fn hostile_text_stays_text_wherever_it_comes_from() {
         .outputs
         .insert("x".into(), HOSTILE.into());
     let mut scene = scene(&inputs);
-    scene.considered[0].reasons = vec![HOSTILE.into()];
-    scene.considered[0].set = HOSTILE.into();
+    scene.selection.considered[0].reasons = vec![HOSTILE.into()];
+    scene.selection.considered[0].set = HOSTILE.into();
     scene.votes = vec![scene.vote("bob", Choice::Approve, HOSTILE)];
     scene.rationale = "</textarea><script>alert(1)</script>";
     let html = scene.page().html;
 
     let tags = |html: &str, tag: &str| html.matches(tag).count();
-    for tag in ["<script", "<img", "<b>", "onerror=alert(1)>", "\u{202e}", "\u{0}"] {
+    for tag in [
+        "</title></style>",
+        "<script",
+        "<img",
+        "<b>",
+        "onerror=alert(1)>",
+        "\u{202e}",
+        "\u{0}",
+    ] {
         assert_eq!(tags(&html, tag), 0, "{tag}");
     }
-    for tag in ["<title", "<style", "</style", "<textarea", "</textarea"] {
+    for tag in ["<style", "</style", "<textarea", "</textarea"] {
         assert_eq!(tags(&html, tag), tags(&plain, tag), "{tag}");
     }
     assert!(tags(&html, "&lt;script&gt;alert(1)&lt;/script&gt;") > 15);

@@ -161,9 +161,10 @@ fn failure(error: &NoAnswer, request: Option<&Request>) -> Value {
     };
     let name = name.as_str();
     tracing::error!(error = %error_chain(error), name, "request failed");
-    let message = match error {
-        NoAnswer::LargeToken(_) => error.to_string(),
-        _ => "the request could not be completed; repeating it is safe".to_owned(),
+    let message = if matches!(error, NoAnswer::LargeToken(_)) {
+        error.to_string()
+    } else {
+        "the request could not be completed; repeating it is safe".to_owned()
     };
     if request.is_some_and(|request| request.page) {
         let page = page::message("Blackstart", &sentence(&message), None);

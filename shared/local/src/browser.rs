@@ -1,4 +1,4 @@
-//! A real browser for tests: Chromium, driven by `chromedriver` as the W3C WebDriver standard says.
+//! A real browser for tests: Chromium, driven by `chromedriver` as the W3C standard `WebDriver` says.
 //!
 //! The few commands that tests of pages need, spoken with the HTTP client that is here anyway: the crates for this
 //! bring along features of shared dependencies for which every SDK crate would be built again.
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Key of an element in an answer (WebDriver, section 12).
+/// Key of an element in an answer (`WebDriver`, section 12).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// The tab key.

@@ -1,4 +1,7 @@
-mod page;
+mod browser;
+mod forms;
+mod site;
+mod tokens;
 
 use blackstart_aws::records::Records as _;
 use blackstart_aws::tokens::Wait;

@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn claims_that_are_not_for_us_not_now_or_not_from_this_sign_in_are_refused() {
-        let cases: [(fn(&mut Claims), BadToken); 13] = [
+        type Change = fn(&mut Claims);
+        let cases: [(Change, BadToken); 13] = [
             (|c| c.iss.push('/'), BadToken::OtherIssuer),
             (|c| c.aud = Audience::One("other".into()), BadToken::OtherAudience),
             (|c| c.aud = Audience::Many(vec![]), BadToken::OtherAudience),

@@ -1,21 +1,28 @@
 //! `blackstart references`: finds and rewrites references to an old account in a folder of documents, offline.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use blackstart_core::plan::{IdentifierKind, IdentifierPair};
 use blackstart_core::references::{
-    Disposition, DocumentKind, Form, IdentifierMap, InvalidMap, Mode, Refused, Rewritten, Token, rewrite,
-    scan, text_of,
+    Disposition, DocumentKind, Form, IdentifierMap, InvalidMap, Mode, OtherAccount, Refused, Rewritten,
+    Token, other_accounts, rewrite, scan, text_of,
 };
 use blackstart_core::run::AccountId;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
-use similar::{ChangeTag, TextDiff};
 use walkdir::WalkDir;
+
+mod map_file;
+mod print;
+
+/// How long the work takes before it shows how far it is.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Finds and rewrites references to an old account, offline.
 #[derive(Debug, clap::Subcommand)]
@@ -35,12 +42,13 @@ pub(crate) struct Common {
     /// The old account.
     #[arg(long, value_name = "ID", value_parser = account)]
     old: AccountId,
-    /// More identifiers: a JSON list of `{"kind", "old", "new"}`, as in `references.identifiers` of a plan.
+    /// More identifiers: a list of `kind`, `old` and `new` in YAML or JSON, as in `references` of a plan.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
-    /// What the documents are; without it, JSON with a `Statement` is a policy and anything else configuration.
-    #[arg(long)]
-    kind: Option<Kind>,
+    /// What the documents are: `policy`, `config`, or the kind of a policy, which sets its size limit. Without it,
+    /// JSON with a `Statement` is a policy and anything else configuration.
+    #[arg(long, value_name = "KIND", value_parser = form)]
+    kind: Option<Form>,
     /// Prints one JSON document instead of tables.
     #[arg(long)]
     json: bool,
@@ -71,18 +79,6 @@ pub(crate) struct Rewrite {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Kind {
-    RoleTrust,
-    BucketPolicy,
-    QueuePolicy,
-    KeyPolicy,
-    /// Another policy, without a size limit.
-    Policy,
-    /// Any other text.
-    Config,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Change {
     Swap,
     Expand,
@@ -90,6 +86,17 @@ enum Change {
 
 fn account(text: &str) -> Result<AccountId, String> {
     AccountId::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// A form by its name; kinds of policies are named as in an inventory, with hyphens.
+fn form(text: &str) -> Result<Form, String> {
+    match text {
+        "policy" => Ok(Form::Policy(None)),
+        "config" => Ok(Form::Config),
+        other => serde_json::from_value::<DocumentKind>(other.replace('-', "_").into())
+            .map(Form::from)
+            .map_err(|error| format!("neither `policy` nor `config`, and no kind of policy: {error}")),
+    }
 }
 
 /// Why the command does not begin, or cannot end. What is wrong with one document is in the answer.
@@ -110,12 +117,8 @@ pub(crate) enum ReferencesError {
         source: io::Error,
     },
     /// The map file is no list of pairs.
-    #[error("`{}` is no list of identifiers", .path.display())]
-    MapFile {
-        path: PathBuf,
-        #[source]
-        source: serde_json::Error,
-    },
+    #[error("`{}` is no list of identifiers: {}", .path.display(), .problems.join("; "))]
+    MapFile { path: PathBuf, problems: Vec<String> },
     /// The identifiers contradict each other.
     #[error(transparent)]
     Map(#[from] InvalidMap),
@@ -134,6 +137,8 @@ pub(crate) enum ReferencesError {
 struct Document {
     path: PathBuf,
     below: PathBuf,
+    /// Why a folder could not be listed.
+    unlisted: Option<String>,
 }
 
 /// What was found in one file.
@@ -142,6 +147,12 @@ struct Answer {
     file: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tokens: Vec<Token>,
+    /// Line and column of every token, from 1; columns count bytes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    places: Vec<(usize, usize)>,
+    /// Accounts besides the old and the new one, where the document names the old one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<OtherAccount>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rewritten: Option<Rewritten>,
     /// Why the document is not read or not rewritten.
@@ -174,31 +185,15 @@ pub(crate) fn run(command: &References, out: &mut dyn Write) -> Result<bool, Ref
         Some(change) => targets(change, &documents)?,
         None => Vec::new(),
     };
-    let bar = ProgressBar::new(documents.len() as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} documents {per_sec}") {
-        bar.set_style(style);
-    }
-    let answers: Vec<Answer> = documents
-        .par_iter()
-        .map(|document| {
-            let answer = work(document, common, change, &map);
-            bar.inc(1);
-            answer
-        })
-        .collect();
-    bar.finish_and_clear();
+    let answers = all_answers(&documents, common, change, &map);
     for (answer, target) in answers.iter().zip(&targets) {
         let (Some(done), Some(target)) = (&answer.rewritten, target) else {
             continue;
         };
-        let failed = |source| ReferencesError::Write {
+        write_whole(target, &done.after).map_err(|source| ReferencesError::Write {
             path: target.clone(),
             source,
-        };
-        if let Some(folder) = target.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        fs::write(target, &done.after).map_err(failed)?;
+        })?;
     }
     let summary = summary(&answers);
     let clean = summary.unhandled == 0 && summary.refused == 0;
@@ -212,7 +207,7 @@ pub(crate) fn run(command: &References, out: &mut dyn Write) -> Result<bool, Ref
         serde_json::to_writer_pretty(&mut printed, &whole).map_err(ReferencesError::NotJson)?;
         printed.push(b'\n');
     } else {
-        describe(&mut printed, &answers, &summary, io::stdout().is_terminal()).map_err(written)?;
+        print::describe(&mut printed, &answers, &summary, io::stdout().is_terminal()).map_err(written)?;
     }
     out.write_all(&printed).map_err(written)?;
     Ok(clean)
@@ -228,13 +223,13 @@ fn identifiers(common: &Common, new: Option<&AccountId>) -> Result<IdentifierMap
     let mut pairs: Vec<IdentifierPair> = match &common.map {
         None => Vec::new(),
         Some(path) => {
-            let bytes = fs::read(path).map_err(|source| ReferencesError::Read {
+            let text = fs::read_to_string(path).map_err(|source| ReferencesError::Read {
                 path: path.clone(),
                 source,
             })?;
-            serde_json::from_slice(&bytes).map_err(|source| ReferencesError::MapFile {
+            map_file::pairs(&text).map_err(|problems| ReferencesError::MapFile {
                 path: path.clone(),
-                source,
+                problems,
             })?
         }
     };
@@ -262,6 +257,7 @@ fn documents(paths: &[PathBuf]) -> Result<Vec<Document>, ReferencesError> {
             documents.push(Document {
                 path: root.clone(),
                 below: root.file_name().map(PathBuf::from).unwrap_or_default(),
+                unlisted: None,
             });
             continue;
         }
@@ -269,15 +265,23 @@ fn documents(paths: &[PathBuf]) -> Result<Vec<Document>, ReferencesError> {
             .sort_by_file_name()
             .into_iter()
             .filter_entry(|entry| entry.file_name() != ".git");
-        for entry in walk
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_type().is_file())
-        {
-            let below = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
-            documents.push(Document {
-                path: entry.into_path(),
-                below,
-            });
+        for entry in walk {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => {
+                    let below = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
+                    documents.push(Document {
+                        path: entry.into_path(),
+                        below,
+                        unlisted: None,
+                    });
+                }
+                Ok(_) => {}
+                Err(error) => documents.push(Document {
+                    path: error.path().unwrap_or(root).to_owned(),
+                    below: PathBuf::new(),
+                    unlisted: Some(error.to_string()),
+                }),
+            }
         }
     }
     if documents.is_empty() {
@@ -297,16 +301,16 @@ fn targets(change: &Rewrite, documents: &[Document]) -> Result<Vec<Option<PathBu
     let Some(folder) = &change.out else {
         return Ok(documents.iter().map(|_| None).collect());
     };
-    let mut taken: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    let inputs: BTreeSet<PathBuf> = documents
+        .iter()
+        .filter_map(|document| fs::canonicalize(&document.path).ok())
+        .collect();
+    let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
     let mut targets = Vec::with_capacity(documents.len());
     for document in documents {
         let target = folder.join(&document.below);
-        let itself = fs::canonicalize(&target).ok().is_some_and(|target| {
-            documents
-                .iter()
-                .any(|document| fs::canonicalize(&document.path).is_ok_and(|path| path == target))
-        });
-        if itself || taken.insert(target.clone(), &document.path).is_some() {
+        let itself = fs::canonicalize(&target).is_ok_and(|target| inputs.contains(&target));
+        if document.unlisted.is_none() && (itself || !taken.insert(target.clone())) {
             return Err(ReferencesError::Collision(target));
         }
         targets.push(Some(target));
@@ -314,14 +318,63 @@ fn targets(change: &Rewrite, documents: &[Document]) -> Result<Vec<Option<PathBu
     Ok(targets)
 }
 
+/// Writes a file whole or not at all: a crash leaves the old one.
+fn write_whole(target: &Path, text: &str) -> io::Result<()> {
+    // A link stays one.
+    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".blackstart");
+    let beside = target.with_file_name(name);
+    fs::write(&beside, text)?;
+    if let Ok(facts) = fs::metadata(&target) {
+        fs::set_permissions(&beside, facts.permissions())?;
+    }
+    fs::rename(&beside, &target)
+}
+
+/// Works on every document, on all cores, and shows how far it is when that takes long.
+fn all_answers(
+    documents: &[Document],
+    common: &Common,
+    change: Option<&Rewrite>,
+    map: &IdentifierMap,
+) -> Vec<Answer> {
+    let bar = ProgressBar::with_draw_target(Some(documents.len() as u64), ProgressDrawTarget::hidden());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} documents {per_sec}") {
+        bar.set_style(style);
+    }
+    let (begun, shown) = (Instant::now(), AtomicBool::new(false));
+    let answers = documents
+        .par_iter()
+        .map(|document| {
+            let answer = work(document, common, change, map);
+            bar.inc(1);
+            if begun.elapsed() > QUIET && !shown.swap(true, Ordering::Relaxed) {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            answer
+        })
+        .collect();
+    bar.finish_and_clear();
+    answers
+}
+
 fn work(document: &Document, common: &Common, change: Option<&Rewrite>, map: &IdentifierMap) -> Answer {
     let mut answer = Answer {
         file: document.path.to_string_lossy().into_owned(),
         tokens: Vec::new(),
+        places: Vec::new(),
+        others: Vec::new(),
         rewritten: None,
-        refused: None,
+        refused: document.unlisted.clone(),
         before: String::new(),
     };
+    if answer.refused.is_some() {
+        return answer;
+    }
     let bytes = match fs::read(&document.path) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -336,17 +389,15 @@ fn work(document: &Document, common: &Common, change: Option<&Rewrite>, map: &Id
             return answer;
         }
     };
-    let form = match common.kind {
-        None => Form::of(text),
-        Some(Kind::Policy) => Form::Policy(None),
-        Some(Kind::Config) => Form::Config,
-        Some(Kind::RoleTrust) => DocumentKind::RoleTrust.into(),
-        Some(Kind::BucketPolicy) => DocumentKind::BucketPolicy.into(),
-        Some(Kind::QueuePolicy) => DocumentKind::QueuePolicy.into(),
-        Some(Kind::KeyPolicy) => DocumentKind::KeyPolicy.into(),
-    };
+    let form = common.kind.unwrap_or_else(|| Form::of(text));
     match scan(text, form, map) {
-        Ok(tokens) => answer.tokens = tokens,
+        Ok(tokens) => {
+            answer.places = places(text, &tokens);
+            if !tokens.is_empty() {
+                answer.others = other_accounts(text, map);
+            }
+            answer.tokens = tokens;
+        }
         Err(problem) => {
             answer.refused = Some(problem.to_string());
             return answer;
@@ -367,6 +418,23 @@ fn work(document: &Document, common: &Common, change: Option<&Rewrite>, map: &Id
         }
     }
     answer
+}
+
+/// Line and column of every token, which are in order.
+fn places(text: &str, tokens: &[Token]) -> Vec<(usize, usize)> {
+    let (mut line, mut begin, mut from) = (1, 0, 0);
+    tokens
+        .iter()
+        .map(|token| {
+            let passed = text.get(from..token.span.start).unwrap_or_default();
+            if let Some(last) = passed.rfind('\n') {
+                line += passed.matches('\n').count();
+                begin = from + last + 1;
+            }
+            from = token.span.start.max(from);
+            (line, token.span.start + 1 - begin)
+        })
+        .collect()
 }
 
 fn summary(answers: &[Answer]) -> Summary {
@@ -392,166 +460,4 @@ fn summary(answers: &[Answer]) -> Summary {
         summary.refused += usize::from(answer.refused.is_some());
     }
     summary
-}
-
-/// What people read. Texts from documents are escaped: they may be hostile.
-fn describe(out: &mut Vec<u8>, answers: &[Answer], summary: &Summary, colour: bool) -> io::Result<()> {
-    for answer in answers.iter().filter(|answer| answer.says_something()) {
-        writeln!(out, "{}", answer.file.escape_debug())?;
-        for token in &answer.tokens {
-            let fate = match token.disposition {
-                Disposition::Rewrite => "rewritten".to_owned(),
-                Disposition::Keep(why) => format!("kept: {why}"),
-                Disposition::Unhandled(why) => format!("UNHANDLED: {why}"),
-            };
-            writeln!(
-                out,
-                "  {:>6}  {:16}  {}  {}  {fate}",
-                token.span.start,
-                token.position.to_string(),
-                token.path.escape_debug(),
-                token.old.escape_debug()
-            )?;
-        }
-        if let Some(done) = &answer.rewritten {
-            difference(out, &answer.before, &done.after, colour)?;
-            writeln!(out, "  proven: {}", done.proof)?;
-            for notice in &done.notices {
-                writeln!(out, "  note: {notice}")?;
-            }
-        }
-        if let Some(reason) = &answer.refused {
-            writeln!(out, "  REFUSED: {}", reason.escape_debug())?;
-        }
-    }
-    writeln!(
-        out,
-        "{} documents, {} name the old environment; {} tokens, {} handled, {} unhandled; {} rewritten, {} refused",
-        summary.documents,
-        summary.naming,
-        summary.tokens,
-        summary.handled,
-        summary.unhandled,
-        summary.rewritten,
-        summary.refused
-    )
-}
-
-fn difference(out: &mut Vec<u8>, before: &str, after: &str, colour: bool) -> io::Result<()> {
-    let difference = TextDiff::from_lines(before, after);
-    for change in difference.iter_all_changes() {
-        let (sign, code) = match change.tag() {
-            ChangeTag::Equal => continue,
-            ChangeTag::Delete => ('-', "31"),
-            ChangeTag::Insert => ('+', "32"),
-        };
-        let line = change.value().trim_end_matches('\n').escape_debug().to_string();
-        let line = line.replace("\\\"", "\"");
-        if colour {
-            writeln!(out, "  \u{1b}[{code}m{sign} {line}\u{1b}[0m")?;
-        } else {
-            writeln!(out, "  {sign} {line}")?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(subcommand)]
-        command: References,
-    }
-
-    const OLD: &str = "111111111111";
-
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let trust = format!(
-            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{OLD}:root"}},"Action":"sts:AssumeRole"}}]}}"#
-        );
-        fs::create_dir(folder.path().join("in")).unwrap();
-        for (name, text) in [
-            ("trust.json", trust.as_bytes()),
-            ("other.yaml", b"region: us-east-1\n"),
-            (
-                "config.yaml",
-                b"url: https://sqs.us-east-1.amazonaws.com/111111111111/q\n",
-            ),
-        ] {
-            fs::write(folder.path().join("in").join(name), text).unwrap();
-        }
-        folder
-    }
-
-    fn asked(folder: &Path, arguments: &[&str]) -> (Result<bool, ReferencesError>, String) {
-        let input = folder.join("in").to_string_lossy().into_owned();
-        let mut line = vec!["references".to_owned()];
-        line.extend(
-            arguments
-                .iter()
-                .map(|one| one.replace("DIR", &folder.to_string_lossy())),
-        );
-        line.extend([input, "--old".to_owned(), OLD.to_owned()]);
-        let line = Line::try_parse_from(line).unwrap();
-        let mut out = Vec::new();
-        (run(&line.command, &mut out), String::from_utf8(out).unwrap())
-    }
-
-    #[test]
-    fn documents_are_rewritten_below_the_folder_and_inputs_stay() {
-        let folder = folder();
-        let before = fs::read(folder.path().join("in/trust.json")).unwrap();
-        let (clean, text) = asked(
-            folder.path(),
-            &[
-                "rewrite",
-                "--new",
-                "222222222222",
-                "--mode",
-                "swap",
-                "--out",
-                "DIR/out",
-            ],
-        );
-        assert!(clean.unwrap(), "{text}");
-        assert!(text.contains("3 documents, 2 name the old environment; 2 tokens, 2 handled, 0 unhandled; 2 rewritten, 0 refused"), "{text}");
-        assert_eq!(fs::read(folder.path().join("in/trust.json")).unwrap(), before);
-        let after = fs::read_to_string(folder.path().join("out/trust.json")).unwrap();
-        assert!(after.contains("222222222222") && !after.contains(OLD));
-        assert!(!folder.path().join("out/other.yaml").exists());
-    }
-
-    #[test]
-    fn a_bad_document_is_refused_and_the_batch_goes_on() {
-        let folder = folder();
-        fs::write(folder.path().join("in/bad.json"), b"{\"Statement\":[").unwrap();
-        fs::write(folder.path().join("in/bytes.json"), b"\xff\xfe").unwrap();
-        let (clean, text) = asked(folder.path(), &["scan", "--json"]);
-        assert!(!clean.unwrap());
-        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(answer["summary"]["refused"], 2);
-        assert_eq!(answer["summary"]["handled"], 2);
-    }
-
-    #[test]
-    fn an_input_is_never_overwritten_without_being_asked() {
-        let folder = folder();
-        let swap = ["rewrite", "--new", "222222222222", "--mode", "swap"];
-        let out = [&swap[..], &["--out", "DIR/in"]].concat();
-        let (result, _) = asked(folder.path(), &out);
-        assert!(matches!(result, Err(ReferencesError::Collision(_))));
-        let in_place = [&swap[..], &["--in-place"]].concat();
-        assert!(asked(folder.path(), &in_place).0.unwrap());
-        assert!(
-            !fs::read_to_string(folder.path().join("in/trust.json"))
-                .unwrap()
-                .contains(OLD)
-        );
-    }
 }

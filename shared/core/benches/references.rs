@@ -1,11 +1,12 @@
-//! Documents per second: scan, rewrite and prove over generated policies of the usual shapes.
+//! Documents per second: scan, rewrite and prove over generated policies of the usual shapes; and bytes per second over
+//! policies of growing size, which must not fall: the work is linear in the size of a document.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 use std::hint::black_box;
 
 use blackstart_core::references::{Form, IdentifierMap, Mode, prove, rewrite, scan};
 use blackstart_core::run::AccountId;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
 
 const DOCUMENTS: usize = 10_000;
@@ -65,6 +66,13 @@ fn all(criterion: &mut Criterion) {
             bencher.iter(|| corpus.par_iter().filter(|text| one(text)).count());
         });
     }
+    let whole = |text: &String| {
+        let found = scan(black_box(text), POLICY, &map).is_ok();
+        found && rewrite(text, POLICY, &map, Mode::Swap).is_ok()
+    };
+    group.bench_function("scan, swap and prove, parallel", |bencher| {
+        bencher.iter(|| corpus.par_iter().filter(|text| whole(text)).count());
+    });
     group.throughput(Throughput::Elements(swapped.len() as u64));
     group.bench_function("prove", |bencher| {
         bencher.iter(|| {
@@ -87,5 +95,64 @@ fn all(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, all);
+/// One policy with this many statements, each of which can only be expanded by a second one: the worst case.
+fn long_policy(statements: usize) -> String {
+    let statements: Vec<String> = (0..statements)
+        .map(|number| {
+            format!(
+                r#"{{"Sid":"S{number}","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::111111111111:role/r{number}"}},"Action":"sqs:SendMessage","Resource":"*","Condition":{{"StringEquals":{{"aws:SourceAccount":"111111111111"}}}}}}"#
+            )
+        })
+        .collect();
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{}]}}"#,
+        statements.join(",")
+    )
+}
+
+/// One statement with this many principals.
+fn long_list(principals: usize) -> String {
+    let principals: Vec<String> = (0..principals)
+        .map(|number| format!(r#""arn:aws:iam::111111111111:role/r{number}""#))
+        .collect();
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":[{}]}},"Action":"s3:*"}}]}}"#,
+        principals.join(",")
+    )
+}
+
+fn linear(criterion: &mut Criterion) {
+    let map = map();
+    let mut group = criterion.benchmark_group("size");
+    group.sample_size(10);
+    for (shape, sizes, make) in [
+        (
+            "statements",
+            [350_usize, 1_400, 5_600],
+            long_policy as fn(usize) -> String,
+        ),
+        ("principals", [1_500, 6_000, 24_000], long_list),
+    ] {
+        for size in sizes {
+            let text = make(size);
+            group.throughput(Throughput::Bytes(text.len() as u64));
+            group.bench_with_input(
+                BenchmarkId::new(format!("scan {shape}"), size),
+                &text,
+                |bencher, text| {
+                    bencher.iter(|| scan(black_box(text), POLICY, &map).map_or(0, |tokens| tokens.len()));
+                },
+            );
+            for (name, mode) in [("swap", Mode::Swap), ("expand", Mode::Expand)] {
+                let id = BenchmarkId::new(format!("{name} {shape}"), size);
+                group.bench_with_input(id, &text, |bencher, text| {
+                    bencher.iter(|| rewrite(black_box(text), POLICY, &map, mode).unwrap());
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, all, linear);
 criterion_main!(benches);

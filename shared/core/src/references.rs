@@ -9,29 +9,37 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod accounts;
 mod canonical;
 mod document;
+mod edit;
 mod encoding;
 mod inventory;
 mod json;
+mod logs;
 mod map;
+mod positions;
 mod prove;
 mod rewrite;
 mod shutout;
+mod spellings;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
+pub use accounts::{OtherAccount, other_accounts, owner_of};
 pub use canonical::{canonical_digest_of, canonical_form, same_document};
 pub use document::{DocumentKind, InventoryDocument, ReadFailure, ReferenceDocument, Slot};
+pub use edit::Edit;
 pub use encoding::{Encoding, url_decoded};
 pub use inventory::{Counted, INVENTORY_SCHEMA, inventory_of, merge, reference_in};
 pub use json::{DEEPEST, LARGEST, Unreadable, text_of};
 pub use map::{IdentifierMap, InvalidMap};
+pub use positions::{Disposition, Position};
 pub use prove::{NotProven, Proof, prove};
-pub use rewrite::{Edit, Mode, Refused, Rewritten, rewrite};
+pub use rewrite::{Mode, Refused, Rewritten, rewrite};
 pub use shutout::{Shutout, denies, shutout};
-pub use tokens::{Disposition, Position, Token, scan};
+pub use tokens::{Token, scan};
 
 /// What a text is, and so what may be done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

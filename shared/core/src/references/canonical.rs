@@ -45,6 +45,8 @@ pub fn canonical_form(text: &str) -> Option<Value> {
         }
     }
     form.get("Statement")?;
+    // IAM user guide, *IAM JSON policy elements: Version*: the default is the first version.
+    form.entry("Version").or_insert_with(|| Value::from("2008-10-17"));
     Some(Value::Object(form))
 }
 
@@ -144,10 +146,18 @@ fn condition_keys(keys: &Value) -> Value {
     let Value::Object(keys) = keys else {
         return keys.clone();
     };
-    keys.iter()
-        .map(|(key, value)| (key.to_ascii_lowercase(), set(value, ToOwned::to_owned)))
-        .collect::<Map<_, _>>()
-        .into()
+    let mut form = Map::new();
+    for (key, value) in keys {
+        let lower = key.to_ascii_lowercase();
+        // Two spellings of one key are two conditions: neither may vanish.
+        let name = if form.contains_key(&lower) {
+            key.clone()
+        } else {
+            lower
+        };
+        form.insert(name, set(value, ToOwned::to_owned));
+    }
+    form.into()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! JSON inside a JSON string. Decoded to a fix-point, with the way back for every byte.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,15 @@ pub enum Encoding {
     Url,
     /// Inside a JSON string, or with backslashes as in one.
     JsonString,
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Url => "percent-encoded",
+            Self::JsonString => "in a JSON string",
+        })
+    }
 }
 
 impl Encoding {

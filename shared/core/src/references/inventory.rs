@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::document::{InventoryDocument, ReadFailure, ReferenceDocument, Slot};
+use super::positions::Disposition;
 use super::rewrite::{Mode, Refused, rewrite};
-use super::tokens::{Disposition, scan};
+use super::tokens::scan;
 use super::{Form, IdentifierMap, canonical_digest_of};
 use crate::plan::Waiver;
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::tokens::{Edge, edge};
+use super::accounts::owner_of;
+use super::spellings::{Edge, Found, Spellings, edge};
 use crate::plan::{IdentifierKind, IdentifierPair, Plan};
 use crate::run::AccountId;
 
@@ -12,11 +13,21 @@ use crate::run::AccountId;
 ///
 /// It is one to one, its old and new sides have nothing in common, and no new value contains an old one: so
 /// the inverse exists, and what was rewritten never has to be rewritten again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct IdentifierMap {
     /// Longest old value first, so that the longest match wins.
     pairs: Vec<IdentifierPair>,
+    /// Made from the pairs.
+    spellings: Spellings,
 }
+
+impl PartialEq for IdentifierMap {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs == other.pairs
+    }
+}
+
+impl Eq for IdentifierMap {}
 
 /// The map cannot be used. Holds every problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -40,6 +51,11 @@ impl IdentifierMap {
             for value in [&pair.old, &pair.new] {
                 if let Some(wanted) = malformed(pair.kind, value) {
                     problems.push(format!("`{}` is {wanted}", value.escape_debug()));
+                }
+                if let Some(owner) = owner_of(value).filter(|_| pair.kind == IdentifierKind::Account) {
+                    problems.push(format!(
+                        "`{value}` belongs to {owner}: it is not yours to rebuild"
+                    ));
                 }
             }
             if let Some(other) = successors.insert(&pair.old, &pair.new)
@@ -75,7 +91,12 @@ impl IdentifierMap {
         }
         let mut pairs: Vec<_> = pairs.into_iter().collect();
         pairs.sort_by(|a, b| b.old.len().cmp(&a.old.len()).then_with(|| a.cmp(b)));
-        Ok(Self { pairs })
+        match Spellings::of(&pairs) {
+            Ok(spellings) => Ok(Self { pairs, spellings }),
+            Err(error) => Err(InvalidMap(vec![format!(
+                "is too large to be searched for: {error}"
+            )])),
+        }
     }
 
     /// The map of one account and its successor.
@@ -104,6 +125,15 @@ impl IdentifierMap {
     #[must_use]
     pub fn pairs(&self) -> &[IdentifierPair] {
         &self.pairs
+    }
+
+    pub(super) const fn spellings(&self) -> &Spellings {
+        &self.spellings
+    }
+
+    /// The identifiers in a string, in order and apart.
+    pub(super) fn find(&self, text: &str) -> Vec<Found<'_>> {
+        self.spellings.find(&self.pairs, text)
     }
 
     /// The old accounts.
@@ -170,6 +200,11 @@ fn malformed(kind: IdentifierKind, value: &str) -> Option<&'static str> {
                     .all(|byte| name(byte) || matches!(byte, b'/' | b'_')),
             "no issuer: host and path without `https://` are needed",
         ),
+        IdentifierKind::ResourceId => (
+            value.len() >= 8
+                && only(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')),
+            "no id of a resource: at least 8 of letters, digits, `-`, `_` and `.` are needed",
+        ),
         IdentifierKind::Host => (
             value.contains('.') && value.bytes().all(name),
             "no host name: letters, digits, `-` and at least one `.` are needed",
@@ -232,6 +267,10 @@ mod tests {
                 "no account id",
             ),
             (vec![pair(Bucket, "data\"", "other")], "no bucket name"),
+            (
+                vec![pair(Account, "464622532012", "222222222222")],
+                "belongs to Datadog",
+            ),
         ] {
             let error = IdentifierMap::new(pairs.clone()).expect_err(part).to_string();
             assert!(error.contains(part), "{pairs:?}: {error}");

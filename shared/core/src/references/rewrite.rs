@@ -1,15 +1,16 @@
 //! Rewrites a document by edits in its original bytes, and has every result proven.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::encoding::{Decoded, decode};
+use super::edit::{Edit, apply, swap, written};
+use super::encoding::decode;
 use super::json::Unreadable;
+use super::logs::swap_beside_logs;
 use super::map::IdentifierMap;
+use super::positions::{Disposition, Position};
 use super::prove::{NotProven, Proof, prove};
-use super::tokens::{Disposition, Position, Token, scan_decoded, settle_spelling, spelled_like};
+use super::tokens::{Token, scan_decoded, settle_spelling};
 use super::{DocumentKind, Form};
 
 mod expand;
@@ -24,15 +25,6 @@ pub enum Mode {
     Swap,
     /// The successor is let in beside the old identifier.
     Expand,
-}
-
-/// Replaces a span of the original document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Edit {
-    /// Bytes of the original; empty for an insertion.
-    pub span: Range<usize>,
-    /// What stands there afterwards.
-    pub text: String,
 }
 
 /// A rewritten document with its proof.
@@ -157,13 +149,11 @@ pub fn rewrite(
     }
     let (edits, proof) = match mode {
         Mode::Swap => {
-            let edits: Vec<Edit> = swap(&decoded.text, &owned)
-                .into_iter()
-                .map(|edit| Edit {
-                    span: decoded.written(&edit.span),
-                    text: edit.text,
-                })
-                .collect();
+            let edits = match (&tree, form) {
+                (Some(tree), Form::Policy(_)) => swap_beside_logs(&decoded.text, tree, &owned),
+                _ => swap(&decoded.text, &owned),
+            };
+            let edits = written(&decoded, &edits);
             let after = apply(text, &edits);
             let proof = prove(text, &after, form, map, mode, &edits)
                 .map_err(|reason| Refused::NotProven { reason })?;
@@ -186,62 +176,45 @@ pub fn rewrite(
     Ok(Rewritten {
         after,
         proof,
+        notices: notices(&owned, mode, &edits),
         edits,
-        notices: notices(&owned),
     })
 }
 
-/// The edits that put every successor in the place of its identifier.
-fn swap(text: &str, tokens: &[Token]) -> Vec<Edit> {
-    tokens
-        .iter()
-        .filter_map(|token| {
-            let written = text.get(token.span.clone())?;
-            Some(Edit {
-                span: token.span.clone(),
-                text: spelled_like(written, &token.old, &token.new)?,
-            })
-        })
-        .collect()
-}
+/// How many of the notices of one kind are listed.
+const MOST_NOTICES: usize = 20;
 
-/// The text after the edits, which must be in order and apart.
-pub(super) fn apply(text: &str, edits: &[Edit]) -> String {
-    let mut after =
-        String::with_capacity(text.len() + edits.iter().map(|edit| edit.text.len()).sum::<usize>());
-    let mut from = 0;
-    for edit in edits {
-        after.push_str(text.get(from..edit.span.start).unwrap_or_default());
-        after.push_str(&edit.text);
-        from = edit.span.end;
-    }
-    after.push_str(text.get(from..).unwrap_or_default());
-    after
-}
-
-/// Edits of the decoded text as edits of the text as written.
-fn written(decoded: &Decoded<'_>, edits: &[Edit]) -> Vec<Edit> {
-    edits
-        .iter()
-        .map(|edit| Edit {
-            span: decoded.written(&edit.span),
-            text: decoded.encode(&edit.text),
-        })
-        .collect()
-}
-
-fn notices(tokens: &[Token]) -> Vec<String> {
+fn notices(tokens: &[Token], mode: Mode, edits: &[Edit]) -> Vec<String> {
+    let kept = edits.iter().any(|edit| edit.span.is_empty());
     let mut notices: Vec<String> = tokens
         .iter()
-        .filter(|token| token.position == Position::LogPath)
-        .map(|token| {
-            format!(
-                "{}: log objects written before the move stay below the old account's path; after a swap this \
-                 statement no longer covers them",
-                token.path.escape_debug()
-            )
+        .filter_map(|token| {
+            let path = token.path.escape_debug();
+            if token.position == Position::LogPath {
+                let what = match mode {
+                    Mode::Expand => return None,
+                    Mode::Swap if kept && token.path.contains(".Resource") => {
+                        "the old log path stays beside the new one: logs from before the move are below it"
+                    }
+                    Mode::Swap => {
+                        "logs from before the move stay below the old account's path, which this no longer covers"
+                    }
+                };
+                return Some(format!("{path}: {what}"));
+            }
+            let bound = token.path.to_ascii_lowercase().contains("kms:encryptioncontext:");
+            (bound && mode == Mode::Swap).then(|| {
+                format!(
+                    "{path}: what was encrypted under the old context can only be decrypted under the old context"
+                )
+            })
         })
         .collect();
     notices.dedup();
+    if notices.len() > MOST_NOTICES {
+        let more = notices.len() - MOST_NOTICES;
+        notices.truncate(MOST_NOTICES);
+        notices.push(format!("and {more} more places of this kind"));
+    }
     notices
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::encoding::decode;
-use super::prove::{Statement, callers_of, may_be_allowed, statements_of};
+use super::prove::{Statement, statements_of, statements_that_admit};
 use crate::run::AccountId;
 
 /// Whether callers of an account are shut out by a document.
@@ -51,24 +51,20 @@ pub fn shutout(text: &str, account: &AccountId) -> Shutout {
         Ok(read) => read,
         Err(error) => return not_understood(error.to_string()),
     };
-    let Some(callers) = callers_of(account.as_str(), &statements) else {
-        return not_understood("more wildcard patterns than can be combined".to_owned());
+    let Some(admitting) = statements_that_admit(account.as_str(), &statements) else {
+        return not_understood("more kinds of callers than can be looked at".to_owned());
     };
-    let admitted: Vec<usize> = callers
-        .iter()
-        .flat_map(|caller| may_be_allowed(caller, &statements))
-        .collect();
     let names = |index: &&usize| {
         values
             .get(**index)
             .is_some_and(|statement| statement.to_string().contains(account.as_str()))
     };
-    if let Some(statement) = admitted.iter().filter(names).min() {
+    if let Some(statement) = admitting.iter().find(names) {
         return Shutout::AdmittedByName {
             statement: *statement,
         };
     }
-    match admitted.iter().min() {
+    match admitting.first() {
         Some(statement) => Shutout::AdmittedByWildcard {
             statement: *statement,
         },

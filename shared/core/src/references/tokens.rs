@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-use memchr::memmem;
 use serde::Serialize;
-use strum::IntoStaticStr;
 
 use super::Form;
 use super::encoding::{Decoded, Encoding, decode, is_percent_encoded};
 use super::json::{Node, Text, Unreadable, Value, parse};
 use super::map::IdentifierMap;
+use super::positions::{Disposition, Place, Position, in_prose, label, refined};
+use super::spellings::{may_hold_base64, partial, spelled_like};
 use crate::plan::{IdentifierKind, IdentifierPair};
 
 /// How deep JSON inside JSON strings is followed.
@@ -37,97 +37,6 @@ pub struct Token {
     /// What happens to it.
     pub disposition: Disposition,
 }
-
-/// What is done with a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(tag = "disposition", content = "reason", rename_all = "snake_case")]
-pub enum Disposition {
-    /// A rewriter owns it.
-    Rewrite,
-    /// No reference, though it looks like one: it is never touched, and does not count.
-    Keep(&'static str),
-    /// A reference that no rewriter owns. Cutover refuses while there is any.
-    Unhandled(&'static str),
-}
-
-/// What the place of a token means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, IntoStaticStr)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Position {
-    /// `Principal`.
-    Principal,
-    /// `NotPrincipal`.
-    NotPrincipal,
-    /// A condition on who calls: `aws:PrincipalArn`, `kms:CallerAccount` and their like.
-    Caller,
-    /// A condition on whose resource calls through a service: `aws:SourceArn` and its like.
-    Source,
-    /// A condition on whose resource is called: `aws:ResourceAccount` and its like.
-    ResourceOwner,
-    /// A condition on something else.
-    OtherCondition,
-    /// The name of a condition key, which can embed an issuer.
-    ConditionKey,
-    /// `Resource` or `NotResource`.
-    Resource,
-    /// The account below `AWSLogs/`.
-    LogPath,
-    /// A host name or URL.
-    Url,
-    /// An ARN in a configuration value.
-    Arn,
-    /// A configuration value.
-    Value,
-    /// The name of a configuration key.
-    Key,
-    /// `sts:ExternalId`: a shared secret that may look like an account id.
-    ExternalId,
-    /// `Sid`, `Id`, a description, a tag.
-    Cosmetic,
-    /// Part of a longer name, which another account may own.
-    InName,
-    /// A wildcard that covers the old account among others.
-    PartialWildcard,
-    /// A place of a policy where no identifier belongs.
-    Elsewhere,
-}
-
-impl Position {
-    fn disposition(self) -> Disposition {
-        match self {
-            Self::Principal
-            | Self::NotPrincipal
-            | Self::Caller
-            | Self::Source
-            | Self::ResourceOwner
-            | Self::OtherCondition
-            | Self::ConditionKey
-            | Self::Resource
-            | Self::LogPath
-            | Self::Url
-            | Self::Arn
-            | Self::Value
-            | Self::Key => Disposition::Rewrite,
-            Self::ExternalId => Disposition::Keep("an external id is a shared secret, not a reference"),
-            Self::Cosmetic => Disposition::Keep("a label decides nothing"),
-            Self::InName => Disposition::Unhandled(
-                "part of a longer name: add the whole name to the identifier map, or waive the document",
-            ),
-            Self::PartialWildcard => Disposition::Unhandled(
-                "a wildcard that covers the old account among others: a person must decide",
-            ),
-            Self::Elsewhere => Disposition::Unhandled("no rewriter owns this place"),
-        }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.into())
-    }
-}
-
 /// Finds every token of a document.
 ///
 /// # Errors
@@ -141,6 +50,14 @@ pub fn scan(text: &str, form: Form, map: &IdentifierMap) -> Result<Vec<Token>, U
         settle_spelling(token, text);
     }
     Ok(tokens)
+}
+
+/// Those tokens, in order and apart, that lie in a span.
+pub(super) fn within<'k>(tokens: &'k [Token], span: &Range<usize>) -> &'k [Token] {
+    let first = tokens.partition_point(|token| token.span.start < span.start);
+    let rest = tokens.get(first..).unwrap_or_default();
+    let inside = rest.partition_point(|token| token.span.end <= span.end);
+    rest.get(..inside).unwrap_or_default()
 }
 
 /// The tokens with spans in the decoded text, and its tree where it is JSON.
@@ -169,7 +86,7 @@ pub(super) fn scan_decoded<'d>(
         }
         (Err(_), Form::Config) => return Ok((scan_lines(decoded, map), None)),
     };
-    let mut scanner = Scanner::new(map, text);
+    let mut scanner = Scanner::new(map);
     let top = match form {
         Form::Policy(_) => {
             if tree.member("Statement").is_none() {
@@ -193,6 +110,9 @@ pub(super) fn scan_decoded<'d>(
     scanner
         .tokens
         .sort_by_key(|token| (token.span.start, token.span.end));
+    if let Form::Policy(_) = form {
+        super::logs::settle(text, &tree, &mut scanner.tokens);
+    }
     Ok((scanner.tokens, Some(tree)))
 }
 
@@ -203,131 +123,6 @@ pub(super) fn settle_spelling(token: &mut Token, text: &str) {
         token.disposition = Disposition::Unhandled("written with unusual escapes: write it plainly first");
     }
 }
-
-/// The new identifier in the spelling of the old one.
-pub(super) fn spelled_like(written: &str, old: &str, new: &str) -> Option<String> {
-    ["/", "%2F", "%2f", "\\/"]
-        .into_iter()
-        .find(|slash| written == old.replace('/', slash))
-        .map(|slash| new.replace('/', slash))
-}
-
-/// Where in a document the walk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Outside of any policy.
-    Config,
-    /// The members of a policy.
-    Policy,
-    /// The members of a statement.
-    Statement,
-    /// Operators of a condition block.
-    Operators,
-    /// Keys below an operator.
-    ConditionKeys,
-    /// Values that all mean this.
-    Values(Position),
-}
-
-impl Place {
-    fn below(self, key: &str, value: &Node<'_>) -> Self {
-        match self {
-            Self::Config => {
-                if key == "Statement" && value.elements().iter().all(|one| one.member("Effect").is_some()) {
-                    return Self::Statement;
-                }
-                label(key).map_or(Self::Config, Self::Values)
-            }
-            Self::Policy => match key {
-                "Statement" => Self::Statement,
-                "Id" => Self::Values(Position::Cosmetic),
-                _ => Self::Values(Position::Elsewhere),
-            },
-            Self::Statement => match key {
-                "Principal" => Self::Values(Position::Principal),
-                "NotPrincipal" => Self::Values(Position::NotPrincipal),
-                "Resource" | "NotResource" => Self::Values(Position::Resource),
-                "Condition" => Self::Operators,
-                "Sid" => Self::Values(Position::Cosmetic),
-                _ => Self::Values(Position::Elsewhere),
-            },
-            Self::Operators => Self::ConditionKeys,
-            Self::ConditionKeys => Self::Values(condition_position(key)),
-            Self::Values(position) => Self::Values(position),
-        }
-    }
-
-    /// What a token in the name of a member means.
-    fn of_key(self) -> Position {
-        match self {
-            Self::Config => Position::Key,
-            Self::ConditionKeys => Position::ConditionKey,
-            Self::Values(kept @ (Position::Cosmetic | Position::ExternalId)) => kept,
-            Self::Policy | Self::Statement | Self::Operators | Self::Values(_) => Position::Elsewhere,
-        }
-    }
-
-    /// What a token in a value means.
-    fn of_value(self) -> Position {
-        match self {
-            Self::Values(position) => position,
-            Self::Config => Position::Value,
-            Self::Policy | Self::Statement | Self::Operators | Self::ConditionKeys => Position::Elsewhere,
-        }
-    }
-}
-
-/// Configuration keys whose values are no references.
-fn label(key: &str) -> Option<Position> {
-    let plain: String = key
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|character| character.to_ascii_lowercase())
-        .collect();
-    match plain.as_str() {
-        "externalid" | "stsexternalid" => Some(Position::ExternalId),
-        "sid" | "description" | "comment" | "tags" | "tag" | "tagset" | "metadata" => {
-            Some(Position::Cosmetic)
-        }
-        _ => None,
-    }
-}
-
-/// Condition keys are compared without regard to case: services write `AWS:SourceArn` as well.
-fn condition_position(key: &str) -> Position {
-    match key.to_ascii_lowercase().as_str() {
-        "sts:externalid" => Position::ExternalId,
-        "aws:principalarn"
-        | "aws:principalaccount"
-        | "aws:userid"
-        | "aws:username"
-        | "kms:calleraccount"
-        | "kms:granteeprincipal"
-        | "kms:retiringprincipal"
-        | "lambda:principal"
-        | "ram:principal"
-        | "redshift:consumerarn" => Position::Caller,
-        "aws:sourcearn"
-        | "aws:sourceaccount"
-        | "aws:sourceowner"
-        | "aws:sourcevpc"
-        | "aws:sourcevpce"
-        | "aws:sourcevpcarn"
-        | "aws:vpceaccount"
-        | "lambda:sourcefunctionarn"
-        | "ec2:sourceinstancearn"
-        | "events:creatoraccount" => Position::Source,
-        "aws:resourceaccount"
-        | "s3:resourceaccount"
-        | "s3:dataaccesspointaccount"
-        | "s3:dataaccesspointarn"
-        | "s3:accessgrantsinstancearn"
-        | "ram:shareowneraccountid"
-        | "ram:resourcearn" => Position::ResourceOwner,
-        _ => Position::OtherCondition,
-    }
-}
-
 /// The way from the top to a value, as a chain on the stack.
 enum Path<'p> {
     Top,
@@ -366,38 +161,15 @@ impl Layer<'_> {
 }
 
 struct Scanner<'m> {
-    /// The pairs that can occur in this document.
-    pairs: Vec<(&'m IdentifierPair, memmem::Finder<'m>)>,
-    accounts: Vec<&'m IdentifierPair>,
+    map: &'m IdentifierMap,
     tokens: Vec<Token>,
     nested: usize,
 }
 
-/// A found identifier within one string.
-struct Found<'m> {
-    span: Range<usize>,
-    pair: &'m IdentifierPair,
-    whole: bool,
-}
-
 impl<'m> Scanner<'m> {
-    fn new(map: &'m IdentifierMap, text: &str) -> Self {
-        // Escapes can hide an identifier from a plain search.
-        let hidden = memchr::memchr2(b'\\', b'%', text.as_bytes()).is_some();
+    const fn new(map: &'m IdentifierMap) -> Self {
         Self {
-            pairs: map
-                .pairs()
-                .iter()
-                .map(|pair| (pair, memmem::Finder::new(pair.old.as_bytes())))
-                .filter(|(pair, finder)| {
-                    hidden || pair.old.contains('/') || finder.find(text.as_bytes()).is_some()
-                })
-                .collect(),
-            accounts: map
-                .pairs()
-                .iter()
-                .filter(|pair| pair.kind == IdentifierKind::Account)
-                .collect(),
+            map,
             tokens: Vec::new(),
             nested: 0,
         }
@@ -405,7 +177,9 @@ impl<'m> Scanner<'m> {
 
     /// Whether the document can hold any token at all.
     fn is_needed(&self, text: &str) -> bool {
-        !self.pairs.is_empty() || memchr::memchr2(b'*', b'?', text.as_bytes()).is_some()
+        self.map.spellings().may_be_in(text)
+            || memchr::memchr2(b'*', b'?', text.as_bytes()).is_some()
+            || may_hold_base64(text)
     }
 
     fn value(&mut self, node: &Node<'_>, place: Place, path: &Path<'_>, layer: &Layer<'_>) {
@@ -434,14 +208,17 @@ impl<'m> Scanner<'m> {
         if packed && !key && self.nested < MOST_NESTED && self.inner_document(text, position, path, layer) {
             return;
         }
-        let found = self.find(&text.text);
-        let decides = !matches!(position, Position::Cosmetic | Position::ExternalId);
-        let partial = if decides && !key {
-            self.partial(&text.text, &found)
+        let found = self.map.find(&text.text);
+        let decides = !key && !matches!(position, Position::Cosmetic | Position::ExternalId);
+        let patterns = if decides {
+            partial(self.map.pairs(), &text.text, &found)
         } else {
-            None
+            Vec::new()
         };
-        if found.is_empty() && partial.is_none() {
+        let packed = (decides && found.is_empty())
+            .then(|| self.map.spellings().in_base64(self.map.pairs(), &text.text))
+            .flatten();
+        if found.is_empty() && patterns.is_empty() && packed.is_none() {
             return;
         }
         let inner = unescaped(text);
@@ -452,16 +229,22 @@ impl<'m> Scanner<'m> {
             encodings: layer.encodings.clone(),
         };
         for one in found {
-            let position = refined(position, &text.text, &one);
+            let mut position = refined(position, &text.text, &one);
+            if in_prose(position, &text.text, &one.span) {
+                position = Position::FreeText;
+            }
             self.push(&layer, one.span, one.pair, position, path);
         }
-        if let Some((span, pair)) = partial {
+        for (span, pair) in patterns {
             let pattern = text.text.get(span.clone()).unwrap_or_default().to_owned();
             self.push(&layer, span, pair, Position::PartialWildcard, path);
             if let Some(token) = self.tokens.last_mut() {
                 token.old.clone_from(&pattern);
                 token.new = pattern;
             }
+        }
+        if let Some(pair) = packed {
+            self.push(&layer, 0..text.text.len(), pair, Position::Base64, path);
         }
     }
 
@@ -528,80 +311,6 @@ impl<'m> Scanner<'m> {
         self.nested -= 1;
         true
     }
-
-    /// The identifiers in a string: leftmost first, the longest where several begin at one place.
-    fn find(&self, text: &str) -> Vec<Found<'m>> {
-        let mut found: Vec<Found<'m>> = Vec::new();
-        for (pair, finder) in &self.pairs {
-            for start in finder.find_iter(text.as_bytes()) {
-                let span = start..start + pair.old.len();
-                match edge(pair.kind, text, &span) {
-                    Edge::Whole => found.push(Found {
-                        span,
-                        pair,
-                        whole: true,
-                    }),
-                    Edge::InName => found.push(Found {
-                        span,
-                        pair,
-                        whole: false,
-                    }),
-                    Edge::Foreign => {}
-                }
-            }
-            if pair.old.contains('/') {
-                for slash in ["%2F", "%2f"] {
-                    let spelled = pair.old.replace('/', slash);
-                    for start in memmem::find_iter(text.as_bytes(), &spelled) {
-                        let span = start..start + spelled.len();
-                        found.push(Found {
-                            span,
-                            pair,
-                            whole: true,
-                        });
-                    }
-                }
-            }
-        }
-        if found.len() > 1 {
-            found.sort_by_key(|one| (one.span.start, std::cmp::Reverse(one.span.end)));
-            let mut end = 0;
-            found.retain(|one| {
-                let free = one.span.start >= end;
-                if free {
-                    end = one.span.end;
-                }
-                free
-            });
-        }
-        found
-    }
-
-    /// A segment such as `1111*` that is a pattern for the old account.
-    fn partial(&self, text: &str, found: &[Found<'_>]) -> Option<(Range<usize>, &'m IdentifierPair)> {
-        memchr::memchr2(b'*', b'?', text.as_bytes())?;
-        let mut start = 0;
-        for segment in text.split([':', '/']) {
-            let span = start..start + segment.len();
-            start = span.end + 1;
-            let pattern = segment
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?'))
-                && segment.bytes().any(|byte| byte.is_ascii_digit())
-                && segment.contains(['*', '?']);
-            if !pattern
-                || found
-                    .iter()
-                    .any(|one| one.span.start < span.end && span.start < one.span.end)
-            {
-                continue;
-            }
-            if let Some(pair) = self.accounts.iter().find(|pair| glob(segment, &pair.old)) {
-                return Some((span, pair));
-            }
-        }
-        None
-    }
 }
 
 fn unescaped<'t>(text: &Text<'t>) -> Option<Decoded<'t>> {
@@ -610,164 +319,17 @@ fn unescaped<'t>(text: &Text<'t>) -> Option<Decoded<'t>> {
         Cow::Owned(_) => Decoded::of_string(text.raw),
     }
 }
-
-/// Whether a pattern with `*` and `?` matches.
-pub(super) fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    let mut retry = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p, t));
-                p += 1;
-            }
-            Some(b'?') => {
-                p += 1;
-                t += 1;
-            }
-            Some(byte) if text.get(t) == Some(byte) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match retry {
-                Some((star, from)) => {
-                    retry = Some((star, from + 1));
-                    p = star + 1;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern
-        .get(p..)
-        .unwrap_or_default()
-        .iter()
-        .all(|byte| *byte == b'*')
-}
-
-pub(super) enum Edge {
-    /// The identifier itself.
-    Whole,
-    /// The identifier inside a longer name.
-    InName,
-    /// Something else that happens to contain the same characters.
-    Foreign,
-}
-
-pub(super) fn edge(kind: IdentifierKind, text: &str, span: &Range<usize>) -> Edge {
-    let before = text.get(..span.start).unwrap_or_default();
-    let after = text.get(span.end..).unwrap_or_default();
-    let left = before.chars().next_back();
-    let right = after.chars().next();
-    let is = |side: Option<char>, test: fn(char) -> bool| side.is_some_and(test);
-    let alphanumeric = |character: char| character.is_alphanumeric();
-    let name = |character: char| character.is_alphanumeric() || matches!(character, '-' | '_');
-    match kind {
-        IdentifierKind::Account => {
-            // `%3A` before the digits is a colon, not a letter.
-            let encoded = before.len() >= 3
-                && before.get(before.len() - 3..).is_some_and(|end| {
-                    end.starts_with('%') && hex::decode(end.trim_start_matches('%')).is_ok()
-                });
-            if is(right, |c| c.is_ascii_digit()) || (!encoded && is(left, |c| c.is_ascii_digit())) {
-                Edge::Foreign
-            } else if is(right, name) || (!encoded && is(left, name)) {
-                Edge::InName
-            } else {
-                Edge::Whole
-            }
-        }
-        IdentifierKind::Bucket => {
-            let led = before.is_empty()
-                || [":::", "s3://", "//", "amazonaws.com/"]
-                    .iter()
-                    .any(|lead| before.ends_with(lead));
-            let host = after.starts_with(".s3.") || after.starts_with(".s3-");
-            let alone = before.is_empty() && after.is_empty();
-            let wide = is(right, |c| matches!(c, '*' | '?'));
-            if !led || is(right, name) || (is(right, |c| c == '.') && !host) {
-                Edge::Foreign
-            } else if wide {
-                Edge::InName
-            } else if alone
-                || host
-                || before.ends_with(":::")
-                || before.ends_with("s3://")
-                || before.ends_with("amazonaws.com/")
-            {
-                Edge::Whole
-            } else {
-                Edge::Foreign
-            }
-        }
-        IdentifierKind::UniqueId
-        | IdentifierKind::CanonicalUser
-        | IdentifierKind::KmsKey
-        | IdentifierKind::VpcEndpoint => {
-            if is(left, alphanumeric) || is(right, alphanumeric) {
-                Edge::Foreign
-            } else if is(left, name) || is(right, name) {
-                Edge::InName
-            } else {
-                Edge::Whole
-            }
-        }
-        IdentifierKind::Issuer | IdentifierKind::Host => {
-            if is(left, name) || is(right, name) || (after.starts_with('.') && after.len() > 1) {
-                Edge::Foreign
-            } else if is(left, |c| c == '.') {
-                Edge::InName
-            } else {
-                Edge::Whole
-            }
-        }
-    }
-}
-
-/// What a token means, seen from within its string.
-fn refined(position: Position, text: &str, found: &Found<'_>) -> Position {
-    if matches!(
-        position,
-        Position::Cosmetic | Position::ExternalId | Position::Elsewhere
-    ) {
-        return position;
-    }
-    if !found.whole {
-        return Position::InName;
-    }
-    let before = text.get(..found.span.start).unwrap_or_default();
-    if found.pair.kind == IdentifierKind::Account
-        && let Some((_, below)) = before.rsplit_once("AWSLogs/")
-        && (below.is_empty() || (below.starts_with("o-") && below.ends_with('/')))
-    {
-        return Position::LogPath;
-    }
-    if position == Position::Value {
-        if before.contains("://")
-            || text.contains(".amazonaws.com")
-            || found.pair.kind == IdentifierKind::Host
-        {
-            return Position::Url;
-        }
-        if before.contains("arn:") {
-            return Position::Arn;
-        }
-    }
-    position
-}
-
 /// Text that is not JSON: every line on its own.
 fn scan_lines(decoded: &Decoded<'_>, map: &IdentifierMap) -> Vec<Token> {
     let text = decoded.text.as_ref();
-    let mut scanner = Scanner::new(map, text);
-    if scanner.pairs.is_empty() {
+    let mut scanner = Scanner::new(map);
+    if !scanner.is_needed(text) {
         return Vec::new();
     }
     let mut start = 0;
     for (number, line) in text.split('\n').enumerate() {
-        for found in scanner.find(line) {
+        let found = map.find(line);
+        for found in found {
             let before = line.get(..found.span.start).unwrap_or_default();
             let key: String = before
                 .trim_start_matches(|character: char| !character.is_alphanumeric())

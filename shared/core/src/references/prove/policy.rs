@@ -53,6 +53,11 @@ pub(super) enum Dimension {
 }
 
 impl Attribute {
+    /// Whether its values are account ids.
+    pub(super) const fn is_account(&self) -> bool {
+        matches!(self, Self::CallerAccount | Self::SourceAccount(_))
+    }
+
     pub(super) fn dimension(&self) -> Dimension {
         match self {
             Self::Principal | Self::CallerArn | Self::CallerAccount => Dimension::Caller,
@@ -238,19 +243,15 @@ fn wildcard(text: &str, kind: fn(String) -> Pattern) -> Pattern {
 
 fn condition(operator: &str, key: &str, value: &Value) -> Clause {
     let unknown = || opaque(&format!("{operator} {}", key.to_ascii_lowercase()), value);
+    if operator == "Null" {
+        return null(key, value).unwrap_or_else(unknown);
+    }
     let Some(texts) =
         texts(value).filter(|texts| !texts.is_empty() && texts.iter().all(|text| !text.contains("${")))
     else {
         return unknown();
     };
-    let attribute = match key.to_ascii_lowercase().as_str() {
-        "aws:principalarn" => Attribute::CallerArn,
-        "aws:principalaccount" | "kms:calleraccount" => Attribute::CallerAccount,
-        "aws:sourcearn" => Attribute::SourceArn,
-        "aws:sourceaccount" => Attribute::SourceAccount("account"),
-        "aws:sourceowner" => Attribute::SourceAccount("owner"),
-        other => Attribute::Key(other.to_owned()),
-    };
+    let attribute = attribute(key);
     let (set, bare) = match operator.split_once(':') {
         Some(("ForAnyValue", rest)) => (Some(false), rest),
         Some(("ForAllValues", rest)) => (Some(true), rest),
@@ -274,8 +275,7 @@ fn condition(operator: &str, key: &str, value: &Value) -> Clause {
         _ => return unknown(),
     };
     let patterns: Vec<Pattern> = texts.into_iter().map(pattern).collect();
-    let of_account = matches!(attribute, Attribute::CallerAccount | Attribute::SourceAccount(_));
-    if of_account
+    if attribute.is_account()
         && patterns
             .iter()
             .any(|one| !matches!(one, Pattern::Literal(text) if is_account(text)))
@@ -290,4 +290,36 @@ fn condition(operator: &str, key: &str, value: &Value) -> Clause {
         when_absent: if_exists || set.unwrap_or(negated),
         text: format!("{operator} {} {value}", key.to_ascii_lowercase()),
     }
+}
+
+fn attribute(key: &str) -> Attribute {
+    match key.to_ascii_lowercase().as_str() {
+        "aws:principalarn" => Attribute::CallerArn,
+        "aws:principalaccount" | "kms:calleraccount" => Attribute::CallerAccount,
+        "aws:sourcearn" => Attribute::SourceArn,
+        "aws:sourceaccount" => Attribute::SourceAccount("account"),
+        "aws:sourceowner" => Attribute::SourceAccount("owner"),
+        other => Attribute::Key(other.to_owned()),
+    }
+}
+
+/// `Null` with `true` holds where the key is absent, with `false` where it is there, whatever its value.
+fn null(key: &str, value: &Value) -> Option<Clause> {
+    let absent = match value {
+        Value::Bool(absent) => *absent,
+        Value::String(text) => text.parse().ok()?,
+        Value::Array(one) => match one.as_slice() {
+            [Value::String(text)] => text.parse().ok()?,
+            [Value::Bool(absent)] => *absent,
+            _ => return None,
+        },
+        Value::Null | Value::Number(_) | Value::Object(_) => return None,
+    };
+    Some(Clause {
+        attribute: Some(attribute(key)),
+        patterns: if absent { Vec::new() } else { vec![Pattern::Any] },
+        negated: false,
+        when_absent: absent,
+        text: format!("Null {} {absent}", key.to_ascii_lowercase()),
+    })
 }

@@ -110,6 +110,7 @@ fn stands_alone(kind: IdentifierKind, text: &str, start: usize, end: usize) -> b
             open_left && open_right && !before.ends_with('.') && (after == "." || !after.starts_with('.'))
         }
         IdentifierKind::Account
+        | IdentifierKind::ResourceId
         | IdentifierKind::KmsKey
         | IdentifierKind::UniqueId
         | IdentifierKind::CanonicalUser
@@ -225,5 +226,5 @@ fn inner(text: &str) -> Option<Value> {
     if !decoded.text.trim_start().starts_with(['{', '[']) {
         return None;
     }
-    serde_json::from_str(&decoded.text).ok()
+    super::strict::read(&decoded.text).ok()
 }

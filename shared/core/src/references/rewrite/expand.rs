@@ -2,29 +2,40 @@
 //!
 //! Per statement there are two: the successor in the same list, or the statement once more with successors in
 //! it. Which of them is exact depends on the shape of the statement and, with `Deny`, on the whole policy, so
-//! the prover chooses: the shortest candidate that it accepts.
+//! the prover chooses: the shortest candidate that it accepts. `Allow` statements add up, so each is decided on
+//! its own and the work grows with the document; only statements that hang together through a `Deny` are tried
+//! in combinations, and of those only a few.
 
 use crate::artifact::Digest;
 use crate::references::Form;
+use crate::references::edit::{Edit, apply, beside, image, insertion, leading_space, swap, written};
 use crate::references::encoding::Decoded;
 use crate::references::json::{Node, Value};
 use crate::references::map::IdentifierMap;
 use crate::references::prove::{NotProven, Proof, prove};
-use crate::references::tokens::Token;
+use crate::references::tokens::{Token, within};
 
-use super::{Edit, Mode, Refused, apply, swap, written};
+use super::{Mode, Refused};
 
-/// Statements for which every combination is tried when a `Deny` is among them.
+/// Statements of which every combination is tried when a `Deny` is among them.
 const MOST_COMBINED: usize = 6;
 
 /// The two ways to expand one statement.
-struct Candidates {
+struct Candidates<'n, 't> {
+    statement: &'n Node<'t>,
     /// `None` where an identifier stands outside of a list, in a condition key for instance.
     in_list: Option<Vec<Edit>>,
     duplicate: Vec<Edit>,
     deny: bool,
-    /// Which statement of the policy.
-    index: usize,
+}
+
+impl Candidates<'_, '_> {
+    fn edits(&self, duplicated: bool) -> &[Edit] {
+        match &self.in_list {
+            Some(edits) if !duplicated => edits,
+            _ => &self.duplicate,
+        }
+    }
 }
 
 pub(super) fn expand(
@@ -42,15 +53,11 @@ pub(super) fn expand(
     let single = !matches!(statements.value, Value::Array(_));
     let mut affected = Vec::new();
     let mut owned = 0;
-    for (index, statement) in statements.elements().iter().enumerate() {
-        let inside: Vec<Token> = tokens
-            .iter()
-            .filter(|token| statement.span.start <= token.span.start && token.span.end <= statement.span.end)
-            .cloned()
-            .collect();
+    for statement in statements.elements() {
+        let inside = within(tokens, &statement.span);
         if !inside.is_empty() {
             owned += inside.len();
-            affected.push(candidates(source, index, statement, &inside, single));
+            affected.push(candidates(source, statement, inside, single));
         }
     }
     if owned != tokens.len() {
@@ -62,79 +69,97 @@ pub(super) fn expand(
         let edits: Vec<Edit> = affected
             .iter()
             .zip(choice)
-            .flat_map(|(one, duplicate)| match (&one.in_list, duplicate) {
-                (Some(edits), false) => edits.clone(),
-                _ => one.duplicate.clone(),
-            })
+            .flat_map(|(one, duplicated)| one.edits(*duplicated).iter().cloned())
             .collect();
         let edits = written(decoded, &edits);
         let after = apply(text, &edits);
         prove(text, &after, form, map, Mode::Expand, &edits).map(|proof| (edits, proof))
     };
-    let in_lists: Vec<bool> = affected.iter().map(|one| one.in_list.is_none()).collect();
-    let mut reason = match attempt(&in_lists) {
-        Ok(found) => return Ok(found),
-        Err(reason) => reason.to_string(),
+    let refused = |reason: &NotProven| Refused::NoExactExpansion {
+        reason: reason.to_string(),
     };
-    if affected.iter().any(|one| one.deny) {
-        // The statements hang together: try the combinations, the one with the fewest duplicates first.
-        if affected.len() > MOST_COMBINED {
-            return Err(Refused::NoExactExpansion {
-                reason: format!(
-                    "more than {MOST_COMBINED} statements hang together through a Deny; {reason}"
-                ),
-            });
-        }
-        let mut choices: Vec<Vec<bool>> = (1_u32..1 << affected.len())
-            .map(|bits| (0..affected.len()).map(|index| bits >> index & 1 == 1).collect())
-            .collect();
-        choices.sort_by_key(|choice: &Vec<bool>| choice.iter().filter(|duplicate| **duplicate).count());
-        for choice in choices {
-            match attempt(&choice) {
-                Ok(found) => return Ok(found),
-                Err(other) => reason = other.to_string(),
-            }
-        }
-        return Err(Refused::NoExactExpansion { reason });
-    }
-    // Allow statements stand alone: duplicate exactly those for which the list is not exact.
-    let mut choice = in_lists;
-    for _ in 0..affected.len() {
+    let in_lists: Vec<bool> = affected.iter().map(|one| one.in_list.is_none()).collect();
+    let first = match attempt(&in_lists) {
+        Ok(found) => return Ok(found),
+        Err(reason) => reason,
+    };
+    // Allow statements add up: each takes the list where that is exact for it, and stands there twice where not.
+    let choice: Vec<bool> = affected
+        .iter()
+        .map(|one| one.in_list.is_none() || !one.deny && !is_exact(source, one, map))
+        .collect();
+    if choice != in_lists {
         match attempt(&choice) {
             Ok(found) => return Ok(found),
-            Err(NotProven::Different { statement, .. }) => {
-                let flipped = affected
-                    .iter()
-                    .zip(&mut choice)
-                    .find(|(one, duplicated)| one.index == statement && !**duplicated)
-                    .map(|(_, duplicated)| *duplicated = true);
-                if flipped.is_none() {
-                    break;
-                }
-            }
-            Err(_) => break,
+            Err(reason) if !affected.iter().any(|one| one.deny) => return Err(refused(&reason)),
+            Err(_) => {}
         }
     }
-    attempt(&choice).map_err(|reason| Refused::NoExactExpansion {
-        reason: reason.to_string(),
-    })
+    // Statements that hang together through a Deny: the combination with the fewest statements first.
+    let varied: Vec<usize> = (0..affected.len())
+        .filter(|index| affected.len() <= MOST_COMBINED || affected.get(*index).is_some_and(|one| one.deny))
+        .collect();
+    if varied.is_empty() || varied.len() > MOST_COMBINED {
+        return Err(refused(&first));
+    }
+    let mut choices: Vec<Vec<bool>> = (1_u32..1 << varied.len())
+        .map(|bits| {
+            let mut choice = choice.clone();
+            for (bit, index) in varied.iter().enumerate() {
+                if let Some(duplicated) = choice.get_mut(*index) {
+                    *duplicated = bits >> bit & 1 == 1;
+                }
+            }
+            choice
+        })
+        .collect();
+    choices.sort_by_key(|choice: &Vec<bool>| choice.iter().filter(|duplicated| **duplicated).count());
+    let mut reason = first;
+    for choice in choices {
+        match attempt(&choice) {
+            Ok(found) => return Ok(found),
+            Err(other) => reason = other,
+        }
+    }
+    Err(refused(&reason))
 }
 
-fn candidates(
+/// Whether the prover accepts the successor in the list for this statement alone.
+fn is_exact(source: &str, one: &Candidates<'_, '_>, map: &IdentifierMap) -> bool {
+    const HEAD: &str = "{\"Statement\":[";
+    let Some(edits) = &one.in_list else {
+        return false;
+    };
+    let start = one.statement.span.start;
+    let alone = format!(
+        "{HEAD}{}]}}",
+        source.get(one.statement.span.clone()).unwrap_or_default()
+    );
+    let edits: Vec<Edit> = edits
+        .iter()
+        .map(|edit| Edit {
+            span: edit.span.start - start + HEAD.len()..edit.span.end - start + HEAD.len(),
+            text: edit.text.clone(),
+        })
+        .collect();
+    let after = apply(&alone, &edits);
+    prove(&alone, &after, Form::Policy(None), map, Mode::Expand, &edits).is_ok()
+}
+
+fn candidates<'n, 't>(
     source: &str,
-    index: usize,
-    statement: &Node<'_>,
+    statement: &'n Node<'t>,
     tokens: &[Token],
     single: bool,
-) -> Candidates {
+) -> Candidates<'n, 't> {
     let deny = statement
         .member("Effect")
         .is_some_and(|effect| matches!(&effect.value, Value::Text(text) if text.text == "Deny"));
     Candidates {
+        statement,
         in_list: in_list(source, statement, tokens),
         duplicate: duplicate(source, statement, tokens, single),
         deny,
-        index,
     }
 }
 
@@ -156,50 +181,24 @@ fn in_list(source: &str, statement: &Node<'_>, tokens: &[Token]) -> Option<Vec<E
     let mut edits = Vec::new();
     let mut covered = 0;
     for list in lists {
-        let listed = matches!(list.value, Value::Array(_));
-        let mut end_of_last = list.span.start + 1;
-        for element in list.elements() {
+        for (at, element) in list.elements().iter().enumerate() {
             let Value::Text(_) = element.value else {
                 return None;
             };
-            let inside: Vec<Token> = tokens
-                .iter()
-                .filter(|token| element.span.start < token.span.start && token.span.end < element.span.end)
-                .cloned()
-                .collect();
-            let space = source
-                .get(end_of_last..element.span.start)
-                .unwrap_or_default()
-                .trim_start_matches(|character: char| character == ',' || character == ' ' && !listed);
-            end_of_last = element.span.end;
+            let inside = within(tokens, &element.span);
             if inside.is_empty() {
                 continue;
             }
             covered += inside.len();
-            let successor = image(source, element, &inside)?;
-            if listed {
-                edits.push(insertion(
-                    element.span.end,
-                    format!(",{}{successor}", leading_space(space)),
-                ));
-            } else {
-                edits.push(insertion(element.span.start, "[".to_owned()));
-                edits.push(insertion(element.span.end, format!(",{successor}]")));
-            }
+            let successor = image(source, &element.span, &swap(source, inside))?;
+            edits.extend(beside(source, list, at, &successor));
         }
     }
     (covered == tokens.len()).then_some(edits)
 }
 
-/// The whitespace that follows the last comma or bracket.
-fn leading_space(between: &str) -> &str {
-    let start = between
-        .rfind(|character: char| !character.is_whitespace())
-        .map_or(0, |at| at + 1);
-    between.get(start..).unwrap_or_default()
-}
-
-/// The statement once more, with successors in it and a label of its own.
+/// The statement once more, with successors in it and a label of its own: labels must be unique within a policy
+/// (IAM user guide, *IAM JSON policy elements: Sid*).
 fn duplicate(source: &str, statement: &Node<'_>, tokens: &[Token], single: bool) -> Vec<Edit> {
     let mut edits = swap(source, tokens);
     if let Some(sid) = statement.member("Sid")
@@ -211,36 +210,16 @@ fn duplicate(source: &str, statement: &Node<'_>, tokens: &[Token], single: bool)
         edits.push(insertion(text.span.end, format!("Recovered{mark}")));
         edits.sort_by_key(|edit| edit.span.start);
     }
-    let Some(copy) = image_of_span(source, statement.span.clone(), &edits) else {
+    let Some(copy) = image(source, &statement.span, &edits) else {
         return Vec::new();
     };
     if single {
         return vec![
-            insertion(statement.span.start, "[".to_owned()),
+            insertion(statement.span.start, "["),
             insertion(statement.span.end, format!(",{copy}]")),
         ];
     }
     let lead = source.get(..statement.span.start).unwrap_or_default();
     let space = leading_space(lead);
     vec![insertion(statement.span.end, format!(",{space}{copy}"))]
-}
-
-fn image(source: &str, node: &Node<'_>, tokens: &[Token]) -> Option<String> {
-    image_of_span(source, node.span.clone(), &swap(source, tokens))
-}
-
-fn image_of_span(source: &str, span: std::ops::Range<usize>, edits: &[Edit]) -> Option<String> {
-    let start = span.start;
-    let moved: Vec<Edit> = edits
-        .iter()
-        .map(|edit| Edit {
-            span: edit.span.start - start..edit.span.end - start,
-            text: edit.text.clone(),
-        })
-        .collect();
-    Some(apply(source.get(span)?, &moved))
-}
-
-fn insertion(at: usize, text: String) -> Edit {
-    Edit { span: at..at, text }
 }

@@ -460,7 +460,7 @@ pub enum IdentifierKind {
     Issuer,
     /// A DNS host name.
     Host,
-    /// Any other id that is given when a resource is made: of a VPC, a CloudFront distribution, a Cognito pool, an
+    /// Any other id that is given when a resource is made: of a VPC, a `CloudFront` distribution, a Cognito pool, an
     /// API, or the name of a secret with its suffix.
     ResourceId,
 }

@@ -5,11 +5,19 @@
 //! and in [`TARGETS`], and a folder of seeds under `corpus/`.
 
 mod logs;
+mod references;
 
 pub use logs::{cloudtrail, guardduty};
+pub use references::{references_prove, references_rewrite, references_scan};
 
 /// A property of any bytes; it panics when it is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: &[(&str, Target)] = &[("cloudtrail", cloudtrail), ("guardduty", guardduty)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("cloudtrail", cloudtrail),
+    ("guardduty", guardduty),
+    ("references-prove", references_prove),
+    ("references-rewrite", references_rewrite),
+    ("references-scan", references_scan),
+];

@@ -87,7 +87,7 @@ impl Spellings {
             }
             match edge(pair.kind, text, &span) {
                 Edge::Foreign => {}
-                edge => found.push(Found {
+                edge @ (Edge::Whole | Edge::InName) => found.push(Found {
                     span,
                     pair,
                     whole: matches!(edge, Edge::Whole),

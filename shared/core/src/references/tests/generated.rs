@@ -184,11 +184,13 @@ proptest! {
     fn the_careless_expansion_is_accepted_only_where_it_is_exact(text in any_policy()) {
         let mut edits = Vec::new();
         for (start, _) in text.match_indices(OLD) {
-            let open = text[..start].rfind('"').unwrap();
-            let close = start + text[start..].find('"').unwrap() + 1;
-            let listed = text[..open].ends_with(['[', ',']) && !text[..open].ends_with("\",");
-            let listed = listed || text[close..].starts_with(']');
-            let successor = text[open..close].replace(OLD, NEW);
+            let (before, rest) = text.split_at(start);
+            let open = before.rfind('"').unwrap();
+            let close = start + rest.find('"').unwrap() + 1;
+            let (lead, quoted) = text.split_at(open);
+            let (quoted, follow) = quoted.split_at(close - open);
+            let listed = lead.ends_with('[') || (lead.ends_with(',') && !lead.ends_with("\",")) || follow.starts_with(']');
+            let successor = quoted.replace(OLD, NEW);
             if listed {
                 edits.push(crate::references::edit::insertion(close, format!(",{successor}")));
             } else {

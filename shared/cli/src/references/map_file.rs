@@ -22,13 +22,15 @@ pub(super) fn pairs(text: &str) -> Result<Vec<IdentifierPair>, Vec<String>> {
         [] => return Err(vec!["it is empty".to_owned()]),
         _ => return Err(vec!["it holds several YAML documents".to_owned()]),
     };
-    let list = match &top.data {
-        YamlData::Sequence(list) => list,
-        YamlData::Mapping(_) => match top.data.as_mapping_get("identifiers").map(|one| &one.data) {
-            Some(YamlData::Sequence(list)) => list,
-            _ => return Err(vec![at(top, "there is no list under `identifiers`")]),
-        },
-        _ => return Err(vec![at(top, "a list of `kind`, `old` and `new` is needed")]),
+    let (place, list) = match top.data.as_mapping_get("identifiers") {
+        Some(under) => (under, under.data.as_sequence()),
+        None => (top, top.data.as_sequence()),
+    };
+    let Some(list) = list else {
+        return Err(vec![at(
+            place,
+            "a list of `kind`, `old` and `new` is needed, alone or under `identifiers`",
+        )]);
     };
     let source: Vec<char> = text.chars().collect();
     let mut problems = Vec::new();
@@ -106,13 +108,16 @@ fn pair(entry: &MarkedYaml<'_>, source: &[char]) -> Result<IdentifierPair, Vec<S
 
 /// A scalar as it is written: an account id without quotes is a number to YAML, but its zeros count.
 fn text_of(node: &MarkedYaml<'_>, source: &[char]) -> Option<String> {
-    match &node.data {
-        YamlData::Value(Scalar::String(text)) => Some(text.to_string()),
-        YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => {
+    let YamlData::Value(scalar) = &node.data else {
+        return None;
+    };
+    match scalar {
+        Scalar::String(text) => Some(text.to_string()),
+        Scalar::Integer(_) | Scalar::FloatingPoint(_) => {
             let span = node.span.start.index()..node.span.end.index();
             Some(source.get(span)?.iter().collect::<String>().trim().to_owned())
         }
-        _ => None,
+        Scalar::Null | Scalar::Boolean(_) => None,
     }
 }
 
@@ -149,6 +154,6 @@ mod tests {
         }
         assert!(pairs("a: [").unwrap_err()[0].starts_with("line "));
         assert!(pairs("").is_err());
-        assert!(pairs("other: []").unwrap_err()[0].contains("no list under `identifiers`"));
+        assert!(pairs("other: []").unwrap_err()[0].contains("alone or under `identifiers`"));
     }
 }

@@ -132,10 +132,10 @@ fn collect(value: &Value, texts: &mut BTreeSet<String>) {
 
 /// `None` where the policy says something that is not known here.
 fn allows(policy: &Value, request: &Request<'_>) -> Option<bool> {
-    let statements = match policy.get("Statement")? {
-        Value::Array(statements) => statements.as_slice(),
-        one => std::slice::from_ref(one),
-    };
+    let statement = policy.get("Statement")?;
+    let statements = statement
+        .as_array()
+        .map_or(std::slice::from_ref(statement), Vec::as_slice);
     let mut allowed = false;
     let mut denied = false;
     for statement in statements {

@@ -7,8 +7,8 @@ use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::guardduty::Findings;
 use blackstart_aws::ledger::{Ledger, LedgerError};
 use blackstart_aws::port::PortError;
-use blackstart_core::artifact::ArtifactRef;
-use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::error_name::{ErrorName, StageError, error_chain};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
 use blackstart_core::run::{Conclusion, RunId, RunRecord, Trigger, WorkloadName};
@@ -188,7 +188,7 @@ async fn claim(
         let earlier = handled.document;
         record_trigger(&earlier, &request, context, deps).await?;
         let reason = format!("finding `{id}` belongs to run `{earlier}`; to recover again, start by hand");
-        return Ok(Opened::Attached { run: earlier, reason });
+        return attached(earlier, &request, reason, deps).await;
     }
     let lock = ActiveRun {
         run: run.clone(),
@@ -209,7 +209,7 @@ async fn claim(
                 "run `{active}` of `{workload}` is active since {}; if its execution is dead, start with {{\"supersede\": \"{active}\"}}",
                 held.document.since
             );
-            return Ok(Opened::Attached { run: active, reason });
+            return attached(active, &request, reason, deps).await;
         }
     }
     if let Trigger::Finding { id, .. } = &request.trigger {
@@ -237,8 +237,37 @@ async fn claim(
     })
 }
 
-/// The plan as it is now, under the run's own key: later edits do not reach this run.
+/// The answer for a trigger that belongs to another run, with that run's plan if its boundary may move.
+async fn attached(run: RunId, request: &Request, reason: String, deps: &Deps) -> Result<Opened, IntakeError> {
+    let plan = if request.trigger.is_evidence() {
+        let record = deps.ledger.get::<RunRecord>(&Key::run(&run)).await?;
+        record
+            .filter(|record| record.document.conclusion.is_none())
+            .map(|record| record.document.plan)
+    } else {
+        None
+    };
+    Ok(Opened::Attached { run, plan, reason })
+}
+
+/// The plan as it is now and the rules that it names, under the run's own key: later edits do not reach this run.
+/// A rule file that is missing or is another one is left out; the timeline says so, and the recovery goes on.
 async fn freeze(run: &RunId, plan: Vec<u8>, deps: &Deps) -> Result<ArtifactRef, IntakeError> {
+    let rules = Plan::parse(&plan).map_or_else(|_| Vec::new(), |plan| plan.timeline.sigma_rules);
+    for file in rules {
+        match deps.artifacts.adopt(&deps.plan_bucket, &file.key).await {
+            Ok((_, bytes)) if Digest::of(&bytes) == file.sha256 => {
+                deps.artifacts
+                    .put(run, &file.frozen_path(), "application/yaml", bytes)
+                    .await?;
+            }
+            Ok(_) => tracing::warn!(key = file.key, "the rules are not those that the plan names"),
+            Err(error) if error.name() == ErrorName::Transient => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(key = file.key, error = %error_chain(&error), "the rules cannot be read")
+            }
+        }
+    }
     Ok(deps
         .artifacts
         .put(run, "plan.json", "application/json", plan)

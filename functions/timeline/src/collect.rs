@@ -20,6 +20,9 @@ pub(crate) const LISTING: &str = "timeline/listing.json";
 pub(crate) struct Listing {
     /// Sources and objects that will not be read.
     pub(crate) gaps: Vec<Gap>,
+    /// How many batches the manifest has.
+    #[serde(default)]
+    pub(crate) batches: u32,
 }
 
 pub(crate) async fn collect<D: Deps>(deps: &D, run: &RunId, plan: &Plan) -> Result<Collected, Failed> {
@@ -63,8 +66,6 @@ pub(crate) async fn collect<D: Deps>(deps: &D, run: &RunId, plan: &Plan) -> Resu
             limit: BATCHES_PER_RUN,
         });
     }
-    let listing = serde_json::to_vec(&Listing { gaps })?;
-    deps.put(run, LISTING, "application/json", listing).await?;
     let manifest = deps
         .put(
             run,
@@ -74,6 +75,8 @@ pub(crate) async fn collect<D: Deps>(deps: &D, run: &RunId, plan: &Plan) -> Resu
         )
         .await?;
     let batches = u32::try_from(batches.len()).unwrap_or(u32::MAX);
+    let listing = serde_json::to_vec(&Listing { gaps, batches })?;
+    deps.put(run, LISTING, "application/json", listing).await?;
     tracing::info!(batches, objects, "log objects are listed");
     Ok(Collected {
         manifest,

@@ -5,6 +5,7 @@ mod collect;
 mod config;
 mod merge;
 mod ports;
+mod rules;
 mod scan;
 
 use blackstart_aws::artifacts::ArtifactError;
@@ -110,6 +111,10 @@ pub async fn handle<D: Deps>(task: Task<Operation>, deps: &D, now: Timestamp) ->
             merge::merge(deps, &run, &plan, batches, now)
                 .await
                 .map(Output::Merged)
+        }
+        Operation::Revise { plan } => {
+            let plan = deps.plan(&plan).await?;
+            merge::revise(deps, &run, &plan, now).await.map(Output::Merged)
         }
     }
 }

@@ -6,25 +6,29 @@ use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
 use blackstart_core::error_name::error_chain;
 use blackstart_core::plan::Plan;
-use blackstart_core::run::{RunId, Trigger};
+use blackstart_core::run::RunId;
 use blackstart_core::task::timeline::Merged;
 use blackstart_core::timeline::batches::place;
-use blackstart_core::timeline::boundary::{Established, LateFinding, establish, revise};
+use blackstart_core::timeline::boundary::{self, Established, establish};
 use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader};
-use blackstart_core::timeline::indicator::Table;
 use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
-use blackstart_core::timeline::{CurrentBoundary, Evidence, Gap};
+use blackstart_core::timeline::{CurrentBoundary, Gap, late, ocsf};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use crate::collect::{LISTING, Listing};
 use crate::ports::{Deps, Logs};
 use crate::scan::{ScanResult, result_path};
-use crate::{FETCHED_AT_ONCE, Failed};
+use crate::{FETCHED_AT_ONCE, Failed, rules};
+
+/// Where the boundary document is kept.
+const DOCUMENT: &str = "timeline/boundary.json";
 
 /// Attempts to set the boundary against others who set it at the same time.
 const ATTEMPTS: usize = 8;
 
+/// Merges, and once more if evidence came meanwhile: whoever records a trigger after the last look finds the
+/// document, and revises.
 pub(crate) async fn merge<D: Deps>(
     deps: &D,
     run: &RunId,
@@ -32,19 +36,37 @@ pub(crate) async fn merge<D: Deps>(
     batches: u32,
     now: Timestamp,
 ) -> Result<Merged, Failed> {
-    let (facts, gaps) = results(deps, run, batches).await?;
-    let findings = late_findings(deps, run).await?;
+    let mut evidence = late(deps, run, now).await?;
+    for _ in 1..ATTEMPTS {
+        let merged = merge_with(deps, run, plan, batches, &evidence, now).await?;
+        let present = late(deps, run, now).await?;
+        if present == evidence {
+            return Ok(merged);
+        }
+        evidence = present;
+    }
+    merge_with(deps, run, plan, batches, &evidence, now).await
+}
+
+async fn merge_with<D: Deps>(
+    deps: &D,
+    run: &RunId,
+    plan: &Plan,
+    batches: u32,
+    late: &[ObjectFacts],
+    now: Timestamp,
+) -> Result<Merged, Failed> {
+    let (facts, mut gaps) = results(deps, run, batches).await?;
+    let (table, not_applied) = rules::table(deps, run, plan).await?;
+    gaps.extend(not_applied);
     let Established {
         document,
         actors,
         objects,
-    } = establish(&facts, &gaps, &findings);
+    } = establish(&facts, &gaps, late);
     drop(facts);
 
-    let reader = Reader {
-        table: Table::without(&plan.timeline.disabled_indicators),
-        now,
-    };
+    let reader = Reader { table, now };
     let selection = Selection::of(&reader, &actors);
     let rows = ordered(rows(deps, run, plan, &selection, objects).await?);
     let timeline = deps
@@ -57,10 +79,15 @@ pub(crate) async fn merge<D: Deps>(
         .await?;
     deps.put(run, "timeline/timeline.csv", "text/csv", csv(&rows).into_bytes())
         .await?;
+    deps.put(
+        run,
+        "timeline/findings.ocsf.jsonl",
+        "application/x-ndjson",
+        ocsf::findings(&document, now)?,
+    )
+    .await?;
     let bytes = canonical_json(&document).map_err(blackstart_aws::artifacts::ArtifactError::from)?;
-    let written = deps
-        .put(run, "timeline/boundary.json", "application/json", bytes)
-        .await?;
+    let written = deps.put(run, DOCUMENT, "application/json", bytes).await?;
     let covered = document.coverage.gaps.is_empty()
         && document
             .boundary
@@ -90,6 +117,27 @@ pub(crate) async fn merge<D: Deps>(
                 timeline,
             }),
         },
+    }
+}
+
+/// Merges again from the results that the batches left.
+///
+/// While the batches are still being read there is nothing to revise: `merge` reads what came late when it comes to
+/// its turn, after the trigger was recorded.
+pub(crate) async fn revise<D: Deps>(
+    deps: &D,
+    run: &RunId,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Merged, Failed> {
+    let listing = deps.find(run, LISTING).await?;
+    let merged = deps.find(run, DOCUMENT).await?.is_some();
+    match listing
+        .map(|bytes| serde_json::from_slice::<Listing>(&bytes))
+        .transpose()?
+    {
+        Some(listing) if merged => merge(deps, run, plan, listing.batches, now).await,
+        Some(_) | None => Ok(Merged::NothingToRevise {}),
     }
 }
 
@@ -132,32 +180,15 @@ async fn results<D: Deps>(
     Ok((facts, gaps))
 }
 
-async fn late_findings<D: Deps>(deps: &D, run: &RunId) -> Result<Vec<LateFinding>, Failed> {
-    let mut findings = Vec::new();
+/// What triggers and people said beside the logs, in a stable order.
+async fn late<D: Deps>(deps: &D, run: &RunId, now: Timestamp) -> Result<Vec<ObjectFacts>, Failed> {
+    let mut late = Vec::new();
     for trigger in deps.triggers(run).await? {
         let sha256 = Digest::of(&serde_json::to_vec(&trigger)?);
-        if let Trigger::Finding {
-            id,
-            finding_type,
-            first_seen: Some(at),
-            ..
-        } = trigger
-        {
-            findings.push(LateFinding {
-                at,
-                kind: finding_type,
-                evidence: Evidence {
-                    object: format!("ledger:{}", blackstart_core::ledger::Key::trigger(run, &id).sk),
-                    sha256,
-                    record: 0,
-                    event_id: id.clone(),
-                },
-                id,
-            });
-        }
+        late.extend(late::of(run, &trigger, sha256, now));
     }
-    findings.sort();
-    Ok(findings)
+    late.sort_by(|a, b| a.object.cmp(&b.object));
+    Ok(late)
 }
 
 /// The second pass: the rows of the objects that hold acts of the actors.
@@ -223,7 +254,9 @@ async fn set_boundary<D: Deps>(
     for _ in 0..ATTEMPTS {
         let known = deps.boundary(run).await?;
         let expected = match known {
-            Some(known) if revise(Some(known.document.boundary), best) == known.document.boundary => {
+            Some(known)
+                if boundary::revise(Some(known.document.boundary), best) == known.document.boundary =>
+            {
                 return Ok(known.document);
             }
             Some(known) => Some(known.version),

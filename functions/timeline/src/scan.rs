@@ -8,13 +8,12 @@ use blackstart_core::task::timeline::{Batch, Scanned};
 use blackstart_core::timeline::Gap;
 use blackstart_core::timeline::batches::place;
 use blackstart_core::timeline::facts::{ObjectFacts, Reader};
-use blackstart_core::timeline::indicator::Table;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Deps, Logs};
-use crate::{FETCHED_AT_ONCE, Failed, object_name};
+use crate::{FETCHED_AT_ONCE, Failed, object_name, rules};
 
 /// What one batch says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +44,7 @@ pub(crate) async fn scan<D: Deps>(
     })?;
     let (bucket, _, kind) = place(source);
     let reader = Reader {
-        table: Table::without(&plan.timeline.disabled_indicators),
+        table: rules::table(deps, run, plan).await?.0,
         now,
     };
     let logs = deps.logs(plan, run).await?;

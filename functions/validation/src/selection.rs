@@ -58,7 +58,10 @@ fn problems(branches: &Branches, boundary_known: bool) -> Vec<String> {
         BranchResult::Ok {
             result: Merged::NoIndicator { .. },
         } if !boundary_known => {
-            problems.push("the logs hold no indicator: a person must set the event boundary".to_owned());
+            problems.push(
+                r#"the logs hold no indicator: a person must set the event boundary; start again with "boundary" (the time) beside "workload""#
+                    .to_owned(),
+            );
         }
         BranchResult::Ok { .. } if !boundary_known => {
             problems.push("there is no event boundary in the ledger".to_owned());

@@ -7,11 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use blackstart_core::artifact::canonical_json;
+use blackstart_core::plan::{Plan, TimelinePlan};
 use blackstart_core::timeline::boundary::{Established, establish};
 use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader, printable_up_to};
 use blackstart_core::timeline::indicator::Table;
 use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
-use blackstart_core::timeline::{BoundaryDocument, Gap};
+use blackstart_core::timeline::{BoundaryDocument, Gap, ocsf};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use rayon::prelude::*;
@@ -31,13 +32,18 @@ pub(crate) struct Args {
     /// `GuardDuty` are findings, all others CloudTrail.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// A file of GuardDuty findings: from the API, from EventBridge, or exported.
+    /// A file of GuardDuty findings: from the API, from EventBridge, or exported. Their actors are looked for in the
+    /// logs; they can make the boundary earlier, never later.
     #[arg(long, value_name = "FILE")]
     finding: Vec<PathBuf>,
     /// An indicator that does not count, by its id.
     #[arg(long, value_name = "ID")]
     disable: Vec<String>,
-    /// Writes `boundary.json`, `timeline.jsonl` (which Timesketch imports) and `timeline.csv` to this folder.
+    /// A recovery plan: its indicators are applied.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Writes `boundary.json`, `timeline.jsonl` (which Timesketch imports), `timeline.csv` and `findings.ocsf.jsonl`
+    /// (OCSF Detection Findings) to this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -57,6 +63,9 @@ pub(crate) enum TimelineError {
     /// No file to read under the paths.
     #[error("there is no log file under the given paths; they end in .json, .json.gz, .jsonl or .jsonl.gz")]
     NoLogs,
+    /// The plan, or what was said beside it, is not usable.
+    #[error("the indicators cannot be applied: {0}")]
+    Plan(String),
     /// The results cannot be written.
     #[error("`{}` cannot be written", .path.display())]
     Write {
@@ -74,13 +83,38 @@ pub(crate) enum TimelineError {
 struct LogFile {
     path: PathBuf,
     kind: Kind,
+    /// Whether it is said beside the logs.
+    late: bool,
+}
+
+/// The indicators in force: the plan's, less what is switched off here.
+fn table(args: &Args) -> Result<Table, TimelineError> {
+    let mut plan = match &args.plan {
+        None => TimelinePlan::default(),
+        Some(path) => {
+            let bytes = fs::read(path).map_err(|source| TimelineError::Path {
+                path: path.clone(),
+                source,
+            })?;
+            let plan = Plan::parse(&bytes).map_err(|error| TimelineError::Plan(error.to_string()))?;
+            plan.timeline
+        }
+    };
+    plan.disabled_indicators.extend(args.disable.iter().cloned());
+    let problems = plan.indicator_problems();
+    if problems.is_empty() {
+        Ok(Table::of(&plan))
+    } else {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Err(TimelineError::Plan(problems.join("; ")))
+    }
 }
 
 /// Runs the command. The answer says whether a boundary was found.
 pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Result<bool, TimelineError> {
     let files = files(args)?;
     let reader = Reader {
-        table: Table::without(&args.disable.iter().cloned().collect()),
+        table: table(args)?,
         now,
     };
     let bar = ProgressBar::new(files.len() as u64);
@@ -101,9 +135,10 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
         })
         .collect();
     bar.finish_and_clear();
-    let (mut facts, mut gaps) = (Vec::new(), Vec::new());
-    for read in read {
+    let (mut facts, mut late, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+    for (file, read) in files.iter().zip(read) {
         match read {
+            Ok(read) if file.late => late.push(read),
             Ok(read) => facts.push(read),
             Err(gap) => gaps.push(gap),
         }
@@ -112,7 +147,7 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
         document,
         actors,
         objects,
-    } = establish(&facts, &gaps, &[]);
+    } = establish(&facts, &gaps, &late);
     let selection = Selection::of(&reader, &actors);
     let rows: Vec<Row> = files
         .par_iter()
@@ -133,10 +168,13 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
         .map_err(to(Path::new("standard output")))?;
     if let Some(folder) = &args.out {
         fs::create_dir_all(folder).map_err(to(folder))?;
-        let document = canonical_json(&document).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
+        let established = &document;
+        let document = canonical_json(established).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
         let lines = json_lines(&rows).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
+        let found = ocsf::findings(established, now).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
         for (name, bytes) in [
             ("boundary.json", document),
+            ("findings.ocsf.jsonl", found),
             ("timeline.jsonl", lines),
             ("timeline.csv", csv(&rows).into_bytes()),
         ] {
@@ -178,10 +216,12 @@ fn files(args: &Args) -> Result<Vec<LogFile>, TimelineError> {
             Kind::CloudTrail
         },
         path,
+        late: false,
     });
     let findings = args.finding.iter().map(|path| LogFile {
         path: path.clone(),
         kind: Kind::GuardDuty,
+        late: true,
     });
     let files: Vec<_> = logs.chain(findings).collect();
     if files.is_empty() {
@@ -296,6 +336,7 @@ mod tests {
             paths,
             finding: Vec::new(),
             disable: Vec::new(),
+            plan: None,
             out,
         }
     }

@@ -4,8 +4,10 @@
 //! reads and checks a plan; [`line_of`] says where in the file a problem is.
 
 mod check;
+mod indicators;
 mod lines;
 
+pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,7 @@ use strum::IntoStaticStr;
 
 use crate::artifact::Digest;
 use crate::run::{AccountId, WorkloadName};
+use crate::timeline::indicator::Class;
 
 /// The schema that this code reads.
 pub const SCHEMA: &str = "blackstart.plan/1";
@@ -124,6 +127,33 @@ pub struct TimelinePlan {
     /// Indicators of the built-in set that this plan switches off, by id.
     #[serde(default)]
     pub disabled_indicators: BTreeSet<String>,
+    /// How much an indicator of the built-in set means in this workload, by id, where that is not what it usually
+    /// means: `"strong"`, `"weak"`, or `{"burst": 50}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub indicator_classes: BTreeMap<String, Class>,
+    /// Indicators of this workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_indicators: Vec<OwnIndicator>,
+    /// Sigma rules over CloudTrail records: one YAML document or several in each file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sigma_rules: Vec<RuleFile>,
+    /// Sigma rules of this level or above are strong, all others context.
+    #[serde(default, skip_serializing_if = "Severity::is_default")]
+    pub sigma_strong_from: Severity,
+}
+
+impl Default for TimelinePlan {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            margin_minutes: default_margin_minutes(),
+            disabled_indicators: BTreeSet::new(),
+            indicator_classes: BTreeMap::new(),
+            own_indicators: Vec::new(),
+            sigma_rules: Vec::new(),
+            sigma_strong_from: Severity::default(),
+        }
+    }
 }
 
 fn default_margin_minutes() -> u32 {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use crate::artifact::{ArtifactRef, Digest};
+use crate::timeline::facts::Who;
 
 /// A 12-digit AWS account id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -233,12 +234,30 @@ pub enum Trigger {
         severity: f64,
         /// `service.eventFirstSeen`: when the finding's activity began.
         first_seen: Option<Timestamp>,
+        /// Whose activity it is, as far as the finding says: the pivot looks for them in the logs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        actors: Vec<Who>,
     },
     /// A person, from the console or the command line.
     Manual {
         /// The caller, where the input names one; otherwise the execution's own id.
         requested_by: String,
+        /// The event boundary as this person sees it. It counts like evidence: it can make the boundary earlier,
+        /// never later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boundary: Option<Timestamp>,
     },
+}
+
+impl Trigger {
+    /// Whether it says something about the event itself, beyond asking for a recovery.
+    #[must_use]
+    pub fn is_evidence(&self) -> bool {
+        match self {
+            Self::Finding { first_seen, .. } => first_seen.is_some(),
+            Self::Manual { boundary, .. } => boundary.is_some(),
+        }
+    }
 }
 
 /// The run's own record in the ledger, under [`crate::ledger::Key::run`].

@@ -16,8 +16,11 @@ pub mod cloudtrail;
 pub mod facts;
 pub mod guardduty;
 pub mod indicator;
+pub mod late;
 pub mod object;
+pub mod ocsf;
 pub mod rows;
+pub mod rules;
 
 /// The schema of [`BoundaryDocument`].
 pub const SCHEMA: &str = "blackstart.boundary/1";

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::run::{AccountId, Mode, RunId, Trigger, WorkloadName};
+use crate::timeline::late;
 
 /// A trigger that asks for a recovery.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,8 @@ struct Manual {
     #[serde(default)]
     requested_by: Option<String>,
     #[serde(default)]
+    boundary: Option<Timestamp>,
+    #[serde(default)]
     supersede: Option<RunId>,
 }
 
@@ -75,7 +78,6 @@ struct Finding {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Service {
-    event_first_seen: Option<Timestamp>,
     additional_info: AdditionalInfo,
 }
 
@@ -116,6 +118,7 @@ fn manual(input: &Value, execution: &str) -> Result<Request, NotARequest> {
         supersede: manual.supersede,
         trigger: Trigger::Manual {
             requested_by: manual.requested_by.unwrap_or_else(|| execution.to_owned()),
+            boundary: manual.boundary,
         },
     })
 }
@@ -133,6 +136,7 @@ fn finding(detail: &Value) -> Result<Request, NotARequest> {
     if sample.as_bool() == Some(true) || sample.as_str() == Some("true") {
         return Err(NotARequest::Sample(finding.id));
     }
+    let (first_seen, actors) = late::sighting(detail);
     Ok(Request {
         mode: Mode::Incident,
         workload: None,
@@ -142,7 +146,8 @@ fn finding(detail: &Value) -> Result<Request, NotARequest> {
             account: finding.account_id,
             finding_type: finding.finding_type,
             severity: finding.severity,
-            first_seen: finding.service.event_first_seen,
+            first_seen,
+            actors,
         },
     })
 }
@@ -290,7 +295,8 @@ mod tests {
         assert_eq!(
             request.trigger,
             Trigger::Manual {
-                requested_by: "arn:e".to_owned()
+                requested_by: "arn:e".to_owned(),
+                boundary: None,
             }
         );
         let (billing, old) = (name("billing"), account("999999999999"));

@@ -24,7 +24,7 @@ const EFFECTS: [(&str, &str); 10] = [
 ];
 
 /// Operations that only look, compute, or write Blackstart's own records.
-const OBSERVATIONS: [(&str, &str); 28] = [
+const OBSERVATIONS: [(&str, &str); 29] = [
     ("approval", "ask"),
     ("approval", "expire"),
     ("approval", "prepare"),
@@ -47,6 +47,7 @@ const OBSERVATIONS: [(&str, &str); 28] = [
     ("restore", "verify"),
     ("timeline", "collect"),
     ("timeline", "merge"),
+    ("timeline", "revise"),
     ("timeline", "scan"),
     ("validation", "candidates"),
     ("validation", "judge"),

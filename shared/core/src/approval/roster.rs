@@ -133,7 +133,7 @@ impl<'a> Roster<'a> {
     pub fn requester(&self, trigger: &Trigger) -> Option<&'a str> {
         match trigger {
             Trigger::Finding { .. } => None,
-            Trigger::Manual { requested_by } => self.person(requested_by).or_else(|| {
+            Trigger::Manual { requested_by, .. } => self.person(requested_by).or_else(|| {
                 let people = self.plan.approval.approvers.iter().map(|a| a.person.as_str());
                 people.into_iter().find(|person| *person == requested_by)
             }),
@@ -294,6 +294,7 @@ mod tests {
         ] {
             let trigger = Trigger::Manual {
                 requested_by: requested_by.to_owned(),
+                boundary: None,
             };
             assert_eq!(roster.requester(&trigger), person, "{requested_by}");
         }

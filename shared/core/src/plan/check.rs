@@ -40,6 +40,7 @@ impl Plan {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = self.contradictions();
+        found.extend(self.timeline.indicator_problems());
         found.extend(self.names());
         found
     }

@@ -26,6 +26,7 @@ fn record() -> RunRecord {
         },
         trigger: Trigger::Manual {
             requested_by: "alice".to_owned(),
+            boundary: None,
         },
         execution: "x".to_owned(),
         started: at(0),

@@ -41,6 +41,9 @@ pub enum Opened {
     Attached {
         /// The active run.
         run: RunId,
+        /// The active run's plan, if the trigger says something about the event: then the boundary is revised.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<ArtifactRef>,
         /// Why, for people.
         reason: String,
     },

@@ -29,6 +29,12 @@ pub enum Operation {
         /// How many batches there were; every one must have left its result.
         batches: u32,
     },
+    /// Merges again because evidence came late: from the results that the batches left, without reading all logs
+    /// again. The boundary can become earlier, never later.
+    Revise {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
 }
 
 /// One item of the manifest: a batch of log objects.
@@ -96,6 +102,8 @@ pub enum Merged {
         /// Whether every source, account and hour that the plan names was really seen.
         covered: bool,
     },
+    /// Asked to revise before there was anything to merge: the evidence is read with the rest, later.
+    NothingToRevise {},
     /// No indicator at all: a person must set the boundary.
     NoIndicator {
         /// The boundary document: coverage only.

@@ -8,13 +8,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::boundary::ACT;
 use super::facts::{Hit, ObjectFacts, Seen, Who};
 use super::guardduty;
-use super::indicator::{self, Aim, Class};
+use super::indicator::{self, Aim, Class, Mark};
 use super::{Evidence, Reason};
 
 /// Principals that may share an address and still count as one actor's; more is an office or a proxy.
 const PRINCIPALS_PER_ADDRESS: usize = 5;
+
+/// Begins the indicator name of what a person said: it counts as a finding does.
+pub const PERSON: &str = "person";
 
 /// Seconds within which a burst must reach its threshold.
 const BURST_SECONDS: i64 = 3600;
@@ -32,6 +36,8 @@ pub struct Act {
     pub who: Who,
     /// Indicator id, or `actor`.
     pub indicator: String,
+    /// What it means, where that is not what its id says.
+    pub mark: Option<Mark>,
 }
 
 impl Act {
@@ -47,6 +53,7 @@ impl Act {
             what: what.to_owned(),
             who: who.clone(),
             indicator: indicator.to_owned(),
+            mark: None,
         }
     }
 
@@ -58,7 +65,10 @@ impl Act {
             .into_iter()
             .find(|t| !t.is_empty())
             .map_or("unknown", String::as_str);
-        let mut what = format!("{} by {by} from {}", self.what, self.who.address);
+        let mut what = self.what.clone();
+        if self.who != Who::default() {
+            what = format!("{what} by {by} from {}", self.who.address);
+        }
         if !title.is_empty() {
             what = format!("{title}: {what}");
         }
@@ -88,13 +98,14 @@ impl Actor {
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         let kinds: BTreeSet<_> = self.strong.iter().map(|a| a.indicator.as_str()).collect();
-        let aims: BTreeSet<Aim> = kinds
+        let aims: BTreeSet<Aim> = self
+            .strong
             .iter()
-            .filter_map(|id| indicator::by_id(id))
-            .map(|i| i.aim)
+            .filter_map(|act| Mark::of(&act.indicator, act.mark))
+            .map(|mark| mark.aim)
             .collect();
-        let found = kinds.iter().any(|id| id.starts_with(guardduty::PREFIX));
-        found || aims.len() >= 2 || kinds.len() >= 3
+        let said = |id: &&str| id.starts_with(guardduty::PREFIX) || **id == *PERSON;
+        kinds.iter().any(said) || aims.len() >= 2 || kinds.len() >= 3
     }
 
     /// The objects that hold its strong indicators.
@@ -152,7 +163,7 @@ impl Graph {
         let mut copies = BTreeMap::<String, BTreeSet<Who>>::new();
         for object in objects {
             for r#use in &object.uses {
-                let act = Act::of(&r#use.first, object, &r#use.what, &r#use.who, "actor");
+                let act = Act::of(&r#use.first, object, &r#use.what, &r#use.who, ACT);
                 graph.add(&r#use.who, act, &object.object);
             }
             for issued in &object.issued {
@@ -174,7 +185,10 @@ impl Graph {
                 }
             }
             for hit in &object.hits {
-                let act = Act::of(&hit.seen, object, &hit.what, &hit.who, &hit.indicator);
+                let act = Act {
+                    mark: hit.mark,
+                    ..Act::of(&hit.seen, object, &hit.what, &hit.who, &hit.indicator)
+                };
                 let key = (hit.indicator.clone(), EventKey::of(hit));
                 match hits.get(&key) {
                     Some(known) if *known <= act => {}
@@ -400,7 +414,7 @@ impl EventKey {
 /// The hits that stand alone: strong ones, and bursts that reached their threshold.
 fn strong(hits: Vec<Act>) -> Vec<Act> {
     let mut strong = Vec::new();
-    let mut bursts = BTreeMap::<(String, Who), Vec<Act>>::new();
+    let mut bursts = BTreeMap::<(String, Who, usize), Vec<Act>>::new();
     for act in hits {
         if let Some(finding_type) = act.indicator.strip_prefix(guardduty::PREFIX) {
             if guardduty::is_strong(finding_type) {
@@ -408,19 +422,16 @@ fn strong(hits: Vec<Act>) -> Vec<Act> {
             }
             continue;
         }
-        match indicator::by_id(&act.indicator).map(|i| i.class) {
+        match Mark::of(&act.indicator, act.mark).map(|mark| mark.class) {
             Some(Class::Strong) => strong.push(act),
-            Some(Class::Burst(_)) => bursts
-                .entry((act.indicator.clone(), act.who.clone()))
+            Some(Class::Burst(threshold)) => bursts
+                .entry((act.indicator.clone(), act.who.clone(), threshold))
                 .or_default()
                 .push(act),
             Some(Class::Weak) | None => {}
         }
     }
-    for ((id, _), mut acts) in bursts {
-        let Some(Class::Burst(threshold)) = indicator::by_id(&id).map(|i| i.class) else {
-            continue;
-        };
+    for ((_, _, threshold), mut acts) in bursts {
         acts.sort();
         let seconds: Vec<i64> = acts.iter().map(|a| a.seen.at.as_second()).collect();
         let reached = seconds

@@ -5,25 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::actor::{Act, Actor, Graph};
-use super::facts::{Logging, ObjectFacts, printable};
-use super::guardduty;
-use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Evidence, Gap, Reason, SCHEMA};
+use super::facts::{Logging, ObjectFacts, Who, printable};
+use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Gap, Reason, SCHEMA};
+
+/// The indicator name of an act that the pivot found, which no indicator marks.
+pub const ACT: &str = "actor";
 
 /// Reasons that a boundary document lists; the timeline has every record.
 const REASONS_KEPT: usize = 40;
-
-/// A finding that started the run or came while it was under way.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LateFinding {
-    /// When its activity began.
-    pub at: Timestamp,
-    /// Finding id.
-    pub id: String,
-    /// Finding type.
-    pub kind: String,
-    /// Where it is recorded.
-    pub evidence: Evidence,
-}
 
 /// The answer of stage 1, and the actors for the timeline's rows.
 #[derive(Debug)]
@@ -40,8 +29,12 @@ pub struct Established {
 ///
 /// Neither the order of the objects nor objects and records that repeat others change the answer. `gaps` is
 /// what could not even be listed or fetched.
+///
+/// `late` is what was said beside the logs: the findings that started the run or came while it was under way, and
+/// people (see [`super::late`]). Its actors are looked for in the logs like any other, and it only ever adds: the
+/// actors that the logs alone accuse are accused with it too, so it never moves the boundary later.
 #[must_use]
-pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], findings: &[LateFinding]) -> Established {
+pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], late: &[ObjectFacts]) -> Established {
     // Equal bytes are one object, however often they were delivered.
     let mut by_digest = BTreeMap::<&str, &ObjectFacts>::new();
     for object in facts {
@@ -57,9 +50,15 @@ pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], findings: &[LateFinding]) 
     let mut objects: Vec<_> = by_digest.into_values().collect();
     objects.sort_by(|a, b| a.object.cmp(&b.object));
 
-    let coverage = coverage(&objects, gaps);
-    let graph = Graph::of(objects.iter().copied());
+    let coverage = coverage(&objects, late, gaps);
+    let mut graph = Graph::of(objects.iter().copied());
     let (chosen, others) = choose(graph.actors());
+    let (chosen, others) = if late.is_empty() {
+        (chosen, others)
+    } else {
+        graph = Graph::of(objects.iter().copied().chain(late));
+        with_late(graph.actors(), &chosen)
+    };
     let chosen: Vec<_> = chosen
         .into_iter()
         .map(|actor| graph.with_neighbours(actor))
@@ -70,7 +69,7 @@ pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], findings: &[LateFinding]) 
         .map(Act::reason)
         .take(REASONS_KEPT)
         .collect();
-    let boundary = boundary(&graph, &chosen, &coverage, findings);
+    let boundary = boundary(&graph, &chosen, &coverage);
     Established {
         objects: chosen
             .iter()
@@ -81,7 +80,12 @@ pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], findings: &[LateFinding]) 
         document: BoundaryDocument {
             schema: SCHEMA.to_owned(),
             boundary,
-            actors: chosen.iter().map(summary).collect(),
+            // What a person said, and findings that name nobody, accuse nobody.
+            actors: chosen
+                .iter()
+                .filter(|actor| actor.members.iter().any(|who| *who != Who::default()))
+                .map(summary)
+                .collect(),
             suspects,
             coverage,
         },
@@ -99,22 +103,19 @@ fn choose(actors: Vec<Actor>) -> (Vec<Actor>, Vec<Actor>) {
     }
 }
 
-fn boundary(
-    graph: &Graph,
-    actors: &[Actor],
-    coverage: &Coverage,
-    findings: &[LateFinding],
-) -> Option<Boundary> {
+/// The confirmed actors, and those that set the boundary before late evidence came.
+fn with_late(actors: Vec<Actor>, before: &[Actor]) -> (Vec<Actor>, Vec<Actor>) {
+    let accusing: BTreeSet<&Act> = before.iter().flat_map(|actor| &actor.strong).collect();
+    actors
+        .into_iter()
+        .partition(|actor| actor.is_confirmed() || actor.strong.iter().any(|act| accusing.contains(act)))
+}
+
+fn boundary(graph: &Graph, actors: &[Actor], coverage: &Coverage) -> Option<Boundary> {
     let earliest_acts = actors.iter().filter_map(Actor::earliest);
     let earliest_strong = actors.iter().filter_map(|actor| actor.strong.first());
-    let findings = findings.iter().filter(|f| guardduty::is_strong(&f.kind));
-    let found = findings.clone().map(|f| f.at);
-    let best = earliest_acts
-        .clone()
-        .map(|a| a.seen.at)
-        .chain(found.clone())
-        .min()?;
-    let not_later_than = earliest_strong.map(|a| a.seen.at).chain(found).min()?;
+    let best = earliest_acts.clone().map(|a| a.seen.at).min()?;
+    let not_later_than = earliest_strong.map(|a| a.seen.at).min()?;
     let floor = actors
         .iter()
         .filter_map(|actor| graph.first_of_credentials(actor))
@@ -123,12 +124,6 @@ fn boundary(
         .min()?;
 
     let mut reasons: Vec<Reason> = earliest_acts.map(Act::reason).collect();
-    reasons.extend(findings.map(|finding| Reason {
-        at: finding.at,
-        what: printable(&format!("finding `{}` of the run's trigger", finding.kind)),
-        indicator: format!("{}{}", guardduty::PREFIX, finding.kind),
-        evidence: finding.evidence.clone(),
-    }));
     for actor in actors {
         let mut kinds = BTreeSet::new();
         let first_of_kind = actor.strong.iter().filter(|act| kinds.insert(&act.indicator));
@@ -148,7 +143,7 @@ fn boundary(
 }
 
 fn summary(actor: &Actor) -> ActorSummary {
-    let set = |field: fn(&super::facts::Who) -> &str| {
+    let set = |field: fn(&Who) -> &str| {
         actor
             .members
             .iter()
@@ -166,10 +161,10 @@ fn summary(actor: &Actor) -> ActorSummary {
     }
 }
 
-fn coverage(objects: &[&ObjectFacts], unfetched: &[Gap]) -> Coverage {
+fn coverage(objects: &[&ObjectFacts], late: &[ObjectFacts], unfetched: &[Gap]) -> Coverage {
     let mut gaps: BTreeSet<Gap> = unfetched.iter().cloned().collect();
     let mut logging = BTreeSet::new();
-    for object in objects {
+    for object in objects.iter().copied().chain(late) {
         gaps.extend(object.problems.iter().map(|problem| Gap {
             what: object.object.clone(),
             reason: problem.clone(),

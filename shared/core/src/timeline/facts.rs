@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::cloudtrail::{self, Record};
 use super::guardduty;
-use super::indicator::Table;
+use super::indicator::{Class, Mark, Table};
 use super::object::{INFLATED_LIMIT, inflate};
+use super::rules;
 use crate::artifact::Digest;
 
-/// Hits that are kept per indicator, caller and hour: more than any burst threshold.
+/// Hits that are kept per indicator, caller and hour: more than any built-in burst threshold.
 const HITS_KEPT: usize = 32;
 
 /// Problems that are kept per object; the rest is counted.
@@ -22,7 +23,9 @@ const PROBLEMS_KEPT: usize = 8;
 /// A way of acting: one principal with one credential from one place.
 ///
 /// The place is part of it because a stolen key has two lives: its owner's and the thief's.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Who {
     /// ARN or unique id; empty when unknown.
     pub principal: String,
@@ -75,6 +78,9 @@ pub struct Hit {
     pub who: Who,
     /// `service:Action`, or the finding's title.
     pub what: String,
+    /// What the hit means, where that is not what its id says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
 }
 
 /// A credential or a sign-in that one way of acting made for another.
@@ -175,10 +181,15 @@ impl Reader {
     fn read_cloudtrail(&self, content: &[u8], facts: &mut ObjectFacts) {
         let mut uses = HashMap::<(&str, &str, &str), Use>::new();
         let mut hits = BTreeMap::<(String, Who, i64), BTreeSet<Hit>>::new();
+        let mut marked = self
+            .table
+            .rules()
+            .map(|rules| rules::marked(rules, content))
+            .unwrap_or_default();
         let read = cloudtrail::parse(content);
         facts.problems = read.problems;
         for (index, record) in &read.records {
-            let at = match self.plausible(record.time()) {
+            let at = match plausible(record.time(), self.now) {
                 Ok(at) => at,
                 Err(why) => {
                     facts
@@ -221,18 +232,28 @@ impl Reader {
                     }
                 }
             }
-            for indicator in self.table.matching(record) {
+            let matching = self.table.matching(record).into_iter();
+            let own = matching.map(|rule| (rule.id.to_string(), rule.shows(call(record)), rule.mark()));
+            let others = marked.remove(index).filter(|_| !record.is_service());
+            let others = others.into_iter().flatten().map(|marked| {
+                let what = format!("{}: {}", printable(&marked.title), call(record));
+                (marked.id, what, Some(marked.mark))
+            });
+            for (indicator, what, mark) in own.chain(others) {
+                let most = match mark.map(|mark| mark.class) {
+                    Some(Class::Burst(threshold)) => HITS_KEPT.max(threshold),
+                    Some(Class::Strong | Class::Weak) | None => HITS_KEPT,
+                };
                 let hour = at.as_second().div_euclid(3600);
-                let kept = hits
-                    .entry((indicator.id.to_owned(), who(record), hour))
-                    .or_default();
+                let kept = hits.entry((indicator.clone(), who(record), hour)).or_default();
                 kept.insert(Hit {
                     seen: seen(),
-                    indicator: indicator.id.to_owned(),
+                    indicator,
                     who: who(record),
-                    what: call(record),
+                    what,
+                    mark,
                 });
-                if kept.len() > HITS_KEPT {
+                if kept.len() > most {
                     kept.pop_last();
                 }
             }
@@ -253,7 +274,7 @@ impl Reader {
         facts.problems = read.problems;
         for (index, finding) in read.findings {
             facts.records += 1;
-            let at = match self.plausible(finding.first_seen) {
+            let at = match plausible(finding.first_seen, self.now) {
                 Ok(at) => at,
                 Err(why) => {
                     facts
@@ -271,22 +292,27 @@ impl Reader {
                 indicator: format!("{}{}", guardduty::PREFIX, finding.kind),
                 who: finding.who,
                 what: finding.title,
+                mark: None,
             });
         }
         facts.hits.sort();
     }
+}
 
-    fn plausible(&self, time: Option<Timestamp>) -> Result<Timestamp, &'static str> {
-        // AWS began in 2006; clocks of its services are right to the minute.
-        const FIRST_SECOND: i64 = 1_136_073_600;
-        match time {
-            None => Err("has no event time"),
-            Some(at) if at.as_second() < FIRST_SECOND => Err("claims a time before AWS existed"),
-            Some(at) if at.duration_since(self.now) > SignedDuration::from_hours(1) => {
-                Err("claims a time in the future")
-            }
-            Some(at) => Ok(at),
+/// The time of an event, unless it cannot be.
+///
+/// # Errors
+/// Why not, in words that follow the name of the record.
+pub(super) fn plausible(time: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, &'static str> {
+    // AWS began in 2006; clocks of its services are right to the minute.
+    const FIRST_SECOND: i64 = 1_136_073_600;
+    match time {
+        None => Err("has no event time"),
+        Some(at) if at.as_second() < FIRST_SECOND => Err("claims a time before AWS existed"),
+        Some(at) if at.duration_since(now) > SignedDuration::from_hours(1) => {
+            Err("claims a time in the future")
         }
+        Some(at) => Ok(at),
     }
 }
 

@@ -1,14 +1,36 @@
 //! What marks a CloudTrail record as hostile: typed data, and its evaluation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use super::catalogue;
 use super::cloudtrail::Record;
+use super::rules::RecordRules;
+use crate::plan::{Outcome, OwnIndicator, Predicate, TimelinePlan};
 
 /// What an indicator says about an intruder's aim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Aim {
     /// Data is encrypted, deleted, or set to expire.
     Impact,
@@ -25,7 +47,8 @@ pub enum Aim {
 }
 
 /// How much one matching record means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Enough by itself to look for the actor behind it.
     Strong,
@@ -204,10 +227,145 @@ fn trusts_foreign(text: &str, own: &str) -> bool {
     })
 }
 
+/// How much a mark means and what it says, where that is not what the built-in indicator of its id says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Mark {
+    /// How much it means.
+    pub class: Class,
+    /// What it says about the intruder's aim.
+    pub aim: Aim,
+}
+
+impl Mark {
+    /// What a mark of this id means: what is said with it, or else what the built-in indicator says.
+    #[must_use]
+    pub fn of(id: &str, said: Option<Self>) -> Option<Self> {
+        said.or_else(|| {
+            by_id(id).map(|indicator| Self {
+                class: indicator.class,
+                aim: indicator.aim,
+            })
+        })
+    }
+}
+
+/// What must hold of a record beyond service, action and outcome.
+#[derive(Debug)]
+enum When {
+    BuiltIn(Test),
+    Own(Vec<Predicate>),
+}
+
+/// An indicator in force: a built-in one, as the plan weights it, or one of the plan's own.
+#[derive(Debug)]
+pub struct Rule {
+    /// Stable id.
+    pub id: Cow<'static, str>,
+    /// What it shows, for people.
+    pub title: Cow<'static, str>,
+    /// What it says about the intruder's aim.
+    pub aim: Aim,
+    /// How much one record means.
+    pub class: Class,
+    service: Cow<'static, str>,
+    outcome: Outcome,
+    when: When,
+}
+
+impl Rule {
+    fn built_in(indicator: &'static Indicator, class: Option<Class>) -> Self {
+        Self {
+            id: indicator.id.into(),
+            title: indicator.title.into(),
+            aim: indicator.aim,
+            class: class.unwrap_or(indicator.class),
+            service: indicator.service.into(),
+            outcome: if indicator.denied_counts {
+                Outcome::Any
+            } else {
+                Outcome::Succeeded
+            },
+            when: When::BuiltIn(indicator.when),
+        }
+    }
+
+    fn own(indicator: &OwnIndicator) -> Self {
+        Self {
+            id: indicator.id.clone().into(),
+            title: indicator.reason.clone().into(),
+            aim: indicator.aim,
+            class: indicator.class,
+            service: indicator.service.clone().into(),
+            outcome: indicator.outcome,
+            when: When::Own(indicator.when.clone()),
+        }
+    }
+
+    /// What has to be said with a hit of this rule.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        let own = Mark {
+            class: self.class,
+            aim: self.aim,
+        };
+        (Mark::of(&self.id, None) != Some(own)).then_some(own)
+    }
+
+    /// What a hit of this rule shows, for people. A built-in rule's title is known by its id.
+    #[must_use]
+    pub fn shows(&self, call: String) -> String {
+        match self.when {
+            When::BuiltIn(_) => call,
+            When::Own(_) => format!("{}: {call}", self.title),
+        }
+    }
+
+    fn holds(&self, documents: &Documents<'_>) -> bool {
+        match &self.when {
+            When::BuiltIn(test) => test.holds(documents),
+            When::Own(predicates) => predicates.iter().all(|p| own_holds(p, documents)),
+        }
+    }
+}
+
+/// Whether a predicate of the plan holds. Paths begin with the record's field, as the predicate was checked.
+fn own_holds(predicate: &Predicate, documents: &Documents<'_>) -> bool {
+    let Some((document, path)) = predicate.document() else {
+        return false;
+    };
+    let value = match document {
+        "requestParameters" => &documents.request,
+        "responseElements" => &documents.response,
+        _ => &documents.additional,
+    };
+    let found = any_at(value, path, &|v| {
+        let text = as_text(v);
+        let number = || text.parse::<i64>().ok();
+        let lower = || text.to_ascii_lowercase();
+        !v.is_null()
+            && (predicate.one_of.is_empty() || predicate.one_of.iter().any(|w| w.eq_ignore_ascii_case(&text)))
+            && (predicate.contains.is_empty()
+                || predicate
+                    .contains
+                    .iter()
+                    .any(|part| lower().contains(&part.to_ascii_lowercase())))
+            && predicate
+                .at_most
+                .is_none_or(|most| number().is_some_and(|n| n <= most))
+            && predicate
+                .at_least
+                .is_none_or(|least| number().is_some_and(|n| n >= least))
+            && (!predicate.foreign_account || names_foreign_account(&text, documents.record.account()))
+    });
+    found != predicate.not
+}
+
 /// The indicators in force, by action name.
 #[derive(Debug)]
 pub struct Table {
-    by_event: BTreeMap<&'static str, Vec<&'static Indicator>>,
+    by_event: BTreeMap<Cow<'static, str>, Vec<Arc<Rule>>>,
+    omitted: Option<Arc<Rule>>,
+    external: Option<Box<dyn RecordRules>>,
 }
 
 /// A record whose request was left out, so that no indicator could look at it. An intruder can make that
@@ -225,16 +383,46 @@ pub const OMITTED: Indicator = Indicator {
 };
 
 impl Table {
-    /// All built-in indicators but those that the plan switches off.
+    /// The built-in indicators but those that the plan switches off, weighted as it says, and the plan's own.
     #[must_use]
-    pub fn without(disabled: &BTreeSet<String>) -> Self {
-        let mut by_event = BTreeMap::<_, Vec<_>>::new();
-        for indicator in catalogue::all().filter(|i| !disabled.contains(i.id)) {
+    pub fn of(plan: &TimelinePlan) -> Self {
+        let class = |id: &str| plan.indicator_classes.get(id).copied();
+        let mut table = Self {
+            by_event: BTreeMap::new(),
+            omitted: (!plan.disabled_indicators.contains(OMITTED.id))
+                .then(|| Arc::new(Rule::built_in(&OMITTED, class(OMITTED.id)))),
+            external: None,
+        };
+        for indicator in catalogue::all().filter(|i| !plan.disabled_indicators.contains(i.id)) {
+            let rule = Arc::new(Rule::built_in(indicator, class(indicator.id)));
             for event in indicator.events {
-                by_event.entry(*event).or_default().push(indicator);
+                table.add((*event).into(), &rule);
             }
         }
-        Self { by_event }
+        for indicator in &plan.own_indicators {
+            let rule = Arc::new(Rule::own(indicator));
+            for event in &indicator.events {
+                table.add(event.clone().into(), &rule);
+            }
+        }
+        table
+    }
+
+    /// The same, and rules of another engine.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Box<dyn RecordRules>) -> Self {
+        self.external = Some(rules);
+        self
+    }
+
+    /// The rules of another engine. Where there are any, no record may be passed over for its action alone.
+    #[must_use]
+    pub fn rules(&self) -> Option<&dyn RecordRules> {
+        self.external.as_deref()
+    }
+
+    fn add(&mut self, event: Cow<'static, str>, rule: &Arc<Rule>) {
+        self.by_event.entry(event).or_default().push(Arc::clone(rule));
     }
 
     /// Whether an indicator looks at this action of any service.
@@ -245,7 +433,7 @@ impl Table {
 
     /// Every indicator that matches.
     #[must_use]
-    pub fn matching(&self, record: &Record<'_>) -> Vec<&'static Indicator> {
+    pub fn matching(&self, record: &Record<'_>) -> Vec<&Rule> {
         let Some(candidates) = self.by_event.get(record.name()) else {
             return Vec::new();
         };
@@ -253,9 +441,10 @@ impl Table {
             return Vec::new();
         }
         let denied = record.error().is_some();
-        let candidates: Vec<_> = candidates
+        let candidates: Vec<&Rule> = candidates
             .iter()
-            .filter(|i| i.service == record.service() && (i.denied_counts || !denied))
+            .map(Arc::as_ref)
+            .filter(|rule| rule.service == record.service() && rule.outcome.admits(denied))
             .collect();
         if candidates.is_empty() {
             return Vec::new();
@@ -266,20 +455,21 @@ impl Table {
             response: parsed(record.response_elements),
             additional: parsed(record.additional_event_data),
         };
-        if OMITTED.when.holds(&documents) {
-            return vec![&OMITTED];
+        if let Some(omitted) = &self.omitted
+            && OMITTED.when.holds(&documents)
+        {
+            return vec![omitted];
         }
         candidates
             .into_iter()
-            .filter(|i| i.when.holds(&documents))
-            .copied()
+            .filter(|rule| rule.holds(&documents))
             .collect()
     }
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self::without(&BTreeSet::new())
+        Self::of(&TimelinePlan::default())
     }
 }
 
@@ -287,4 +477,9 @@ impl Default for Table {
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static Indicator> {
     catalogue::all().chain([&OMITTED]).find(|i| i.id == id)
+}
+
+/// The ids of all built-in indicators.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    catalogue::all().chain([&OMITTED]).map(|i| i.id)
 }

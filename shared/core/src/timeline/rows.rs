@@ -16,6 +16,7 @@ use super::facts::{Kind, Reader, Who, call, printable_up_to, who};
 use super::guardduty;
 use super::indicator::Class;
 use super::object::{INFLATED_LIMIT, inflate};
+use super::rules;
 use crate::artifact::Digest;
 
 /// One entry of the timeline. Every text in it may come from an intruder.
@@ -94,12 +95,22 @@ impl<'s> Selection<'s> {
 
     fn cloudtrail(&self, content: &[u8], evidence: &dyn Fn(u64, &str) -> Evidence) -> Vec<Row> {
         let mut rows = Vec::new();
+        let mut marked = self
+            .reader
+            .table
+            .rules()
+            .map(|rules| rules::marked(rules, content))
+            .unwrap_or_default();
         for (index, record) in &cloudtrail::parse(content).records {
             let Some(datetime) = record.time() else { continue };
             let who = who(record);
             let actor = self.members.contains(&who);
-            let indicators = self.reader.table.matching(record);
-            let strong = indicators.iter().any(|i| i.class != Class::Weak);
+            let matching = self.reader.table.matching(record).into_iter();
+            let own = matching.map(|rule| (rule.id.to_string(), rule.title.to_string(), rule.class));
+            let others = marked.remove(index).into_iter().flatten();
+            let others = others.map(|marked| (marked.id, marked.title, marked.mark.class));
+            let indicators: Vec<_> = own.chain(others).collect();
+            let strong = indicators.iter().any(|(_, _, class)| *class != Class::Weak);
             if !(actor || strong) {
                 continue;
             }
@@ -108,8 +119,8 @@ impl<'s> Selection<'s> {
             if !error.is_empty() {
                 let _ = write!(message, ": {error}");
             }
-            if let Some(first) = indicators.first() {
-                message = format!("{}: {message}", first.title);
+            if let Some((_, title, _)) = indicators.first() {
+                message = format!("{title}: {message}");
             }
             rows.push(Row {
                 datetime,
@@ -126,7 +137,7 @@ impl<'s> Selection<'s> {
                 address: who.address,
                 user_agent: printable_up_to(record.agent(), 300),
                 actor,
-                indicators: indicators.iter().map(|i| i.id.to_owned()).collect(),
+                indicators: indicators.into_iter().map(|(id, _, _)| id).collect(),
                 evidence: evidence(*index, record.id()),
             });
         }

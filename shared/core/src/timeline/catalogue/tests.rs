@@ -15,11 +15,15 @@ fn record(service: &str, event: &str, request: &Value) -> Value {
     })
 }
 
-fn matched(record: &Value) -> BTreeSet<&'static str> {
+fn matched(record: &Value) -> BTreeSet<String> {
     let text = json!({ "Records": [record] }).to_string();
     let read = parse(text.as_bytes());
     let (_, record) = read.records.first().expect("a record");
-    Table::default().matching(record).iter().map(|i| i.id).collect()
+    Table::default()
+        .matching(record)
+        .iter()
+        .map(|rule| rule.id.to_string())
+        .collect()
 }
 
 /// Indicator, a request that it marks, and one that it does not.
@@ -260,10 +264,10 @@ fn every_indicator_marks_its_example_and_leaves_the_look_alike() {
         for (id, hostile, harmless) in own {
             for event in indicator.events {
                 let example = record(indicator.service, event, hostile);
-                assert!(matched(&example).contains(id), "{id} {event} misses {hostile}");
+                assert!(matched(&example).contains(*id), "{id} {event} misses {hostile}");
                 let look_alike = record(indicator.service, event, harmless);
                 assert!(
-                    !matched(&look_alike).contains(id),
+                    !matched(&look_alike).contains(*id),
                     "{id} {event} marks {harmless}"
                 );
                 let elsewhere = record("elsewhere", event, hostile);
@@ -288,7 +292,7 @@ fn a_request_that_was_left_out_is_no_alibi() {
     let omitted = json!({"omitted": true, "reason": "requestParameters too large"});
     assert_eq!(
         matched(&record("iam", "PutUserPolicy", &omitted)),
-        BTreeSet::from([OMITTED.id])
+        BTreeSet::from([OMITTED.id.to_owned()])
     );
 }
 

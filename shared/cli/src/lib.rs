@@ -13,6 +13,7 @@ mod approve;
 pub mod drill;
 mod evidence;
 mod gateway;
+mod indicators;
 mod plan;
 mod references;
 mod timeline;

@@ -7,16 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use blackstart_core::artifact::canonical_json;
-use blackstart_core::plan::{Plan, TimelinePlan};
 use blackstart_core::timeline::boundary::{Established, establish};
 use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader, printable_up_to};
-use blackstart_core::timeline::indicator::Table;
 use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
 use blackstart_core::timeline::{BoundaryDocument, Gap, ocsf};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use rayon::prelude::*;
 use walkdir::WalkDir;
+
+use crate::indicators;
 
 /// Rows printed before and from the boundary on.
 const ROWS_BEFORE: usize = 3;
@@ -36,12 +36,8 @@ pub(crate) struct Args {
     /// logs; they can make the boundary earlier, never later.
     #[arg(long, value_name = "FILE")]
     finding: Vec<PathBuf>,
-    /// An indicator that does not count, by its id.
-    #[arg(long, value_name = "ID")]
-    disable: Vec<String>,
-    /// A recovery plan: its indicators are applied.
-    #[arg(long, value_name = "FILE")]
-    plan: Option<PathBuf>,
+    #[command(flatten)]
+    indicators: indicators::Args,
     /// Writes `boundary.json`, `timeline.jsonl` (which Timesketch imports), `timeline.csv` and `findings.ocsf.jsonl`
     /// (OCSF Detection Findings) to this folder.
     #[arg(long, value_name = "DIR")]
@@ -63,9 +59,9 @@ pub(crate) enum TimelineError {
     /// No file to read under the paths.
     #[error("there is no log file under the given paths; they end in .json, .json.gz, .jsonl or .jsonl.gz")]
     NoLogs,
-    /// The plan, or what was said beside it, is not usable.
-    #[error("the indicators cannot be applied: {0}")]
-    Plan(String),
+    /// The indicators cannot be applied.
+    #[error(transparent)]
+    Indicators(#[from] indicators::IndicatorsError),
     /// The results cannot be written.
     #[error("`{}` cannot be written", .path.display())]
     Write {
@@ -87,36 +83,11 @@ struct LogFile {
     late: bool,
 }
 
-/// The indicators in force: the plan's, less what is switched off here.
-fn table(args: &Args) -> Result<Table, TimelineError> {
-    let mut plan = match &args.plan {
-        None => TimelinePlan::default(),
-        Some(path) => {
-            let bytes = fs::read(path).map_err(|source| TimelineError::Path {
-                path: path.clone(),
-                source,
-            })?;
-            let plan = Plan::parse(&bytes).map_err(|error| TimelineError::Plan(error.to_string()))?;
-            plan.timeline
-        }
-    };
-    plan.disabled_indicators.extend(args.disable.iter().cloned());
-    let problems = plan.indicator_problems();
-    if problems.is_empty() {
-        Ok(Table::of(&plan))
-    } else {
-        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Err(TimelineError::Plan(problems.join("; ")))
-    }
-}
-
 /// Runs the command. The answer says whether a boundary was found.
 pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Result<bool, TimelineError> {
-    let files = files(args)?;
-    let reader = Reader {
-        table: table(args)?,
-        now,
-    };
+    let (files, unreachable) = files(args)?;
+    let (table, not_applied) = indicators::table(&args.indicators)?;
+    let reader = Reader { table, now };
     let bar = ProgressBar::new(files.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files {per_sec}") {
         bar.set_style(style);
@@ -135,7 +106,7 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
         })
         .collect();
     bar.finish_and_clear();
-    let (mut facts, mut late, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut facts, mut late, mut gaps) = (Vec::new(), Vec::new(), [unreachable, not_applied].concat());
     for (file, read) in files.iter().zip(read) {
         match read {
             Ok(read) if file.late => late.push(read),
@@ -185,8 +156,10 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
     Ok(document.boundary.is_some())
 }
 
-fn files(args: &Args) -> Result<Vec<LogFile>, TimelineError> {
+/// The files to read, and what under the paths cannot even be listed.
+fn files(args: &Args) -> Result<(Vec<LogFile>, Vec<Gap>), TimelineError> {
     let mut found = BTreeSet::new();
+    let mut unreachable = Vec::new();
     for path in args.paths.iter().chain(&args.finding) {
         fs::metadata(path).map_err(|source| TimelineError::Path {
             path: path.clone(),
@@ -195,11 +168,17 @@ fn files(args: &Args) -> Result<Vec<LogFile>, TimelineError> {
     }
     for path in &args.paths {
         let named = path.is_file();
-        for entry in WalkDir::new(path)
-            .sort_by_file_name()
-            .into_iter()
-            .filter_map(Result::ok)
-        {
+        for entry in WalkDir::new(path).sort_by_file_name() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    unreachable.push(Gap {
+                        what: error.path().unwrap_or(path).to_string_lossy().into_owned(),
+                        reason: error.to_string(),
+                    });
+                    continue;
+                }
+            };
             let name = entry.file_name().to_string_lossy();
             let is_log = [".json", ".json.gz", ".jsonl", ".jsonl.gz"]
                 .iter()
@@ -227,7 +206,7 @@ fn files(args: &Args) -> Result<Vec<LogFile>, TimelineError> {
     if files.is_empty() {
         return Err(TimelineError::NoLogs);
     }
-    Ok(files)
+    Ok((files, unreachable))
 }
 
 /// What people read. Writing to a string does not fail.
@@ -335,8 +314,7 @@ mod tests {
         Args {
             paths,
             finding: Vec::new(),
-            disable: Vec::new(),
-            plan: None,
+            indicators: indicators::Args::default(),
             out,
         }
     }

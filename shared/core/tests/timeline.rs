@@ -106,13 +106,14 @@ fn neither_order_nor_repetition_nor_packing_changes_the_answer() {
 #[test]
 fn a_planted_attack_is_found_to_the_second_whatever_the_background() {
     let folder = tempfile::tempdir().unwrap();
-    for seed in ["1", "2", "3"] {
-        let corpus = folder.path().join(seed);
+    for seed in 1..=10_u8 {
+        let seed = seed.to_string();
+        let corpus = folder.path().join(&seed);
         let made = std::process::Command::new("python3")
             .arg(data("generate_cloudtrail.py"))
             .arg("--templates")
             .arg(data("invictus-ir/CloudTrail"))
-            .args(["--mb", "3", "--records-per-file", "200", "--seed", seed, "--out"])
+            .args(["--mb", "1", "--records-per-file", "100", "--seed", &seed, "--out"])
             .arg(&corpus)
             .output()
             .unwrap();
@@ -279,6 +280,9 @@ fn labelled_records_of_others_are_matched_as_they_are_labelled() {
 }
 
 mod properties {
+    use std::sync::LazyLock;
+
+    use blackstart_core::timeline::Gap;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -376,6 +380,37 @@ mod properties {
                 records.push(other);
             }
             prop_assert_eq!(answer(&[records]), alone);
+        }
+
+        /// However the objects of a real intrusion are lost: a later boundary is never given without saying so.
+        #[test]
+        fn lost_evidence_is_a_gap_before_it_is_a_later_boundary(lost in proptest::collection::vec(proptest::option::weighted(0.3, 0..3_u8), 80)) {
+            static WHOLE: LazyLock<Vec<ObjectFacts>> = LazyLock::new(invictus);
+            let truth = at("2023-07-10T11:54:33Z");
+            let (mut facts, mut gaps) = (Vec::new(), Vec::new());
+            for (object, lost) in WHOLE.iter().zip(&lost) {
+                match lost {
+                    None => facts.push(object.clone()),
+                    Some(0) => gaps.push(Gap { what: object.object.clone(), reason: "NoSuchKey".to_owned() }),
+                    Some(1) => facts.push(reader().read(&object.object, b"\x1f\x8b\x08", Kind::CloudTrail)),
+                    Some(_) => facts.push(reader().read(&object.object, b"{\"Records\":[{", Kind::CloudTrail)),
+                }
+            }
+            let document = establish(&facts, &gaps, &[]).document;
+            let right = document.boundary.as_ref().is_some_and(|b| b.best <= truth);
+            prop_assert!(right || !document.coverage.gaps.is_empty(), "{:?}", document.boundary.map(|b| b.best));
+            let named = document.coverage.gaps.len();
+            prop_assert!(named >= lost.iter().take(WHOLE.len()).flatten().count().min(1));
+        }
+
+        /// What the intruder stopped the trail from recording is a gap of that trail.
+        #[test]
+        fn a_trail_that_was_stopped_is_a_gap_whatever_else_is_there(choices in choices(), minute in 0..3000_u16) {
+            let mut records: Vec<_> = choices.iter().enumerate().map(|(i, c)| record(i, *c)).collect();
+            records.push(record(9999, (0, 0, 0, 0, minute)));
+            let document = establish(&read(&[records]), &[], &[]).document;
+            prop_assert!(document.coverage.gaps.iter().any(|gap| gap.what == "trail `t`"));
+            prop_assert!(document.boundary.is_some());
         }
 
         #[test]

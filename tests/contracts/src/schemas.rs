@@ -71,6 +71,7 @@ fn schemas() -> BTreeMap<String, Schema> {
         ("rotation-rotate", schema_for!(task::rotation::Rotated)),
         ("timeline-collect", schema_for!(task::timeline::Collected)),
         ("timeline-merge", schema_for!(task::timeline::Merged)),
+        ("timeline-revise", schema_for!(task::timeline::Merged)),
         ("timeline-scan", schema_for!(task::timeline::Scanned)),
         ("validation-candidates", schema_for!(task::validation::Candidates)),
         ("validation-clean_up", schema_for!(task::validation::CleanedUp)),

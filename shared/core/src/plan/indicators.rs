@@ -304,7 +304,7 @@ mod tests {
     use crate::timeline::cloudtrail::parse;
     use crate::timeline::indicator::Table;
 
-    fn plan(parts: Value) -> TimelinePlan {
+    fn plan(parts: &Value) -> TimelinePlan {
         let mut whole = json!({"sources": []});
         whole
             .as_object_mut()
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn an_own_indicator_marks_what_it_describes_and_nothing_else() {
-        let plan = plan(json!({"own_indicators": [own()]}));
+        let plan = plan(&json!({"own_indicators": [own()]}));
         assert_eq!(problems(&plan), []);
         let export = "ExportTableToPointInTime";
         let abroad = json!({"s3Bucket": "elsewhere", "s3BucketOwner": "999988887777"});
@@ -367,7 +367,7 @@ mod tests {
 
         let mut refused = own();
         refused["outcome"] = json!("refused");
-        let refused = self::plan(json!({"own_indicators": [refused]}));
+        let refused = self::plan(&json!({"own_indicators": [refused]}));
         assert_eq!(marked(&refused, export, true, &abroad), strong);
         assert_eq!(marked(&refused, export, false, &abroad), []);
     }
@@ -379,7 +379,7 @@ mod tests {
             {"path": "requestParameters.limits.most", "at_least": 5, "at_most": 9},
             {"path": "requestParameters.name", "contains": ["LEDGER"]}
         ]);
-        let plan = plan(json!({"own_indicators": [counting]}));
+        let plan = plan(&json!({"own_indicators": [counting]}));
         for (most, name, expected) in [
             (4, "my-ledger", 0),
             (5, "my-ledger", 1),
@@ -395,22 +395,22 @@ mod tests {
 
     #[test]
     fn a_plan_switches_and_weights_built_in_indicators() {
-        let all = plan(json!({}));
+        let all = plan(&json!({}));
         let request = json!({"tableName": "t"});
         let usual = marked(&all, "DeleteTable", false, &request);
         assert_eq!(usual.len(), 1);
         let id = usual[0].0.as_str();
-        let weak = plan(json!({"indicator_classes": {id: "weak"}}));
+        let weak = plan(&json!({"indicator_classes": {id: "weak"}}));
         assert_eq!(
             marked(&weak, "DeleteTable", false, &request),
             [(id.to_owned(), Class::Weak)]
         );
-        let burst = plan(json!({"indicator_classes": {id: {"burst": 50}}}));
+        let burst = plan(&json!({"indicator_classes": {id: {"burst": 50}}}));
         assert_eq!(
             marked(&burst, "DeleteTable", false, &request),
             [(id.to_owned(), Class::Burst(50))]
         );
-        let off = plan(json!({"disabled_indicators": [id]}));
+        let off = plan(&json!({"disabled_indicators": [id]}));
         assert_eq!(marked(&off, "DeleteTable", false, &request), []);
     }
 
@@ -427,7 +427,7 @@ mod tests {
             {"path": "requestParameters..x"},
             {"path": "requestParameters.n", "at_least": 2, "at_most": 1}
         ]);
-        let plan = plan(json!({
+        let plan = plan(&json!({
             "disabled_indicators": ["s3.mass-deletes", "nothing"],
             "indicator_classes": {"stop-logging": "weak", "s3.mass-delete": {"burst": 2000}},
             "own_indicators": [first, own(), own()],

@@ -197,7 +197,7 @@ mod tests {
         let found = said(&finding(
             "Exfiltration:S3/AnomalousBehavior",
             minute(85),
-            &[thief.clone()],
+            std::slice::from_ref(&thief),
         ));
         let with = establish(&logs[..1], &[], &found).document;
         let boundary = with.boundary.unwrap();

@@ -66,7 +66,7 @@ fn of_boundary(boundary: &Boundary, actors: &[ActorSummary], now: Timestamp) -> 
         Confidence::Medium
     };
     finding(
-        json!({
+        &json!({
             "uid": uid("boundary", first),
             "title": "Event boundary",
             "desc": format!(
@@ -82,7 +82,7 @@ fn of_boundary(boundary: &Boundary, actors: &[ActorSummary], now: Timestamp) -> 
         }),
         Severity::Critical,
         confidence,
-        evidences,
+        &evidences,
         boundary.best,
         now,
     )
@@ -90,7 +90,7 @@ fn of_boundary(boundary: &Boundary, actors: &[ActorSummary], now: Timestamp) -> 
 
 fn of_reason(reason: &Reason, severity: Severity, confidence: Confidence, now: Timestamp) -> Value {
     finding(
-        json!({
+        &json!({
             "uid": uid(&reason.indicator, Some(reason)),
             "title": reason.indicator,
             "desc": reason.what,
@@ -100,17 +100,17 @@ fn of_reason(reason: &Reason, severity: Severity, confidence: Confidence, now: T
         }),
         severity,
         confidence,
-        vec![evidence(reason)],
+        &[evidence(reason)],
         reason.at,
         now,
     )
 }
 
 fn finding(
-    info: Value,
+    info: &Value,
     severity: Severity,
     confidence: Confidence,
-    evidences: Vec<Value>,
+    evidences: &[Value],
     start: Timestamp,
     now: Timestamp,
 ) -> Value {

@@ -242,6 +242,8 @@ fn guarded(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -254,6 +256,83 @@ mod tests {
             ("plain", "plain"),
         ] {
             assert_eq!(guarded(cell), expected);
+        }
+    }
+
+    /// Reads one cell back as a spreadsheet does.
+    fn unquoted(cell: &str) -> String {
+        match cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => cell.to_owned(),
+        }
+    }
+
+    fn row(id: &str, time: i64, text: &str, record: u64) -> Row {
+        Row {
+            datetime: Timestamp::from_second(1_700_000_000 + time).unwrap(),
+            id: id.to_owned(),
+            message: text.to_owned(),
+            timestamp_desc: String::new(),
+            source: "cloudtrail".to_owned(),
+            event: String::new(),
+            error: String::new(),
+            account: String::new(),
+            region: String::new(),
+            principal: text.to_owned(),
+            credential: String::new(),
+            address: String::new(),
+            user_agent: text.to_owned(),
+            actor: false,
+            indicators: Vec::new(),
+            evidence: Evidence {
+                object: "o".to_owned(),
+                sha256: Digest::of(b""),
+                record,
+                event_id: id.to_owned(),
+            },
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_cell_is_a_formula_and_every_cell_keeps_its_text(cell in "[=+@\\-\t\r\n,\"'a ]{0,8}") {
+            let guarded = guarded(&cell);
+            let seen = unquoted(&guarded);
+            prop_assert!(!seen.starts_with(['=', '+', '-', '@', '\t', '\r']), "{guarded:?}");
+            prop_assert!(seen == cell || seen == format!("'{cell}"), "{guarded:?}");
+            let inside = guarded.strip_prefix('"').is_some();
+            prop_assert!(inside || !guarded.contains([',', '"', '\n', '\r']), "{guarded:?}");
+        }
+
+        #[test]
+        fn rows_have_one_order_and_one_row_per_id_however_they_come(
+            rows in proptest::collection::vec((0..6_u8, 0..4_i64, "[a=]{0,2}", 0..4_u64), 0..24),
+            seed in any::<u64>(),
+        ) {
+            // A record is the same wherever it was delivered; only its place differs.
+            let rows: Vec<_> = rows
+                .iter()
+                .map(|(id, time, text, record)| match id {
+                    0 => row("", *time, text, *record),
+                    id => row(&format!("e{id}"), i64::from(*id % 3), "x", *record),
+                })
+                .collect();
+            let expected = ordered(rows.clone());
+            let mut turned: Vec<_> = rows.iter().chain(&rows).cloned().collect();
+            let length = turned.len().max(1);
+            turned.rotate_left(usize::try_from(seed % length as u64).unwrap());
+            turned.reverse();
+            let again = ordered(turned);
+            let named = |rows: &[Row]| rows.iter().filter(|row| !row.id.is_empty()).cloned().collect::<Vec<_>>();
+            prop_assert_eq!(named(&again), named(&expected));
+            prop_assert!(again.is_sorted());
+            let ids: BTreeSet<_> = expected.iter().map(|row| &row.id).filter(|id| !id.is_empty()).collect();
+            prop_assert_eq!(ids.len(), named(&expected).len());
+            let lines = json_lines(&expected).unwrap();
+            let read: Vec<Row> = lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
+            prop_assert_eq!(read, expected);
         }
     }
 

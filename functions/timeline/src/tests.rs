@@ -390,16 +390,18 @@ async fn the_actor_of_a_late_finding_is_looked_for_in_what_was_scanned() {
     };
     let first_of_address: Timestamp = "2023-07-10T11:42:35Z".parse().unwrap();
     assert_eq!(boundary, first_of_address);
-    let world = fake.0.borrow();
-    let held = &world.boundary.as_ref().unwrap().document;
-    assert_eq!((held.boundary, &held.document), (boundary, &document));
-    let told: BoundaryDocument = serde_json::from_slice(&world.artifacts["timeline/boundary.json"]).unwrap();
-    assert!(
-        told.actors
-            .iter()
-            .any(|actor| actor.addresses.contains("10.107.112.14"))
-    );
-    drop(world);
+    {
+        let world = fake.0.borrow();
+        let held = &world.boundary.as_ref().unwrap().document;
+        assert_eq!((held.boundary, &held.document), (boundary, &document));
+        let told: BoundaryDocument =
+            serde_json::from_slice(&world.artifacts["timeline/boundary.json"]).unwrap();
+        assert!(
+            told.actors
+                .iter()
+                .any(|actor| actor.addresses.contains("10.107.112.14"))
+        );
+    }
     // Asked again, nothing changes.
     let Merged::Boundary { boundary: again, .. } = revise(&fake).await else {
         panic!("no boundary");

@@ -179,10 +179,10 @@ pub fn duration(seconds: f64) -> String {
     let exact = seconds.abs();
     // Rounded before the unit is chosen, or 59.96 s would be 60.0 s.
     if exact < 9.995 {
-        return format!("{sign}{}", trimmed(format!("{exact:.2}")));
+        return format!("{sign}{}", trimmed(&format!("{exact:.2}")));
     }
     if exact < 59.95 {
-        return format!("{sign}{}", trimmed(format!("{exact:.1}")));
+        return format!("{sign}{}", trimmed(&format!("{exact:.1}")));
     }
     #[expect(
         clippy::cast_possible_truncation,
@@ -201,7 +201,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-fn trimmed(digits: String) -> String {
+fn trimmed(digits: &str) -> String {
     let short = digits.trim_end_matches('0').trim_end_matches('.');
     format!("{short} s")
 }

@@ -18,6 +18,7 @@ def apply(tokens, crash_request):
     resources_of_requests(machines)
     conditions_of_policies()
     crash_on_request(crash_request)
+    histories()
 
 
 def events_of_aws():
@@ -212,3 +213,52 @@ def crash_on_request(request):
 
     lambda_runtime.ProvidedWorker._spawn = spawn_and_remember
     iam._IAM_HANDLERS["UpdateAssumeRolePolicy"] = update_and_crash
+
+
+def histories():
+    """Histories as AWS writes them: also the states of branches and iterations, each event with the one before it."""
+    from ministack.services import stepfunctions as sfn
+
+    # The execution whose branch or iteration this is, and the last event of this chain of events with its execution.
+    # A nested execution inherits both, and they are not its own.
+    inside = contextvars.ContextVar("inside", default=None)
+    last = contextvars.ContextVar("last", default=(None, 0))
+    numbering = threading.Lock()
+    run_sub_machine = sfn._run_sub_machine
+    add_event = sfn._add_event
+
+    def add(execution, kind, details=None):
+        with numbering:
+            event = add_event(execution, kind, details)
+        own, before = last.get()
+        event["previousEventId"] = before if own is execution["events"] else 0
+        last.set((execution["events"], event["id"]))
+        return event
+
+    def sub_machine(states, start_at, given, execution, ctx):
+        tokens = inside.set(execution), last.set(last.get())
+        try:
+            return run_sub_machine(states, start_at, given, execution, ctx)
+        finally:
+            inside.reset(tokens[0])
+            last.reset(tokens[1])
+
+    def recorded(kind, handler):
+        def handle(state, given, *rest):
+            execution, ctx = inside.get(), rest[-1]
+            if execution is None or execution["executionArn"] != ctx["Execution"]["Id"]:
+                return handler(state, given, *rest)
+            name = ctx["State"]["Name"]
+            entered = add(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": {"name": name}})
+            entered["timestamp"] = ctx["State"]["EnteredTime"]
+            answer = handler(state, given, *rest)
+            add(execution, f"{kind}StateExited", {"stateExitedEventDetails": {"name": name}})
+            return answer
+
+        return handle
+
+    sfn._add_event = add
+    sfn._run_sub_machine = sub_machine
+    for kind in ("Pass", "Task", "Choice", "Wait", "Parallel", "Map"):
+        name = f"_execute_{kind.lower()}"
+        setattr(sfn, name, recorded(kind, getattr(sfn, name)))

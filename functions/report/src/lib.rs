@@ -2,22 +2,20 @@
 #![warn(missing_docs)]
 
 pub mod config;
+mod observe;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
+use blackstart_aws::histories::Histories;
 use blackstart_aws::ledger::{Ledger, LedgerError};
-use blackstart_core::approval::DecisionPackage;
-use blackstart_core::approval::gate::GateRecord;
-use blackstart_core::approval::vote::Vote;
-use blackstart_core::artifact::{ArtifactRef, NotCanonical, canonical_json};
+use blackstart_core::artifact::{NotCanonical, canonical_json};
 use blackstart_core::error_name::{ErrorName, StageError};
-use blackstart_core::journal::{Entry, Event};
 use blackstart_core::ledger::Key;
-use blackstart_core::report::{self, Facts, Report};
-use blackstart_core::run::{Conclusion, RunId, RunRecord};
+use blackstart_core::report::trend::RunDurations;
+use blackstart_core::report::{self, NamedDocument, Report, Standing, State};
+use blackstart_core::run::{RunId, RunRecord};
 use blackstart_core::task::Task;
 use blackstart_core::task::report::{Operation, Written};
-use blackstart_core::timeline::CurrentBoundary;
-use serde::de::DeserializeOwned;
+use jiff::Timestamp;
 
 /// What `report` works with.
 #[derive(Debug)]
@@ -26,6 +24,8 @@ pub struct Deps {
     pub artifacts: ArtifactStore,
     /// The ledger.
     pub ledger: Ledger,
+    /// Execution histories.
+    pub histories: Histories,
 }
 
 /// What can go wrong.
@@ -63,101 +63,83 @@ impl StageError for ReportError {
 ///
 /// # Errors
 /// [`ReportError`].
-pub async fn handle(task: Task<Operation>, deps: &Deps) -> Result<Written, ReportError> {
-    let Operation::Write {
-        plan,
-        conclusion,
-        reason,
-    } = task.input;
+pub async fn handle(task: Task<Operation>, deps: &Deps, now: Timestamp) -> Result<Written, ReportError> {
     let run = task.run.ok_or(ReportError::NoRun)?;
-    let report = observe(&run, &plan, conclusion, reason, deps).await?;
-    write(&run, &report, deps).await
-}
-
-async fn observe(
-    run: &RunId,
-    plan: &ArtifactRef,
-    conclusion: Conclusion,
-    reason: String,
-    deps: &Deps,
-) -> Result<Report, ReportError> {
     let record = deps
         .ledger
-        .get::<RunRecord>(&Key::run(run))
+        .get::<RunRecord>(&Key::run(&run))
         .await?
-        .ok_or_else(|| ReportError::UnknownRun(run.clone()))?;
-    let plan = deps.artifacts.plan(plan).await?;
-    let mut facts = Facts {
-        steps: rows(run, Key::STEP_PREFIX, deps).await?,
-        ..Facts::default()
+        .ok_or_else(|| ReportError::UnknownRun(run.clone()))?
+        .document;
+    let plan = deps.artifacts.plan(&record.plan).await?;
+    let mut facts = observe::facts(&record, deps).await?;
+    let folder = match &task.input {
+        Operation::Write { .. } => "",
+        Operation::Interim { .. } => "interim/",
     };
-    if let Some(current) = deps.ledger.get::<CurrentBoundary>(&Key::boundary(run)).await? {
-        facts.boundary = Some(deps.artifacts.get_json(&current.document.document).await?);
-    }
-    facts.journal = rows::<Entry>(run, Key::JOURNAL_PREFIX, deps).await?;
-    if let Some(cutover) = facts.journal.iter().find_map(cutover_plan) {
-        facts.cutover = Some(deps.artifacts.get_json(cutover).await?);
-    }
-    // A run whose boundary moved has several packages; the last one that was put before people counts.
-    let gates: Vec<GateRecord> = rows(run, Key::GATE_PREFIX, deps).await?;
-    if let Some(gate) = gates.into_iter().max_by_key(|gate| gate.opened) {
-        let package: DecisionPackage = deps.artifacts.get_json(&gate.package).await?;
-        facts.votes = rows::<Vote>(run, &Key::vote_prefix(&gate.digest), deps).await?;
-        facts.selection = Some(deps.artifacts.get_json(&package.selection).await?);
-        facts.rebuild = Some(deps.artifacts.get_json(&package.rebuild).await?);
-        facts.gate = Some(gate);
-    }
-    facts.restore = find(run, "restore.json", deps).await?;
-    facts.rotation = find(run, "rotation.json", deps).await?;
-    Ok(report::build(
-        record.document,
-        plan.targets,
-        conclusion,
-        reason,
-        facts,
-    ))
-}
-
-fn cutover_plan(entry: &Entry) -> Option<&ArtifactRef> {
-    if let Event::Opened { cutover, .. } = &entry.event {
-        Some(cutover)
-    } else {
-        None
-    }
-}
-
-async fn rows<T: DeserializeOwned>(run: &RunId, prefix: &str, deps: &Deps) -> Result<Vec<T>, LedgerError> {
-    let found = deps.ledger.query::<T>(&Key::run_partition(run), prefix).await?;
-    Ok(found.into_iter().map(|(_, row)| row.document).collect())
-}
-
-async fn find<T: DeserializeOwned>(run: &RunId, path: &str, deps: &Deps) -> Result<Option<T>, ArtifactError> {
-    match deps.artifacts.find(run, path).await? {
-        Some((artifact, _)) => deps.artifacts.get_json(&artifact).await.map(Some),
-        None => Ok(None),
+    let recording = canonical_json(&report::recording(&record, &facts, now))?;
+    let path = format!("{folder}recording.json");
+    let artifact = deps
+        .artifacts
+        .put(&run, &path, "application/json", recording)
+        .await?;
+    facts.documents.push(NamedDocument {
+        what: "recorded times".to_owned(),
+        artifact,
+    });
+    match task.input {
+        // The plan of the task is the record's: the run froze it when it was opened.
+        Operation::Write {
+            conclusion, reason, ..
+        } => {
+            let state = State::concluded(conclusion, reason, now);
+            let report = report::build(record, plan.targets, state, facts);
+            let durations = RunDurations::of(&report.run, conclusion, &report.critical_path);
+            let written = write(&run, folder, &report, deps).await?;
+            let key = Key::durations(&report.run.workload, &run);
+            deps.ledger.put_new(&key, &durations).await?;
+            Ok(written)
+        }
+        Operation::Interim { failure } => {
+            let standing = match (&failure, record.conclusion) {
+                (Some(_), _) => Standing::Stuck,
+                (None, Some(_)) => Standing::Concluded,
+                (None, None) => Standing::of(&facts.histories, &record.execution),
+            };
+            let state = State {
+                standing,
+                conclusion: record.conclusion,
+                reason: failure.map_or_else(String::new, |failure| {
+                    format!("{}: {}", failure.error, failure.cause)
+                }),
+                now,
+            };
+            let report = report::build(record, plan.targets, state, facts);
+            write(&run, folder, &report, deps).await
+        }
     }
 }
 
-async fn write(run: &RunId, report: &Report, deps: &Deps) -> Result<Written, ReportError> {
+async fn write(run: &RunId, folder: &str, report: &Report, deps: &Deps) -> Result<Written, ReportError> {
     let store = &deps.artifacts;
-    let json = canonical_json(report)?;
+    let put = async |name: &str, content_type: &str, bytes: Vec<u8>| {
+        store
+            .put(run, &format!("{folder}{name}"), content_type, bytes)
+            .await
+    };
     Ok(Written {
-        report: store.put(run, "report.json", "application/json", json).await?,
-        page: store
-            .put(
-                run,
-                "report.html",
-                "text/html; charset=utf-8",
-                report::page(report).into_bytes(),
-            )
-            .await?,
-        summary: store
-            .put(
-                run,
-                "report.md",
-                "text/markdown; charset=utf-8",
-                report::summary(report).into_bytes(),
-            )
-            .await?,
+        report: put("report.json", "application/json", canonical_json(report)?).await?,
+        page: put(
+            "report.html",
+            "text/html; charset=utf-8",
+            report::page(report).into_bytes(),
+        )
+        .await?,
+        summary: put(
+            "report.md",
+            "text/markdown; charset=utf-8",
+            report::summary(report).into_bytes(),
+        )
+        .await?,
     })
 }

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 use blackstart_aws::artifacts::ArtifactStore;
+use blackstart_aws::histories::Histories;
 use blackstart_aws::ledger::Ledger;
 use blackstart_aws::{clients, env, harness, telemetry};
 use report::config::Config;
@@ -16,6 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let deps = Deps {
         artifacts: ArtifactStore::new(&aws, config.artifact_bucket),
         ledger: Ledger::new(&aws, config.ledger_table),
+        histories: Histories::new(&aws),
     };
-    harness::run(&deps.ledger, |task, _now| handle(task, &deps)).await
+    harness::run(&deps.ledger, |task, now| handle(task, &deps, now)).await
 }

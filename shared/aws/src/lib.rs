@@ -26,6 +26,8 @@ pub mod gate;
 #[cfg(feature = "guardduty")]
 pub mod guardduty;
 pub mod harness;
+#[cfg(feature = "sfn")]
+pub mod histories;
 #[cfg(feature = "ledger")]
 pub mod ledger;
 #[cfg(all(feature = "artifacts", feature = "s3"))]

@@ -80,7 +80,7 @@ pub(crate) enum OperatorAction {
     Abandon,
 }
 
-fn run_id(text: &str) -> Result<RunId, String> {
+pub(crate) fn run_id(text: &str) -> Result<RunId, String> {
     RunId::try_from(text.to_owned()).map_err(|error| error.to_string())
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use blackstart_core::approval::vote::Choice;
-use blackstart_core::critical_path::{CriticalPath, Interval, Stage as PathStage};
+use blackstart_core::critical_path::{CriticalPath, Stage as PathStage, StageTime};
 use blackstart_core::error_name::error_chain;
 use blackstart_core::report::Report;
+use blackstart_core::report::trend::RunDurations;
 use blackstart_core::run::Conclusion;
 use blackstart_local::organisation::Scenario;
 use blackstart_local::outside::{self, Check, End};
@@ -104,6 +105,9 @@ impl Drill {
             out.line(&format!("· {text}"))
         })
         .await?;
+        for durations in earlier_drills(project) {
+            stage.remember(&durations).await?;
+        }
         let ended = self.play(&stage, &mut out).await;
         let answer = match ended {
             Ok((execution, ended)) => self.judge(&stage, project, &execution, &ended, &mut out).await,
@@ -218,8 +222,12 @@ impl Drill {
         let mut checks = outside::checks(&stage.local, &stage.organisation, end).await?;
         checks.push(Check {
             what: format!("the run concluded {}", <&str>::from(conclusion)),
-            holds: report.conclusion == conclusion && ended.status == ExecutionStatus::Succeeded,
-            seen: format!("{} {}", <&str>::from(report.conclusion), shown(&report.reason)),
+            holds: report.conclusion == Some(conclusion) && ended.status == ExecutionStatus::Succeeded,
+            seen: format!(
+                "{} {}",
+                report.conclusion.map_or("no conclusion", <&str>::from),
+                shown(&report.reason)
+            ),
         });
         if self.scenario == Play::Crash {
             checks.push(Check {
@@ -303,7 +311,7 @@ fn show_critical_path(path: &CriticalPath, out: &mut Terminal<'_>) {
         out.line(&format!(
             "  {:<20} {:>6.1} s  {bar}  {note}",
             name.replace('_', " "),
-            interval.seconds()
+            interval.seconds
         ));
     }
     for (name, seconds) in [
@@ -318,7 +326,7 @@ fn show_critical_path(path: &CriticalPath, out: &mut Terminal<'_>) {
     }
 }
 
-fn bar(start: jiff::Timestamp, total: f64, interval: &Interval) -> String {
+fn bar(start: jiff::Timestamp, total: f64, interval: &StageTime) -> String {
     const CELLS: u8 = 40;
     let cell = |at: jiff::Timestamp| {
         let share = at.duration_since(start).as_secs_f64() / total.max(f64::EPSILON);
@@ -408,6 +416,21 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
+/// Durations of the drills whose reports are still on this machine. What cannot be read is of another version.
+fn earlier_drills(project: &Project) -> Vec<RunDurations> {
+    let Ok(folders) = std::fs::read_dir(project.folder().join("reports")) else {
+        return Vec::new();
+    };
+    folders
+        .filter_map(|folder| std::fs::read(folder.ok()?.path().join("report.json")).ok())
+        .filter_map(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
+        .filter_map(|report| {
+            let conclusion = report.conclusion?;
+            Some(RunDurations::of(&report.run, conclusion, &report.critical_path))
+        })
+        .collect()
+}
+
 async fn save_report(
     stage: &Stage,
     project: &Project,
@@ -419,7 +442,7 @@ async fn save_report(
         cause: error_chain(&error),
     };
     std::fs::create_dir_all(&folder).map_err(io)?;
-    for name in ["report.json", "report.html", "report.md"] {
+    for name in ["report.json", "report.html", "report.md", "recording.json"] {
         if let Some((_, bytes)) = stage.report_file(&execution.run, name).await? {
             write(&folder.join(name), &bytes).map_err(io)?;
         }

@@ -18,6 +18,7 @@ mod plan;
 mod references;
 mod timeline;
 mod up;
+mod watch;
 
 /// Brings an AWS workload back after ransomware or another destructive event.
 #[derive(Debug, Parser)]
@@ -33,6 +34,7 @@ enum Command {
     Up(up::Up),
     Timeline(timeline::Args),
     Approve(approve::Approve),
+    Watch(watch::Watch),
     Operator(approve::Operator),
     /// Verifies the evidence of a run, offline.
     Evidence(evidence::Evidence),
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Approve(args) => answered(awaited(async {
             args.run(&own().await, out).await.map(|()| true)
         })),
+        Command::Watch(args) => answered(awaited(async { args.run(&own().await, out).await })),
         Command::Operator(args) => answered(awaited(async {
             args.run(&own().await, out).await.map(|()| true)
         })),

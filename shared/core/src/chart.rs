@@ -22,7 +22,7 @@ svg.chart .line{stroke:var(--ink);stroke-width:2}\
 svg.chart .outline{fill:var(--paper);stroke:var(--ink);stroke-width:1.5}\
 svg.chart .stroke{fill:none;stroke:var(--ink);stroke-width:2}\
 svg.chart .good{fill:var(--good);stroke:var(--good)}svg.chart .bad{fill:none;stroke:var(--hot);stroke-width:2.5}\
-svg.chart .ring{fill:none;stroke:var(--ink);stroke-width:2}\
+svg.chart .dotted,svg.chart .framed{stroke:var(--ink);stroke-width:1}svg.chart .faint{fill:none;stroke:var(--grid);stroke-dasharray:2 2}svg.chart .slack{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:4 3}svg.swatch{display:inline-block;width:28px;vertical-align:middle;margin-right:.4em}svg.chart .ring{fill:none;stroke:var(--ink);stroke-width:2}\
 svg.patterns{position:absolute;width:0;height:0}\
 svg.patterns rect,svg.patterns circle{fill:var(--ink)}svg.patterns path{stroke:var(--ink)}\
 @media print{svg.chart,svg.patterns{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";

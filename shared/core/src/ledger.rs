@@ -33,6 +33,24 @@ impl Key {
         }
     }
 
+    /// How long a concluded run took, for the trend over drills.
+    #[must_use]
+    pub fn durations(workload: &WorkloadName, run: &RunId) -> Self {
+        Self {
+            pk: Self::workload_partition(workload),
+            sk: format!("{}{run}", Self::DURATIONS_PREFIX),
+        }
+    }
+
+    /// Prefix of the durations of all runs of a workload.
+    pub const DURATIONS_PREFIX: &'static str = "DURATIONS#";
+
+    /// The partition of everything that outlives the runs of a workload.
+    #[must_use]
+    pub fn workload_partition(workload: &WorkloadName) -> String {
+        format!("WORKLOAD#{workload}")
+    }
+
     /// Which run handled a finding. GuardDuty repeats a finding under the same id for as long as it is active.
     #[must_use]
     pub fn finding(workload: &WorkloadName, finding: &str) -> Self {

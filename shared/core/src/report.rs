@@ -6,12 +6,18 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
+use crate::approval::DecisionPackage;
 use crate::approval::gate::{GateRecord, GateState};
 use crate::approval::vote::Vote;
-use crate::critical_path::{self, CriticalPath, RecordedStep};
+use crate::artifact::{ArtifactRef, Digest};
+use crate::chart::AttackTimeline;
+use crate::chart::attack::{CandidateMark, Seen, candidates};
+use crate::critical_path::{self, CriticalPath, Observed, RecordedStep, Recording};
 use crate::cutover::CutoverDocument;
 use crate::dns::TrafficChange;
+use crate::history::{self, ExecutionHistory};
 use crate::journal::Entry;
 use crate::plan::Targets;
 use crate::rebuild::RebuildDocument;
@@ -19,24 +25,97 @@ use crate::restore::RestoreDocument;
 use crate::rotation::RotationDocument;
 use crate::run::{Conclusion, RunRecord};
 use crate::timeline::BoundaryDocument;
-use crate::validation::SelectionDocument;
+use crate::validation::{CandidateDocument, SelectionDocument, SetVerdict};
 
+mod diff;
 mod gantt;
 mod html;
 mod markdown;
+mod next_steps;
+pub mod trend;
 
 pub use html::page;
 pub use markdown::summary;
+
+use trend::RunDurations;
+
+/// The schema of a [`Report`].
+pub const SCHEMA: &str = "blackstart.report/2";
+
+/// How far a run is.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Standing {
+    /// It has its conclusion.
+    Concluded,
+    /// It works.
+    Running,
+    /// A decision package is before the approvers.
+    AwaitsApproval,
+    /// It waits for an operator.
+    Stuck,
+    /// Its execution failed, timed out or was aborted before it could conclude.
+    BrokenOff,
+}
+
+impl Standing {
+    /// How a run stands whose record has no conclusion, by the histories of its executions.
+    #[must_use]
+    pub fn of(histories: &[ExecutionHistory], execution: &str) -> Self {
+        let main = histories.iter().find(|history| history.execution == execution);
+        if main.is_some_and(|history| history.status != "RUNNING") {
+            return Self::BrokenOff;
+        }
+        let waits = |state: &str| {
+            history::observe(histories, &[])
+                .iter()
+                .any(|visit| visit.exited.is_none() && visit.state == state)
+        };
+        if waits(critical_path::OPERATOR) {
+            Self::Stuck
+        } else if waits("Await approval") {
+            Self::AwaitsApproval
+        } else {
+            Self::Running
+        }
+    }
+}
 
 /// Everything that is known about a run when its report is written. What the run did not reach is absent.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// Steps of all executions of the run.
     pub steps: Vec<RecordedStep>,
+    /// Histories of the recovery's execution and of those it started, as far as they could be read.
+    pub histories: Vec<ExecutionHistory>,
+    /// Durations of earlier runs of the workload, oldest first.
+    pub earlier: Vec<RunDurations>,
     /// Stage 1.
     pub boundary: Option<BoundaryDocument>,
-    /// Stage 2.
+    /// Stage 1: what the whole timeline shows; empty where it cannot be read.
+    pub seen: Seen,
+    /// Stage 2: the sets that there were.
+    pub candidates: Option<CandidateDocument>,
+    /// Stage 2: the verdicts that were reached.
+    pub verdicts: Vec<SetVerdict>,
+    /// Stage 2: which set, and why.
     pub selection: Option<SelectionDocument>,
+    /// Stage 3.
+    pub package: Option<DecisionPackage>,
     /// Stage 3.
     pub gate: Option<GateRecord>,
     /// Stage 3.
@@ -51,28 +130,63 @@ pub struct Facts {
     pub cutover: Option<CutoverDocument>,
     /// Stage 5.
     pub journal: Vec<Entry>,
+    /// The last link of the evidence chain.
+    pub evidence: Option<EvidenceHead>,
+    /// The documents that the report is about.
+    pub documents: Vec<NamedDocument>,
+}
+
+/// The end of the evidence chain when the report was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceHead {
+    /// Number of links.
+    pub links: u64,
+    /// Hash of the last one.
+    pub head: Digest,
+}
+
+/// A document of the run, by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedDocument {
+    /// What it is, for people.
+    pub what: String,
+    /// Where it is.
+    pub artifact: ArtifactRef,
 }
 
 /// `report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Always `blackstart.report/1`.
+    /// Always `blackstart.report/2`.
     pub schema: String,
     /// The run's own record.
     pub run: RunRecord,
-    /// How it ended.
-    pub conclusion: Conclusion,
+    /// How far the run was when this was written.
+    pub standing: Standing,
+    /// How it ended, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conclusion: Option<Conclusion>,
     /// Why; empty when it recovered.
     pub reason: String,
     /// What a person should do next, in order.
     pub next_steps: Vec<String>,
+    /// What is not settled.
+    pub open_items: Vec<String>,
     /// How long it took.
     pub critical_path: CriticalPath,
+    /// Durations of earlier runs, oldest first.
+    pub earlier: Vec<RunDurations>,
     /// Whether the plan's targets were met.
     pub targets: TargetsMet,
     /// Stage 1.
     pub boundary: Option<BoundaryDocument>,
+    /// Stages 1 and 2 on one axis.
+    pub attack: AttackTimeline,
+    /// Stage 2.
+    pub verdicts: Vec<SetVerdict>,
     /// Stage 2.
     pub selection: Option<SelectionDocument>,
     /// Stage 3.
@@ -91,6 +205,11 @@ pub struct Report {
     pub traffic: Option<TrafficChange>,
     /// Stage 5: the journal.
     pub journal: Vec<Entry>,
+    /// The end of the evidence chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceHead>,
+    /// The documents of the run, by digest.
+    pub documents: Vec<NamedDocument>,
 }
 
 /// One changed document.
@@ -123,17 +242,55 @@ pub struct TargetsMet {
     pub recovery_point_minutes: Option<f64>,
 }
 
+/// How a run stands, as far as the caller knows.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// How far it is.
+    pub standing: Standing,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// Why.
+    pub reason: String,
+    /// When the report is written.
+    pub now: Timestamp,
+}
+
+impl State {
+    /// A run that has ended.
+    #[must_use]
+    pub fn concluded(conclusion: Conclusion, reason: String, now: Timestamp) -> Self {
+        Self {
+            standing: Standing::Concluded,
+            conclusion: Some(conclusion),
+            reason,
+            now,
+        }
+    }
+}
+
+/// What the durations of the report are measured from.
+#[must_use]
+pub fn recording(run: &RunRecord, facts: &Facts, now: Timestamp) -> Recording {
+    Recording {
+        schema: critical_path::RECORDING_SCHEMA.to_owned(),
+        started: run.started,
+        decided: facts.gate.as_ref().and_then(decided_at),
+        until: now,
+        steps: facts.steps.clone(),
+        histories: facts.histories.clone(),
+    }
+}
+
 /// Puts the report together.
 #[must_use]
-pub fn build(
-    run: RunRecord,
-    targets: Targets,
-    conclusion: Conclusion,
-    reason: String,
-    facts: Facts,
-) -> Report {
-    let decided = facts.gate.as_ref().and_then(decided_at);
-    let critical_path = critical_path::measure(run.started, &facts.steps, decided);
+pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Report {
+    let critical_path = critical_path::measure(&Observed {
+        started: run.started,
+        steps: &facts.steps,
+        histories: &facts.histories,
+        decided: facts.gate.as_ref().and_then(decided_at),
+        until: state.now,
+    });
     let recovery_point_minutes = facts.selection.as_ref().map(|selection| {
         selection
             .boundary
@@ -142,6 +299,8 @@ pub fn build(
             .as_secs_f64()
             / 60.0
     });
+    let open_items = next_steps::open_items(&facts);
+    let attack = attack(&facts);
     let (references, traffic) = facts.cutover.map_or_else(Default::default, |cutover| {
         let references = cutover
             .steps
@@ -158,18 +317,23 @@ pub fn build(
         (references, Some(cutover.traffic))
     });
     Report {
-        schema: "blackstart.report/1".to_owned(),
-        next_steps: next_steps(conclusion),
+        schema: SCHEMA.to_owned(),
+        standing: state.standing,
+        conclusion: state.conclusion,
+        reason: state.reason,
+        next_steps: next_steps::next_steps(state.standing, state.conclusion),
+        open_items,
         targets: TargetsMet {
             targets,
             recovery_time_minutes: critical_path.measured / 60.0,
             recovery_point_minutes,
         },
+        earlier: trend::earlier(facts.earlier, &run),
         run,
-        conclusion,
-        reason,
         critical_path,
         boundary: facts.boundary,
+        attack,
+        verdicts: facts.verdicts,
         selection: facts.selection,
         gate: facts.gate,
         votes: facts.votes,
@@ -179,7 +343,38 @@ pub fn build(
         references,
         traffic,
         journal: facts.journal,
+        evidence: facts.evidence,
+        documents: facts.documents,
     }
+}
+
+fn attack(facts: &Facts) -> AttackTimeline {
+    let mut attack = AttackTimeline::of(facts.boundary.as_ref(), facts.selection.as_ref());
+    if !facts.seen.is_empty() {
+        attack.indicators.clone_from(&facts.seen);
+    }
+    // Without a selection nothing was proposed, but there may be sets and verdicts.
+    if let (Some(known), None) = (&facts.candidates, &facts.selection) {
+        let boundary = attack.boundary.map(|marks| marks.best);
+        attack.candidates = known
+            .sets
+            .iter()
+            .map(|set| CandidateMark {
+                set: set.id.clone(),
+                at: set.newest,
+                verdict: facts
+                    .verdicts
+                    .iter()
+                    .find(|verdict| verdict.set == set.id)
+                    .map(|verdict| verdict.verdict),
+                eligible: boundary.is_none_or(|boundary| set.newest < boundary),
+                chosen: false,
+            })
+            .collect();
+    } else if let Some(selection) = &facts.selection {
+        attack.candidates = candidates(&selection.considered, Some(&selection.set.id));
+    }
+    attack
 }
 
 /// When people decided, if they did.
@@ -192,45 +387,6 @@ pub fn decided_at(gate: &GateRecord) -> Option<Timestamp> {
         | GateState::Void { at, .. }
         | GateState::Expired { at } => Some(*at),
     }
-}
-
-fn next_steps(conclusion: Conclusion) -> Vec<String> {
-    let steps: &[&str] = match conclusion {
-        Conclusion::Recovered => &[
-            "Watch the new environment; the records before the change are in this report.",
-            "Re-create what a restore leaves out: streams, expiry, alarms, subscriptions.",
-            "Keep the old account isolated for the investigation; nothing refers to it any more.",
-        ],
-        Conclusion::Rehearsed => &[
-            "Compare the durations with earlier drills.",
-            "Remove the rebuilt stacks and the restored data from the rebuild account.",
-        ],
-        Conclusion::Refused => &[
-            "Read the rationale of the refusal below.",
-            "Change the plan or the evidence, and start the workload again by hand.",
-        ],
-        Conclusion::Expired => &[
-            "Find out why the approvers could not be reached.",
-            "Start the workload again by hand; verdicts that were reached are kept.",
-        ],
-        Conclusion::NoCleanPoint => &[
-            "Read why each recovery set was refused, below.",
-            "Look for older recovery points, or raise `validation.max_sets`, and start again by hand.",
-        ],
-        Conclusion::Failed => &[
-            "Read the reason above; nothing past the gate has happened.",
-            "Mend it and start again by hand.",
-        ],
-        Conclusion::Reverted => &[
-            "References and records are as they were before the cutover; the restored data is in the rebuild account.",
-            "Read the reason above, mend it, and start again by hand.",
-        ],
-        Conclusion::Abandoned => &[
-            "Settle every open line of the journal below by hand.",
-            "Only then start again.",
-        ],
-    };
-    steps.iter().map(|step| (*step).to_owned()).collect()
 }
 
 #[cfg(test)]

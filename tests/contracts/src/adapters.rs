@@ -17,10 +17,11 @@ const WRITER: Grantor = ("infra/accounts/sibling.yaml", "ReferenceWriterRole");
 const CUTOVER: Grantor = ("template.yaml", "CutoverRole");
 const GATE: Grantor = ("template.yaml", "GateRole");
 const INTAKE: Grantor = ("template.yaml", "IntakeRole");
+const REPORT: Grantor = ("template.yaml", "ReportRole");
 const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 14] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 15] = [
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
     ("callbacks", "states", &[GATE]),
@@ -29,6 +30,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 14] = [
     ("documents", "", &[READER]),
     ("documents_write", "", &[WRITER]),
     ("guardduty", "guardduty", &[INTAKE]),
+    ("histories", "states", &[REPORT]),
     ("ledger", "dynamodb", &[RECORDS]),
     ("logs", "s3", &[LOG_READER]),
     ("notices", "sns", &[CUTOVER, GATE]),

@@ -42,6 +42,7 @@ const OBSERVATIONS: [(&str, &str); 29] = [
     ("references", "inventory"),
     ("references", "merge"),
     ("references", "siblings"),
+    ("report", "interim"),
     ("report", "write"),
     ("restore", "poll"),
     ("restore", "verify"),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blackstart_core::{
-    approval, cutover, plan, rebuild, references, restore, rotation, task, timeline, validation,
+    approval, critical_path, cutover, plan, rebuild, references, report, restore, rotation, task, timeline,
+    validation,
 };
 use schemars::{Schema, schema_for};
 
@@ -27,6 +28,8 @@ fn schemas() -> BTreeMap<String, Schema> {
         ),
         ("document-inventory", schema_for!(references::InventoryDocument)),
         ("document-rebuild", schema_for!(rebuild::RebuildDocument)),
+        ("document-recording", schema_for!(critical_path::Recording)),
+        ("document-report", schema_for!(report::Report)),
         ("document-restore", schema_for!(restore::RestoreDocument)),
         ("document-rotation", schema_for!(rotation::RotationDocument)),
         ("document-selection", schema_for!(validation::SelectionDocument)),
@@ -64,6 +67,7 @@ fn schemas() -> BTreeMap<String, Schema> {
         ),
         ("references-merge", schema_for!(task::references::Inventoried)),
         ("references-siblings", schema_for!(task::references::Siblings)),
+        ("report-interim", schema_for!(task::report::Written)),
         ("report-write", schema_for!(task::report::Written)),
         ("restore-poll", schema_for!(task::restore::RestoreProgress)),
         ("restore-start", schema_for!(task::restore::RestoreProgress)),

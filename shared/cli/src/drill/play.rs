@@ -13,6 +13,7 @@ use blackstart_core::critical_path::RecordedStep;
 use blackstart_core::error_name::error_chain;
 use blackstart_core::ledger::Key;
 use blackstart_core::report::Report;
+use blackstart_core::report::trend::RunDurations;
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SelectionDocument;
 use blackstart_local::LocalAws;
@@ -395,6 +396,16 @@ impl Stage {
         approve::vote(&gateway.map_err(turned_away)?, run, ballot)
             .await
             .map_err(turned_away)
+    }
+
+    /// Puts the durations of an earlier run into the ledger, which is new with every start of the local AWS.
+    ///
+    /// # Errors
+    /// [`DrillFailed::Ledger`].
+    pub async fn remember(&self, durations: &RunDurations) -> Result<(), DrillFailed> {
+        let key = Key::durations(&self.ready.plan.workload, &durations.run);
+        self.ledger.put_new(&key, durations).await?;
+        Ok(())
     }
 
     async fn report(&self, run: &RunId) -> Result<Option<Report>, DrillFailed> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::axis::Axis;
 use crate::markup::{escape, escape_breakable};
@@ -19,11 +21,17 @@ const LANE: f64 = 44.0;
 /// Most rows of the table below the chart.
 const TABLE_ROWS: usize = 200;
 
+/// How often something was seen at which instant, by the source that showed it. Names are hostile text.
+pub type Seen = BTreeMap<String, BTreeMap<Timestamp, u64>>;
+/// Most instants of one source that are kept apart.
+const INSTANTS: i64 = 1_000;
+
 /// What the chart shows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AttackTimeline {
-    /// Instants of indicators by the source that showed them, and of [`ACTS`]. Names are hostile text.
-    pub indicators: BTreeMap<String, Vec<Timestamp>>,
+    /// Indicators by source, and [`ACTS`].
+    pub indicators: Seen,
     /// The boundary, if one was found.
     pub boundary: Option<BoundaryMarks>,
     /// Recovery sets.
@@ -31,7 +39,8 @@ pub struct AttackTimeline {
 }
 
 /// The three instants of a boundary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct BoundaryMarks {
     /// The beginning of the actor's credential.
     pub floor: Timestamp,
@@ -44,7 +53,8 @@ pub struct BoundaryMarks {
 }
 
 /// One recovery set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CandidateMark {
     /// Id of the set.
     pub set: String,
@@ -79,6 +89,60 @@ pub fn source_of(indicator: &str) -> &str {
     }
 }
 
+/// A row of `timeline.jsonl`, as far as the chart needs it.
+#[derive(Deserialize)]
+struct SeenRow {
+    datetime: Timestamp,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    indicators: Vec<String>,
+}
+
+/// What the rows of a timeline (JSON lines) show. Lines that are no rows are left out.
+///
+/// Instants that are closer than a thousandth of the whole are one, so that a long timeline makes no long document.
+#[must_use]
+pub fn seen_in(json_lines: &[u8]) -> Seen {
+    let mut seen = Seen::new();
+    for line in json_lines.split(|byte| *byte == b'\n') {
+        let Ok(row) = serde_json::from_slice::<SeenRow>(line) else {
+            continue;
+        };
+        let source = if row.indicators.is_empty() {
+            ACTS.to_owned()
+        } else {
+            row.source
+        };
+        let count = seen.entry(source).or_default().entry(row.datetime).or_default();
+        *count = count.saturating_add(1);
+    }
+    seen.into_iter()
+        .map(|(source, counts)| (source, thinned(counts)))
+        .collect()
+}
+
+fn thinned(counts: BTreeMap<Timestamp, u64>) -> BTreeMap<Timestamp, u64> {
+    let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+        return counts;
+    };
+    let (first, step) = (*first, last.duration_since(*first).as_secs() / INSTANTS + 1);
+    let mut thin = BTreeMap::<Timestamp, u64>::new();
+    for (at, count) in counts {
+        let steps = at.duration_since(first).as_secs() / step;
+        let at = first
+            .checked_add(SignedDuration::from_secs(steps.saturating_mul(step)))
+            .unwrap_or(at);
+        let sum = thin.entry(at).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    thin
+}
+
+fn total(counts: &BTreeMap<Timestamp, u64>) -> u64 {
+    counts.values().copied().fold(0, u64::saturating_add)
+}
+
 impl AttackTimeline {
     /// The chart of the documents of stages 1 and 2: the reasons and suspects of the boundary, and the sets.
     ///
@@ -87,14 +151,13 @@ impl AttackTimeline {
     #[must_use]
     pub fn of(boundary: Option<&BoundaryDocument>, selection: Option<&SelectionDocument>) -> Self {
         let found = boundary.and_then(|document| document.boundary.as_ref());
-        let mut indicators = BTreeMap::<String, Vec<Timestamp>>::new();
+        let mut indicators = Seen::new();
         let reasons = found.map_or(&[] as &[Reason], |found| &found.reasons);
         let suspects = boundary.map_or(&[] as &[Reason], |document| &document.suspects);
         for reason in reasons.iter().chain(suspects) {
-            indicators
-                .entry(source_of(&reason.indicator).to_owned())
-                .or_default()
-                .push(reason.at);
+            let source = indicators.entry(source_of(&reason.indicator).to_owned());
+            let count = source.or_default().entry(reason.at).or_default();
+            *count = count.saturating_add(1);
         }
         Self {
             indicators,
@@ -122,7 +185,7 @@ impl AttackTimeline {
 
     /// From the older of floor, first indicator and chosen set to the newest of all. Older sets are counted at the edge.
     fn axis(&self) -> Option<Axis> {
-        let attack = self.indicators.values().flatten().copied();
+        let attack = self.indicators.values().flat_map(BTreeMap::keys).copied();
         let boundary = self
             .boundary
             .iter()
@@ -244,12 +307,13 @@ impl AttackTimeline {
     fn words(&self) -> String {
         let mut words = String::new();
         for (source, instants) in &self.indicators {
-            let (first, last) = (instants.iter().min(), instants.iter().max());
-            if let (Some(first), Some(last)) = (first, last) {
+            if let (Some((first, _)), Some((last, _))) =
+                (instants.first_key_value(), instants.last_key_value())
+            {
                 let _ = write!(
                     words,
                     "{source}: {} from {} to {}. ",
-                    instants.len(),
+                    total(instants),
                     minute(*first),
                     minute(*last)
                 );
@@ -286,10 +350,11 @@ impl AttackTimeline {
         let mut rows: Vec<(Timestamp, String)> = Vec::new();
         for (source, instants) in &self.indicators {
             let source = escape_breakable(source);
-            let (first, last) = (instants.iter().min(), instants.iter().max());
-            rows.extend(first.map(|first| (*first, format!("{source}: first of {}", instants.len()))));
-            if instants.len() > 1 {
-                rows.extend(last.map(|last| (*last, format!("{source}: last of {}", instants.len()))));
+            let count = total(instants);
+            let (first, last) = (instants.keys().next(), instants.keys().next_back());
+            rows.extend(first.map(|first| (*first, format!("{source}: first of {count}"))));
+            if count > 1 {
+                rows.extend(last.map(|last| (*last, format!("{source}: last of {count}"))));
             }
         }
         if let Some(marks) = &self.boundary {
@@ -382,22 +447,23 @@ impl CandidateMark {
 }
 
 /// One lane: counts per column, as bars whose height is the logarithm of the count.
-fn lane(svg: &mut String, axis: &Axis, y: f64, source: &str, instants: &[Timestamp]) {
+fn lane(svg: &mut String, axis: &Axis, y: f64, source: &str, instants: &BTreeMap<Timestamp, u64>) {
     let _ = write!(
         svg,
         "<text x=\"0\" y=\"{:.0}\">{} ({})</text><line class=\"grid\" x1=\"0\" x2=\"100%\" y1=\"{3:.1}\" y2=\"{3:.1}\"/>",
         y + 11.0,
         escape(source),
-        instants.len(),
+        total(instants),
         y + LANE - 6.0
     );
-    let mut counts = BTreeMap::<u16, u32>::new();
-    for at in instants {
-        let count = counts.entry(column(axis.x(*at))).or_default();
-        *count = count.saturating_add(1);
+    let mut counts = BTreeMap::<u16, u64>::new();
+    for (at, count) in instants {
+        let sum = counts.entry(column(axis.x(*at))).or_default();
+        *sum = sum.saturating_add(*count);
     }
     let most = counts.values().copied().max().unwrap_or(1);
-    let scale = |count: u32| f64::from(count).ln_1p() / f64::from(most).ln_1p();
+    #[expect(clippy::cast_precision_loss, reason = "the height of a bar")]
+    let scale = |count: u64| (count as f64).ln_1p() / (most as f64).ln_1p();
     let width = 100.0 / f64::from(COLUMNS);
     for (column, count) in counts {
         let height = (20.0 * scale(count)).max(3.0);
@@ -457,8 +523,11 @@ mod tests {
     fn timeline() -> AttackTimeline {
         AttackTimeline {
             indicators: BTreeMap::from([
-                ("<script>".to_owned(), (1_000..1_100).map(at).collect()),
-                (ACTS.to_owned(), vec![at(1_010)]),
+                (
+                    "<script>".to_owned(),
+                    (1_000..1_100).map(|minute| (at(minute), 1)).collect(),
+                ),
+                (ACTS.to_owned(), BTreeMap::from([(at(1_010), 1)])),
             ]),
             boundary: Some(BoundaryMarks {
                 floor: at(990),
@@ -491,9 +560,35 @@ mod tests {
     #[test]
     fn many_indicators_are_counted_not_drawn() {
         let mut many = timeline();
-        many.indicators
-            .insert("cloudtrail".to_owned(), (0..10_000).map(at).collect());
+        many.indicators.insert(
+            "cloudtrail".to_owned(),
+            (0..10_000).map(|minute| (at(minute), 1)).collect(),
+        );
         assert!(many.figure().len() < 60_000, "{}", many.figure().len());
+    }
+
+    #[test]
+    fn a_long_timeline_is_thinned_and_nothing_is_lost() {
+        let mut lines = String::new();
+        for minute in 0..10_000 {
+            let source = if minute % 10 == 0 {
+                "guardduty"
+            } else {
+                "cloudtrail"
+            };
+            let row =
+                serde_json::json!({"datetime": at(minute), "source": source, "indicators": ["i"], "more": 1});
+            lines.push_str(&format!("{row}\n"));
+        }
+        lines.push_str("not a row\n");
+        lines.push_str(&serde_json::json!({"datetime": at(0), "source": "x", "indicators": []}).to_string());
+        let seen = seen_in(lines.as_bytes());
+        let totals: Vec<_> = seen
+            .iter()
+            .map(|(source, counts)| (source.as_str(), total(counts)))
+            .collect();
+        assert_eq!(totals, [("cloudtrail", 9_000), ("guardduty", 1_000), (ACTS, 1)]);
+        assert!(seen["cloudtrail"].len() <= 1_001);
     }
 
     #[test]

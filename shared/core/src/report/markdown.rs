@@ -2,26 +2,34 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::{Report, Standing};
+use crate::chart::axis::duration;
 
 /// The summary. Text that came from outside is fenced as code, so that no chat renders it.
 #[must_use]
 pub fn summary(report: &Report) -> String {
-    let conclusion: &str = report.conclusion.into();
+    let ended: &str = match (&report.conclusion, report.standing) {
+        (Some(conclusion), Standing::Concluded) => conclusion.into(),
+        (_, standing) => standing.into(),
+    };
     let path = &report.critical_path;
     let mut text = format!(
-        "**{}** · run `{}` · **{conclusion}** in {:.1} min\n\n",
+        "**{}** · run `{}` · **{}** in {}\n\n",
         report.run.workload,
         report.run.run,
-        path.measured / 60.0
+        ended.replace('_', " "),
+        duration(path.measured)
     );
     if !report.reason.is_empty() {
         let _ = writeln!(text, "Why: {}\n", code(&report.reason));
     }
+    for step in &report.next_steps {
+        let _ = writeln!(text, "* next: {step}");
+    }
     if let Some(selection) = &report.selection {
         let _ = writeln!(
             text,
-            "* event boundary {}, restored set `{}` of {}",
+            "* event boundary {}, proposed set `{}` of {}",
             selection.boundary.boundary, selection.set.id, selection.set.newest
         );
     }
@@ -30,11 +38,17 @@ pub fn summary(report: &Report) -> String {
     }
     let _ = writeln!(
         text,
-        "* critical path: measured {:.1} s, formula {:.1} s, overhead {:.1} s, parallel stages saved {:.1} s",
-        path.measured, path.corrected, path.orchestration, path.saved
+        "* critical path: measured {}, formula {}, orchestration {}, parallel stages saved {}",
+        duration(path.measured),
+        duration(path.corrected),
+        duration(path.orchestration),
+        duration(path.saved)
     );
-    for step in &report.next_steps {
-        let _ = writeln!(text, "* next: {step}");
+    if let Some(binding) = path.binding {
+        let _ = writeln!(text, "* the gate waited for {}", binding.words());
+    }
+    if !report.open_items.is_empty() {
+        let _ = writeln!(text, "* {} open items", report.open_items.len());
     }
     text
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Failure;
 use crate::artifact::ArtifactRef;
 use crate::run::Conclusion;
 
@@ -20,9 +21,15 @@ pub enum Operation {
         #[serde(default)]
         reason: String,
     },
+    /// Writes the same about a run that has not ended, under `interim/`: stuck, broken off, or under way.
+    Interim {
+        /// What made it stuck, where the state machine knows it; otherwise the history says how the run stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
 }
 
-/// The answer to [`Operation::Write`].
+/// The answer to both operations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Written {

@@ -1,0 +1,314 @@
+//! Execution histories of Step Functions: which state was visited when, and with how many attempts.
+//!
+//! What `GetExecutionHistory` returns is reduced to [`HistoryEvent`]s; inputs and outputs are not kept, they can hold
+//! task tokens. Events of one visit are linked by `previousEventId`, also inside Parallel and Map states.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::critical_path::RecordedStep;
+
+/// The history of one execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutionHistory {
+    /// ARN of the execution.
+    pub execution: String,
+    /// Status, as `DescribeExecution` names it.
+    pub status: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// Its events.
+    pub events: Vec<HistoryEvent>,
+}
+
+/// One event, as far as durations need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryEvent {
+    /// Event id, from 1.
+    pub id: i64,
+    /// Id of the event before it in the same visit or branch; 0 where there is none.
+    #[serde(default)]
+    pub previous: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Type, for example `TaskStateEntered`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Name of the state that was entered or left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Resource of a task, for example `arn:aws:states:::lambda:invoke.waitForTaskToken`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Error name of a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a visit to a state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Activity {
+    /// A function works.
+    Work,
+    /// A task token waits for a person.
+    People,
+    /// A Wait state between two looks at work elsewhere.
+    Events,
+    /// Holds other visits: Parallel, Map, or a nested execution.
+    Container,
+    /// Pass, Choice, Succeed, Fail.
+    Passing,
+}
+
+/// One visit to a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// ARN of the execution.
+    pub execution: String,
+    /// State name.
+    pub state: String,
+    /// What it is.
+    pub activity: Activity,
+    /// When the state was entered.
+    pub entered: Timestamp,
+    /// When it was left; absent while it is open.
+    pub exited: Option<Timestamp>,
+    /// Attempts, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One attempt of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it was scheduled.
+    pub from: Timestamp,
+    /// When it ended; absent while it runs.
+    pub to: Option<Timestamp>,
+    /// Error name, if it failed.
+    pub error: Option<String>,
+}
+
+/// How far the clock that the state machine gives to a function may be from that of its history.
+const SAME_VISIT: SignedDuration = SignedDuration::from_secs(1);
+
+/// Whether an execution has a history: the children of a Distributed Map, which carry its label after a slash, may be
+/// Express and have none.
+#[must_use]
+pub fn has_history(execution: &str) -> bool {
+    execution.contains(":execution:") && !execution.contains('/')
+}
+
+/// Every visit that histories and recorded steps show, each once, in order.
+///
+/// Where both know a visit the history counts: it has the retries and the time before and after the function. Steps
+/// alone know the children of a Distributed Map, whose Express executions have no history.
+#[must_use]
+pub fn observe(histories: &[ExecutionHistory], steps: &[RecordedStep]) -> Vec<Visit> {
+    let mut all: Vec<Visit> = histories.iter().flat_map(visits).collect();
+    let mut known = BTreeMap::<(String, String), Vec<Timestamp>>::new();
+    for visit in &all {
+        known
+            .entry((visit.execution.clone(), visit.state.clone()))
+            .or_default()
+            .push(visit.entered);
+    }
+    for visit in of_steps(steps) {
+        let same = known.get_mut(&(visit.execution.clone(), visit.state.clone()));
+        let nearest = same.and_then(|entered| {
+            let place = (0..entered.len()).min_by_key(|place| {
+                entered
+                    .get(*place)
+                    .map(|at| at.duration_since(visit.entered).abs())
+            })?;
+            let close = entered.get(place)?.duration_since(visit.entered).abs() <= SAME_VISIT;
+            close.then(|| entered.swap_remove(place))
+        });
+        if nearest.is_none() {
+            all.push(visit);
+        }
+    }
+    all.sort_by(|a, b| (a.entered, &a.execution, &a.state).cmp(&(b.entered, &b.execution, &b.state)));
+    all
+}
+
+/// The visits that the functions recorded themselves.
+fn of_steps(steps: &[RecordedStep]) -> Vec<Visit> {
+    let mut visits = BTreeMap::<(&str, &str, Timestamp), Visit>::new();
+    let mut steps: Vec<_> = steps.iter().collect();
+    steps.sort();
+    for step in steps {
+        let visit = visits
+            .entry((&step.execution, &step.state, step.entered))
+            .or_insert_with(|| Visit {
+                execution: step.execution.clone(),
+                state: step.state.clone(),
+                activity: if step.state == "Await approval" || step.state == "Await operator" {
+                    Activity::People
+                } else {
+                    Activity::Work
+                },
+                entered: step.entered,
+                exited: None,
+                attempts: Vec::new(),
+            });
+        visit.attempts.push(Attempt {
+            from: step.began,
+            to: Some(step.ended),
+            error: (step.outcome != "ok").then(|| step.outcome.clone()),
+        });
+        visit.exited = visit.exited.max(Some(step.ended));
+    }
+    visits.into_values().collect()
+}
+
+/// The visits of one history.
+fn visits(history: &ExecutionHistory) -> Vec<Visit> {
+    let mut reader = Reader {
+        execution: &history.execution,
+        visits: Vec::new(),
+        owner: BTreeMap::new(),
+        halted: None,
+    };
+    let mut events: Vec<_> = history.events.iter().collect();
+    events.sort_by_key(|event| event.id);
+    for event in &events {
+        reader.read(event);
+    }
+    if let Some(ended) = history.ended {
+        for visit in reader.visits.iter_mut().filter(|visit| visit.exited.is_none()) {
+            visit.exited = Some(ended.max(visit.entered));
+        }
+    }
+    reader.visits
+}
+
+struct Reader<'h> {
+    execution: &'h str,
+    visits: Vec<Visit>,
+    /// Event id to the visit that it belongs to.
+    owner: BTreeMap<i64, usize>,
+    /// When the execution broke off, and in which state.
+    halted: Option<(Timestamp, String)>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, event: &HistoryEvent) {
+        if let Some(kind) = event.kind.strip_suffix("StateEntered") {
+            self.owner.insert(event.id, self.visits.len());
+            self.visits.push(Visit {
+                execution: self.execution.to_owned(),
+                state: event.state.clone().unwrap_or_default(),
+                activity: match kind {
+                    "Task" => Activity::Work,
+                    "Wait" => Activity::Events,
+                    "Parallel" | "Map" => Activity::Container,
+                    _ => Activity::Passing,
+                },
+                entered: event.at,
+                exited: None,
+                attempts: Vec::new(),
+            });
+            return;
+        }
+        match event.kind.as_str() {
+            "ExecutionFailed" | "ExecutionTimedOut" | "ExecutionAborted" => {
+                let state = self.visits.iter().rfind(|visit| visit.exited.is_none());
+                self.halted = state.map(|visit| (event.at, visit.state.clone()));
+                return;
+            }
+            "ExecutionRedriven" => {
+                if let Some((at, state)) = self.halted.take() {
+                    self.visits.push(Visit {
+                        execution: self.execution.to_owned(),
+                        state,
+                        activity: Activity::People,
+                        entered: at,
+                        exited: Some(event.at),
+                        attempts: Vec::new(),
+                    });
+                }
+                return;
+            }
+            _ => {}
+        }
+        if event.kind.ends_with("StateExited") {
+            self.leave(event);
+            return;
+        }
+        // A redriven task is scheduled again without a new entry: it belongs to the visit that broke off.
+        let place = self
+            .owner
+            .get(&event.previous)
+            .copied()
+            .or_else(|| self.visits.iter().rposition(|visit| visit.exited.is_none()));
+        let Some(visit) = place.and_then(|place| self.visits.get_mut(place)) else {
+            return;
+        };
+        if let Some(place) = place {
+            self.owner.insert(event.id, place);
+        }
+        let task = ["Task", "LambdaFunction", "Activity"]
+            .iter()
+            .find_map(|prefix| event.kind.strip_prefix(prefix));
+        match task {
+            Some("Scheduled") => {
+                if let Some(resource) = &event.resource {
+                    if resource.contains("waitForTaskToken") {
+                        visit.activity = Activity::People;
+                    } else if resource.contains("startExecution") {
+                        visit.activity = Activity::Container;
+                    }
+                }
+                visit.attempts.push(Attempt {
+                    from: event.at,
+                    to: None,
+                    error: None,
+                });
+            }
+            Some("Succeeded" | "Failed" | "TimedOut" | "StartFailed" | "SubmitFailed") => {
+                if let Some(attempt) = visit.attempts.last_mut() {
+                    attempt.to = Some(event.at);
+                    attempt.error.clone_from(&event.error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, event: &HistoryEvent) {
+        let name = event.state.as_deref().unwrap_or_default();
+        let fits = |visit: &Visit| visit.exited.is_none() && visit.state == name;
+        let linked = self.owner.get(&event.previous).copied();
+        let place = linked
+            .filter(|place| self.visits.get(*place).is_some_and(fits))
+            .or_else(|| self.visits.iter().rposition(fits));
+        if let Some(visit) = place.and_then(|place| self.visits.get_mut(place)) {
+            visit.exited = Some(event.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_of_a_distributed_map_have_no_history() {
+        let machine = "arn:aws:states:us-east-1:111111111111";
+        assert!(has_history(&format!("{machine}:execution:blackstart-recovery:x")));
+        assert!(!has_history(&format!(
+            "{machine}:express:blackstart-recovery/abc:x:y"
+        )));
+        assert!(!has_history(&format!(
+            "{machine}:execution:blackstart-recovery/abc:x"
+        )));
+    }
+}

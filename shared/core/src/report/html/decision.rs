@@ -1,0 +1,212 @@
+//! What was found and decided.
+
+use std::fmt::Write as _;
+
+use super::{ROWS, more, second};
+use crate::approval::gate::GateState;
+use crate::approval::vote::Choice;
+use crate::chart::attack::source_of;
+use crate::markup::{escape, escape_breakable};
+use crate::report::Report;
+use crate::timeline::Reason;
+use crate::validation::{SetVerdict, Verdict};
+
+pub(super) fn attack(html: &mut String, report: &Report) {
+    let figure = report.attack.figure();
+    if report.boundary.is_none() && figure.is_empty() {
+        return;
+    }
+    html.push_str("<h2>Attack and event boundary</h2>");
+    html.push_str(&figure);
+    let Some(document) = &report.boundary else { return };
+    match &document.boundary {
+        Some(boundary) => {
+            let _ = write!(
+                html,
+                "<dl><dt>Boundary</dt><dd>{}</dd><dt>Not later than</dt><dd>{}, the earliest strong indicator</dd><dt>Floor</dt><dd>{}, \
+                 the beginning of the actor's credential{}</dd></dl>",
+                second(boundary.best),
+                second(boundary.not_later_than),
+                second(boundary.floor),
+                if boundary.unbounded {
+                    "; the actor was already there when the logs begin"
+                } else {
+                    ""
+                }
+            );
+            reasons(html, "What set the boundary", &boundary.reasons);
+        }
+        None => html.push_str("<p>No indicator was found.</p>"),
+    }
+    for actor in &document.actors {
+        let set = |set: &std::collections::BTreeSet<String>| {
+            let all: Vec<String> = set.iter().take(20).map(|text| escape_breakable(text)).collect();
+            all.join(", ")
+        };
+        let _ = write!(
+            html,
+            "<details><summary>Actor {}</summary><dl><dt>Principals</dt><dd>{}</dd><dt>Credentials</dt><dd>{}</dd><dt>Addresses</dt><dd>{}</dd></dl></details>",
+            if actor.confirmed {
+                "(more than one kind of act)"
+            } else {
+                "(one kind of act)"
+            },
+            set(&actor.principals),
+            set(&actor.credentials),
+            set(&actor.addresses)
+        );
+    }
+    reasons(
+        html,
+        "Suspects: strong indicators that did not set the boundary",
+        &document.suspects,
+    );
+    let coverage = &document.coverage;
+    let _ = write!(
+        html,
+        "<h3>Coverage</h3><p>{} records in {} objects",
+        coverage.records, coverage.objects
+    );
+    if let (Some(first), Some(last)) = (coverage.first, coverage.last) {
+        let _ = write!(html, ", from {} to {}", second(first), second(last));
+    }
+    let _ = write!(html, "; {} gaps.</p>", coverage.gaps.len());
+    if !coverage.gaps.is_empty() {
+        html.push_str("<ul>");
+        for gap in coverage.gaps.iter().take(ROWS) {
+            let _ = write!(
+                html,
+                "<li>{}: {}</li>",
+                escape_breakable(&gap.what),
+                escape(&gap.reason)
+            );
+        }
+        html.push_str("</ul>");
+        more(html, coverage.gaps.len());
+    }
+}
+
+fn reasons(html: &mut String, title: &str, reasons: &[Reason]) {
+    if reasons.is_empty() {
+        return;
+    }
+    let _ = write!(
+        html,
+        "<h3>{title} ({})</h3><table class=\"cards\"><tr><th scope=\"col\">when</th><th scope=\"col\">what</th><th \
+         scope=\"col\">indicator</th></tr>",
+        reasons.len()
+    );
+    for reason in reasons.iter().take(ROWS) {
+        let _ = write!(
+            html,
+            "<tr><td class=\"when\" data-name=\"when\">{}</td><td data-name=\"what\">{}<details><summary>evidence</summary>record {} of \
+             <code>{}</code>, sha256 <code>{}</code>, event <code>{}</code></details></td><td data-name=\"indicator\">{} \
+             <small>({})</small></td></tr>",
+            second(reason.at),
+            escape_breakable(&reason.what),
+            reason.evidence.record,
+            escape_breakable(&reason.evidence.object),
+            escape_breakable(reason.evidence.sha256.as_str()),
+            escape_breakable(&reason.evidence.event_id),
+            escape_breakable(&reason.indicator),
+            escape_breakable(source_of(&reason.indicator)),
+        );
+    }
+    html.push_str("</table>");
+    more(html, reasons.len());
+}
+
+pub(super) fn verdicts(html: &mut String, report: &Report) {
+    let chosen = report
+        .selection
+        .as_ref()
+        .map(|selection| selection.set.id.as_str());
+    if report.attack.candidates.is_empty() && report.verdicts.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<h2>Recovery sets</h2><table class=\"cards\"><tr><th scope=\"col\">set</th><th scope=\"col\">newest point</th><th \
+         scope=\"col\">precedes the boundary</th><th scope=\"col\">verdict</th><th scope=\"col\">why</th></tr>",
+    );
+    for set in report.attack.candidates.iter().take(ROWS) {
+        let verdict = set.verdict.map_or("○ not judged", |verdict| match verdict {
+            Verdict::Clean => "✓ clean",
+            Verdict::Tainted => "× tainted",
+            Verdict::Unknown => "? unknown",
+        });
+        let considered = report
+            .selection
+            .iter()
+            .flat_map(|selection| &selection.considered)
+            .find(|considered| considered.set == set.set);
+        let judged = report.verdicts.iter().find(|judged| judged.set == set.set);
+        let why = match (considered, judged) {
+            (Some(considered), _) => considered.reasons.join("; "),
+            (None, Some(judged)) => layers(judged),
+            (None, None) => String::new(),
+        };
+        let restored = if chosen == Some(set.set.as_str()) {
+            " <strong>(proposed)</strong>"
+        } else {
+            ""
+        };
+        let _ = write!(
+            html,
+            "<tr><td data-name=\"set\"><code>{}</code>{restored}</td><td class=\"when\" data-name=\"newest point\">{}</td><td \
+             data-name=\"precedes the boundary\">{}</td><td class=\"when\" data-name=\"verdict\">{verdict}</td><td data-name=\"why\">{}</td></tr>",
+            escape(&set.set),
+            second(set.at),
+            if set.eligible { "yes" } else { "no" },
+            escape_breakable(&why)
+        );
+    }
+    html.push_str("</table>");
+    more(html, report.attack.candidates.len());
+}
+
+/// What every layer of a verdict said.
+fn layers(judged: &SetVerdict) -> String {
+    let said: Vec<String> = judged
+        .layers
+        .iter()
+        .map(|(layer, said)| {
+            let (layer, verdict): (&str, &str) = (layer.into(), said.verdict.into());
+            format!(
+                "{}: {verdict} ({})",
+                layer.replace('_', " "),
+                said.reasons.join("; ")
+            )
+        })
+        .collect();
+    said.join("; ")
+}
+
+pub(super) fn approval(html: &mut String, report: &Report) {
+    let Some(gate) = &report.gate else { return };
+    let state: &str = (&gate.state).into();
+    let _ = write!(
+        html,
+        "<h2>Approval</h2><dl><dt>Gate</dt><dd>{state}{}</dd><dt>Digest</dt><dd><code>{}</code></dd><dt>Opened</dt><dd>{}</dd></dl>",
+        match &gate.state {
+            GateState::Approved { at, by } => format!(" at {} by {}", second(*at), escape(&by.join(", "))),
+            GateState::Refused { at, by } => format!(" at {} by {}", second(*at), escape(by)),
+            GateState::Void { at } | GateState::Expired { at } => format!(" at {}", second(*at)),
+            GateState::Open {} => format!(" until {}", second(gate.decide_by)),
+        },
+        escape_breakable(gate.digest.as_str()),
+        second(gate.opened)
+    );
+    for vote in &report.votes {
+        let decision = match vote.decision {
+            Choice::Approve => "approved",
+            Choice::Refuse => "refused",
+        };
+        let _ = write!(
+            html,
+            "<p><strong>{}</strong> {decision} at {}: {}</p>",
+            escape(&vote.person),
+            second(vote.at),
+            escape(&vote.rationale)
+        );
+    }
+}

@@ -19,5 +19,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         ledger: Ledger::new(&aws, config.ledger_table),
         histories: Histories::new(&aws),
     };
-    harness::run(&deps.ledger, |task, now| handle(task, &deps, now)).await
+    // Boxed: the future holds every document of the run.
+    harness::run(&deps.ledger, |task, now| Box::pin(handle(task, &deps, now))).await
 }

@@ -287,9 +287,12 @@ fn stage_line(stage: &StageProgress) -> String {
     let open: Vec<String> = stage
         .open
         .iter()
-        .map(|(state, kind)| match kind {
-            BarKind::Work => state.clone(),
-            kind => format!("{state}, {}", kind.words()),
+        .map(|(state, kind)| {
+            if *kind == BarKind::Work {
+                state.clone()
+            } else {
+                format!("{state}, {}", kind.words())
+            }
         })
         .collect();
     if !open.is_empty() {

@@ -264,7 +264,12 @@ impl AttackTimeline {
              <text x=\"{best:.2}%\" y=\"12\" text-anchor=\"{}\" font-weight=\"600\">event boundary {}</text>",
             (late - floor).max(0.0),
             bottom - 30.0,
-            anchor(best),
+            // Longer than a tick's label: it turns towards the middle sooner.
+            match best {
+                x if x < 40.0 => "start",
+                x if x > 60.0 => "end",
+                _ => "middle",
+            },
             minute(marks.best),
         );
     }

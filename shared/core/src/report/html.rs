@@ -37,7 +37,7 @@ figure{margin:1rem 0}figcaption{font-size:.85rem}ul.legend{list-style:none;paddi
 .gantt,.gantt tbody,.gantt thead{display:block}.gantt tr{display:grid;grid-template-columns:1fr auto auto;align-items:baseline}\
 .gantt .drawn{grid-row:2;grid-column:1/-1;width:auto}.gantt tr.state th{padding-left:.4rem}\
 table.cards,table.cards tbody,table.cards td{display:block}table.cards tr{display:block;border-bottom:1px solid var(--grid);padding:.4rem 0}\
-table.cards tr:first-child{display:none}table.cards td{border:0;padding:.1rem 0}table.cards td::before{content:attr(data-name) ': ';font-weight:600}}\
+table.cards tr:first-child{display:none}table.cards td{border:0;padding:.1rem 0}table.cards td.number{text-align:left}table.cards td:empty{display:none}table.cards td::before{content:attr(data-name) ': ';font-weight:600}}\
 @media print{body{max-width:none;padding:0;font-size:10.5pt}h2{break-after:avoid}tr,svg,figure,.note{break-inside:avoid}.scroll{overflow:visible}\
 details.change{content-visibility:visible}a{color:inherit}@page{margin:15mm}}";
 

@@ -90,7 +90,7 @@ pub(super) fn open_items(facts: &Facts) -> Vec<String> {
         let suspects = boundary.suspects.len();
         if suspects > 0 {
             items.push(format!(
-                "{suspects} strong indicators of others than the actor did not set the boundary"
+                "strong indicators of others than the actor, which did not set the boundary: {suspects}"
             ));
         }
     }

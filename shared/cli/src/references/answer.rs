@@ -41,7 +41,7 @@ impl Answer {
         !self.tokens.is_empty() || self.refused.is_some()
     }
 
-    fn refused(file: String, reason: impl ToString) -> Self {
+    fn refused(file: String, reason: &dyn ToString) -> Self {
         Self {
             file,
             refused: Some(reason.to_string()),
@@ -98,11 +98,11 @@ pub(super) fn of(
     }
     let stored = match fs::read(&document.path) {
         Ok(stored) => stored,
-        Err(error) => return vec![Answer::refused(file, error)],
+        Err(error) => return vec![Answer::refused(file, &error)],
     };
     let bytes = match inflate(&stored, LARGEST_FILE) {
         Ok(bytes) => bytes,
-        Err(problem) => return vec![Answer::refused(file, problem)],
+        Err(problem) => return vec![Answer::refused(file, &problem)],
     };
     if let Ok(snapshot) = serde_json::from_slice::<Snapshot<'_>>(&bytes) {
         return snapshot
@@ -112,11 +112,11 @@ pub(super) fn of(
             .collect();
     }
     if matches!(bytes, std::borrow::Cow::Owned(_)) && change.is_some() {
-        return vec![Answer::refused(file, "it is compressed: inflate it first")];
+        return vec![Answer::refused(file, &"it is compressed: inflate it first")];
     }
     let text = match text_of(&bytes) {
         Ok(text) => text,
-        Err(problem) => return vec![Answer::refused(file, problem)],
+        Err(problem) => return vec![Answer::refused(file, &problem)],
     };
     let form = common.kind.unwrap_or_else(|| Form::of(text));
     let mut answer = Answer {
@@ -146,7 +146,7 @@ pub(super) fn of(
 fn in_snapshot(file: &str, text: &str, change: bool, map: &IdentifierMap) -> Option<Answer> {
     let item: Item = match serde_json::from_str(text) {
         Ok(item) => item,
-        Err(error) => return Some(Answer::refused(file.to_owned(), error)),
+        Err(error) => return Some(Answer::refused(file.to_owned(), &error)),
     };
     if item.status.starts_with("ResourceDeleted") {
         return None;

@@ -48,7 +48,7 @@ pub(crate) async fn collect<D: Deps>(deps: &D, run: &RunId, plan: &Plan) -> Resu
         };
         let mut kept = Vec::new();
         for object in found {
-            match listed(bucket, &object) {
+            match listed(place_of, &object) {
                 Listed::Log => kept.push(object),
                 Listed::Other => {}
                 Listed::Unknown(gap) => gaps.push(gap),

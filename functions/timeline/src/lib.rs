@@ -12,8 +12,11 @@ use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::plan::Plan;
 use blackstart_core::task::Task;
 use blackstart_core::task::timeline::{Collected, Merged, Operation, Scanned};
+use blackstart_core::timeline::facts::Reader;
+use blackstart_core::timeline::indicator::Table;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -116,6 +119,14 @@ pub async fn handle<D: Deps>(task: Task<Operation>, deps: &D, now: Timestamp) ->
             let plan = deps.plan(&plan).await?;
             merge::revise(deps, &run, &plan, now).await.map(Output::Merged)
         }
+    }
+}
+
+/// How this plan's objects are read.
+fn reader(plan: &Plan, table: Table, now: Timestamp) -> Reader {
+    Reader {
+        hash_content: plan.timeline.checks_digests(),
+        ..Reader::new(table, now)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use blackstart_aws::digest_signature;
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
 use blackstart_core::error_name::error_chain;
@@ -9,8 +10,9 @@ use blackstart_core::plan::Plan;
 use blackstart_core::run::RunId;
 use blackstart_core::task::timeline::Merged;
 use blackstart_core::timeline::batches::place;
-use blackstart_core::timeline::boundary::{self, Established, establish};
-use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader};
+use blackstart_core::timeline::boundary::{self, Established, establish_beside};
+use blackstart_core::timeline::digests::{self, Checked};
+use blackstart_core::timeline::facts::{Kind, ObjectFacts};
 use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
 use blackstart_core::timeline::{CurrentBoundary, Gap, late, ocsf};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -19,7 +21,7 @@ use jiff::Timestamp;
 use crate::collect::{LISTING, Listing};
 use crate::ports::{Deps, Logs};
 use crate::scan::{ScanResult, result_path};
-use crate::{FETCHED_AT_ONCE, Failed, rules};
+use crate::{FETCHED_AT_ONCE, Failed, reader, rules};
 
 /// Where the boundary document is kept.
 const DOCUMENT: &str = "timeline/boundary.json";
@@ -59,14 +61,16 @@ async fn merge_with<D: Deps>(
     let (facts, mut gaps) = results(deps, run, batches).await?;
     let (table, not_applied) = rules::table(deps, run, plan).await?;
     gaps.extend(not_applied);
+    let checked = check_digests(plan, &facts);
+    gaps.extend(checked.gaps);
     let Established {
         document,
         actors,
         objects,
-    } = establish(&facts, &gaps, late);
+    } = establish_beside(&facts, &gaps, &checked.unseen, late);
     drop(facts);
 
-    let reader = Reader { table, now };
+    let reader = reader(plan, table, now);
     let selection = Selection::of(&reader, &actors);
     let rows = ordered(rows(deps, run, plan, &selection, objects).await?);
     let timeline = deps
@@ -141,6 +145,22 @@ pub(crate) async fn revise<D: Deps>(
     }
 }
 
+/// What the digest files say, if the plan has the keys to check them.
+fn check_digests(plan: &Plan, facts: &[ObjectFacts]) -> Checked {
+    let keys: Vec<_> = plan.timeline.digest_keys().cloned().collect();
+    if keys.is_empty() {
+        return Checked::default();
+    }
+    let checked = digests::check(facts, &keys, &digest_signature::verify);
+    tracing::info!(
+        signed = checked.signed,
+        proven = checked.proven,
+        unseen = checked.unseen.len(),
+        "digest files are checked"
+    );
+    checked
+}
+
 /// The results of all batches; one that is missing or unreadable is a gap.
 async fn results<D: Deps>(
     deps: &D,
@@ -203,7 +223,7 @@ async fn rows<D: Deps>(
     if objects.is_empty() {
         return Ok(Vec::new());
     }
-    let kinds: BTreeMap<(&str, &str), Kind> = plan
+    let kinds: BTreeMap<(&str, &str), Kind<'_>> = plan
         .timeline
         .sources
         .iter()

@@ -24,6 +24,8 @@ pub trait Logs {
     async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<BatchObject>, PortError>;
     /// The bytes of one object as stored.
     async fn get(&self, bucket: &str, key: &str) -> Result<Vec<u8>, PortError>;
+    /// The signature in the metadata of a CloudTrail digest file.
+    async fn signature(&self, bucket: &str, key: &str) -> Result<Option<String>, PortError>;
 }
 
 /// Artifacts, the ledger, and the way to the logs.
@@ -94,6 +96,10 @@ impl Logs for LogBuckets {
 
     async fn get(&self, bucket: &str, key: &str) -> Result<Vec<u8>, PortError> {
         Self::get(self, bucket, key).await
+    }
+
+    async fn signature(&self, bucket: &str, key: &str) -> Result<Option<String>, PortError> {
+        Self::signature(self, bucket, key).await
     }
 }
 

@@ -7,13 +7,13 @@ use blackstart_core::run::RunId;
 use blackstart_core::task::timeline::{Batch, Scanned};
 use blackstart_core::timeline::Gap;
 use blackstart_core::timeline::batches::place;
-use blackstart_core::timeline::facts::{ObjectFacts, Reader};
+use blackstart_core::timeline::facts::ObjectFacts;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Deps, Logs};
-use crate::{FETCHED_AT_ONCE, Failed, object_name, rules};
+use crate::{FETCHED_AT_ONCE, Failed, object_name, reader, rules};
 
 /// What one batch says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,10 +43,7 @@ pub(crate) async fn scan<D: Deps>(
         sources: sources.len(),
     })?;
     let (bucket, _, kind) = place(source);
-    let reader = Reader {
-        table: rules::table(deps, run, plan).await?.0,
-        now,
-    };
+    let reader = reader(plan, rules::table(deps, run, plan).await?.0, now);
     let logs = deps.logs(plan, run).await?;
     let (logs, reader) = (&logs, &reader);
     // Facts of an object are small; its bytes are dropped as soon as it is read.
@@ -54,7 +51,13 @@ pub(crate) async fn scan<D: Deps>(
         .map(|object| async move {
             let name = object_name(bucket, &object.key);
             match logs.get(bucket, &object.key).await {
-                Ok(bytes) => Ok(Ok(reader.read(&name, &bytes, kind))),
+                Ok(bytes) => {
+                    let mut facts = reader.read(&name, &bytes, kind);
+                    if let Some(digest) = &mut facts.sources.digest {
+                        digest.signature = signature(logs, bucket, &object.key).await?;
+                    }
+                    Ok(Ok(facts))
+                }
                 Err(error @ PortError::Transient { .. }) => Err(Failed::from(error)),
                 Err(error) => Ok(Err(Gap {
                     what: name,
@@ -95,6 +98,18 @@ pub(crate) async fn scan<D: Deps>(
         "a batch is scanned"
     );
     Ok(scanned)
+}
+
+/// The signature of a digest file. One that cannot be read leaves the file unproven, which is said.
+async fn signature(logs: &impl Logs, bucket: &str, key: &str) -> Result<Option<String>, Failed> {
+    match logs.signature(bucket, key).await {
+        Ok(signature) => Ok(signature),
+        Err(error @ PortError::Transient { .. }) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(key, error = %error_chain(&error), "the signature of a digest file cannot be read");
+            Ok(None)
+        }
+    }
 }
 
 fn name_of(read: &Result<ObjectFacts, Gap>) -> &str {

@@ -24,6 +24,8 @@ struct World {
     triggers: Vec<Trigger>,
     /// A trigger that is recorded after the first look at the triggers.
     comes_while_merging: Option<Trigger>,
+    /// Signatures in the metadata of digest files.
+    signatures: BTreeMap<String, String>,
 }
 
 #[derive(Clone)]
@@ -57,6 +59,10 @@ impl Logs for Fake {
             .get(&(bucket.to_owned(), key.to_owned()))
             .unwrap()
             .clone()
+    }
+
+    async fn signature(&self, _: &str, key: &str) -> Result<Option<String>, PortError> {
+        Ok(self.0.borrow().signatures.get(key).cloned())
     }
 }
 
@@ -451,4 +457,70 @@ async fn where_nothing_accuses_anybody_a_person_sets_the_boundary() {
     };
     assert_eq!(boundary, "2023-07-10T10:00:00Z".parse().unwrap());
     assert!(!covered, "before the first record nothing is known");
+}
+
+/// A trail with digest files, as `tests/data/cloudtrail-digests` holds it, and a plan with its key.
+fn audited() -> (World, Plan) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/cloudtrail-digests");
+    let mut world = World::default();
+    let mut open = vec![folder.join("AWSLogs")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else {
+            let key = path.strip_prefix(&folder).unwrap().to_string_lossy().into_owned();
+            world
+                .buckets
+                .insert(("audit-logs".to_owned(), key), Ok(std::fs::read(path).unwrap()));
+        }
+    }
+    let keys: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("public-keys.json")).unwrap()).unwrap();
+    let key = &keys["PublicKeyList"][0];
+    let mut changed = serde_json::to_value(plan()).unwrap();
+    changed["timeline"]["sources"] = serde_json::json!([{"kind": "cloudtrail", "bucket": "audit-logs", "prefix": "AWSLogs/",
+        "digest_keys": [{"fingerprint": key["Fingerprint"], "value": key["Value"]}]}]);
+    (world, serde_json::from_value(changed).unwrap())
+}
+
+#[tokio::test]
+async fn digest_files_of_a_plan_with_keys_are_checked() {
+    let (world, plan) = audited();
+    let fake = Fake(Rc::new(RefCell::new(world)), plan.clone());
+    let batches = collect_and_scan(&fake, None).await;
+    assert!(matches!(merge(&fake, batches).await, Merged::Boundary { .. }));
+    let whole = document(&fake).coverage;
+    assert!(
+        !whole
+            .gaps
+            .iter()
+            .any(|g| g.reason.contains("changed") || g.reason.contains("missing"))
+    );
+    assert!(whole.gaps.iter().any(|g| g.reason.contains("newest digest file")));
+
+    let (mut world, plan) = audited();
+    let deleted = world
+        .buckets
+        .keys()
+        .find(|(_, key)| key.contains("T1035Z"))
+        .unwrap()
+        .clone();
+    world.buckets.remove(&deleted);
+    let fake = Fake(Rc::new(RefCell::new(world)), plan);
+    let batches = collect_and_scan(&fake, None).await;
+    let Merged::Boundary { covered, .. } = merge(&fake, batches).await else {
+        panic!("no boundary");
+    };
+    assert!(!covered);
+    let missing = document(&fake).coverage.unseen;
+    assert!(
+        missing
+            .iter()
+            .any(|u| u.what.ends_with(&deleted.1) && u.why.contains("missing")),
+        "{missing:?}"
+    );
 }

@@ -14,6 +14,8 @@ pub mod clients;
 pub mod cloudformation;
 #[cfg(all(feature = "artifacts", feature = "s3", feature = "dynamodb"))]
 pub mod content;
+#[cfg(feature = "digests")]
+pub mod digest_signature;
 #[cfg(feature = "documents")]
 pub mod documents;
 #[cfg(feature = "document-writes")]

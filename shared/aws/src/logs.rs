@@ -51,6 +51,25 @@ impl LogBuckets {
         Ok(objects)
     }
 
+    /// The signature that CloudTrail keeps in the metadata of a digest file (`x-amz-meta-signature`).
+    ///
+    /// # Errors
+    /// [`PortError`] as S3 answers.
+    pub async fn signature(&self, bucket: &str, key: &str) -> Result<Option<String>, PortError> {
+        let what = format!("reading the metadata of `s3://{bucket}/{key}`");
+        let answer = self
+            .s3
+            .head_object()
+            .bucket(bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(|error| classify(what, Effect::Read, &error))?;
+        Ok(answer
+            .metadata
+            .and_then(|mut metadata| metadata.remove("signature")))
+    }
+
     /// The bytes of one object as stored.
     ///
     /// # Errors

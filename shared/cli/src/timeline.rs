@@ -6,8 +6,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use blackstart_aws::digest_signature;
 use blackstart_core::artifact::canonical_json;
-use blackstart_core::timeline::boundary::{Established, establish};
+use blackstart_core::plan::{DigestKey, WorkloadFormat};
+use blackstart_core::timeline::boundary::{Established, establish_beside};
+use blackstart_core::timeline::digests::{self, Checked};
 use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader, printable_up_to};
 use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
 use blackstart_core::timeline::{BoundaryDocument, Gap, ocsf};
@@ -25,17 +28,25 @@ const ROWS_FROM: usize = 7;
 /// Gaps, actors and suspects that are printed; the document has all.
 const PRINTED: usize = 8;
 
-/// Finds the event boundary in CloudTrail logs and GuardDuty findings on this machine.
+/// Finds the event boundary in logs on this machine: CloudTrail, findings of GuardDuty and Security Hub, VPC Flow
+/// Logs, logs of the workload.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Log files, or folders of them: `.json`, `.json.gz`, `.jsonl`, `.jsonl.gz`. Files under a folder named
-    /// `GuardDuty` are findings, all others CloudTrail.
+    /// Log files, or folders of them (`.json`, `.jsonl`, `.log`, `.txt`, each also with `.gz`). What a file holds is
+    /// recognised by its content.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// A file of GuardDuty findings: from the API, from EventBridge, or exported. Their actors are looked for in the
     /// logs; they can make the boundary earlier, never later.
     #[arg(long, value_name = "FILE")]
     finding: Vec<PathBuf>,
+    /// The public keys of the trail's digest files, as `aws cloudtrail list-public-keys` prints them: log files are
+    /// then compared with the digest files among the paths.
+    #[arg(long, value_name = "FILE")]
+    digest_keys: Option<PathBuf>,
+    /// What the fields of the workload's own log mean: a JSON file with the `format` of a plan's `workload` source.
+    #[arg(long, value_name = "FILE")]
+    workload_format: Option<PathBuf>,
     #[command(flatten)]
     indicators: indicators::Args,
     /// Writes `boundary.json`, `timeline.jsonl` (which Timesketch imports), `timeline.csv` and `findings.ocsf.jsonl`
@@ -57,11 +68,23 @@ pub(crate) enum TimelineError {
         source: io::Error,
     },
     /// No file to read under the paths.
-    #[error("there is no log file under the given paths; they end in .json, .json.gz, .jsonl or .jsonl.gz")]
+    #[error(
+        "there is no log file under the given paths; they end in .json, .jsonl, .log or .txt, also with .gz"
+    )]
     NoLogs,
     /// The indicators cannot be applied.
     #[error(transparent)]
     Indicators(#[from] indicators::IndicatorsError),
+    /// A file that says how to read the logs is not what it should be.
+    #[error("`{}` is not {expected}: {}", .path.display(), .why.join("; "))]
+    Setting {
+        /// The path.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// Everything that is wrong with it.
+        why: Vec<String>,
+    },
     /// The results cannot be written.
     #[error("`{}` cannot be written", .path.display())]
     Write {
@@ -76,18 +99,23 @@ pub(crate) enum TimelineError {
     NotJson(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-struct LogFile {
+struct LogFile<'f> {
     path: PathBuf,
-    kind: Kind,
+    kind: Kind<'f>,
     /// Whether it is said beside the logs.
     late: bool,
 }
 
 /// Runs the command. The answer says whether a boundary was found.
 pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Result<bool, TimelineError> {
-    let (files, unreachable) = files(args)?;
+    let keys = args.digest_keys.as_deref().map(digest_keys).transpose()?;
+    let format = args.workload_format.as_deref().map(workload_format).transpose()?;
+    let (files, unreachable) = files(args, format.as_ref())?;
     let (table, not_applied) = indicators::table(&args.indicators)?;
-    let reader = Reader { table, now };
+    let reader = Reader {
+        hash_content: keys.is_some(),
+        ..Reader::new(table, now)
+    };
     let bar = ProgressBar::new(files.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files {per_sec}") {
         bar.set_style(style);
@@ -114,11 +142,15 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
             Err(gap) => gaps.push(gap),
         }
     }
+    let checked = keys.as_ref().map_or_else(Checked::default, |keys| {
+        digests::check(&facts, keys, &digest_signature::verify)
+    });
+    gaps.extend(checked.gaps);
     let Established {
         document,
         actors,
         objects,
-    } = establish(&facts, &gaps, &late);
+    } = establish_beside(&facts, &gaps, &checked.unseen, &late);
     let selection = Selection::of(&reader, &actors);
     let rows: Vec<Row> = files
         .par_iter()
@@ -131,6 +163,13 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
     let rows = ordered(rows);
     let mut text = String::new();
     describe(&mut text, &document, &rows);
+    if keys.is_some() {
+        let _ = writeln!(
+            text,
+            "Digest files: {} with a right signature; {} log files proven to lie as they were delivered",
+            checked.signed, checked.proven
+        );
+    }
     let to = |path: &Path| {
         let path = path.to_owned();
         move |source| TimelineError::Write { path, source }
@@ -156,8 +195,69 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
     Ok(document.boundary.is_some())
 }
 
+/// The answer of `ListPublicKeys`.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PublicKeys {
+    public_key_list: Vec<PublicKey>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PublicKey {
+    value: String,
+    fingerprint: String,
+}
+
+fn digest_keys(path: &Path) -> Result<Vec<DigestKey>, TimelineError> {
+    let keys: PublicKeys = setting(path, "the output of `aws cloudtrail list-public-keys`")?;
+    let key = |key: PublicKey| DigestKey {
+        fingerprint: key.fingerprint,
+        value: key.value,
+    };
+    Ok(keys.public_key_list.into_iter().map(key).collect())
+}
+
+fn workload_format(path: &Path) -> Result<WorkloadFormat, TimelineError> {
+    const EXPECTED: &str = "the format of a workload's log";
+    let format: WorkloadFormat = setting(path, EXPECTED)?;
+    let problems = format.problems("format");
+    if problems.is_empty() {
+        Ok(format)
+    } else {
+        Err(TimelineError::Setting {
+            path: path.to_owned(),
+            expected: EXPECTED,
+            why: problems.iter().map(ToString::to_string).collect(),
+        })
+    }
+}
+
+fn setting<T: serde::de::DeserializeOwned>(path: &Path, expected: &'static str) -> Result<T, TimelineError> {
+    let bytes = fs::read(path).map_err(|source| TimelineError::Path {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| TimelineError::Setting {
+        path: path.to_owned(),
+        expected,
+        why: vec![error.to_string()],
+    })
+}
+
 /// The files to read, and what under the paths cannot even be listed.
-fn files(args: &Args) -> Result<(Vec<LogFile>, Vec<Gap>), TimelineError> {
+fn files<'f>(
+    args: &Args,
+    format: Option<&'f WorkloadFormat>,
+) -> Result<(Vec<LogFile<'f>>, Vec<Gap>), TimelineError> {
+    const ENDINGS: &[&str] = &[".json", ".jsonl", ".log", ".txt", ".parquet"];
+    let settings = [&args.digest_keys, &args.workload_format];
+    let is_setting = |path: &Path| {
+        settings
+            .iter()
+            .any(|s| s.as_ref().is_some_and(|s| same_file(s, path)))
+    };
+
     let mut found = BTreeSet::new();
     let mut unreachable = Vec::new();
     for path in args.paths.iter().chain(&args.finding) {
@@ -180,20 +280,15 @@ fn files(args: &Args) -> Result<(Vec<LogFile>, Vec<Gap>), TimelineError> {
                 }
             };
             let name = entry.file_name().to_string_lossy();
-            let is_log = [".json", ".json.gz", ".jsonl", ".jsonl.gz"]
-                .iter()
-                .any(|ending| name.ends_with(ending));
-            if entry.file_type().is_file() && (is_log || named) {
+            let name = name.strip_suffix(".gz").unwrap_or(&name);
+            let is_log = ENDINGS.iter().any(|ending| name.ends_with(ending));
+            if entry.file_type().is_file() && (is_log || named) && !is_setting(entry.path()) {
                 found.insert(entry.into_path());
             }
         }
     }
     let logs = found.into_iter().map(|path| LogFile {
-        kind: if path.components().any(|part| part.as_os_str() == "GuardDuty") {
-            Kind::GuardDuty
-        } else {
-            Kind::CloudTrail
-        },
+        kind: Kind::Any(format),
         path,
         late: false,
     });
@@ -207,6 +302,11 @@ fn files(args: &Args) -> Result<(Vec<LogFile>, Vec<Gap>), TimelineError> {
         return Err(TimelineError::NoLogs);
     }
     Ok((files, unreachable))
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    one == other
+        || matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// What people read. Writing to a string does not fail.
@@ -287,6 +387,21 @@ fn describe(text: &mut String, document: &BoundaryDocument, rows: &[Row]) {
         coverage.records,
         coverage.gaps.len()
     );
+    for seen in coverage.seen.iter().take(PRINTED) {
+        let place = if seen.account.is_empty() {
+            "accounts and regions not named".to_owned()
+        } else {
+            format!("account {} {}", seen.account, seen.region)
+        };
+        let _ = writeln!(
+            text,
+            "  seen: {}, {}: {} objects, {} hours",
+            seen.source,
+            printable_up_to(&place, 80),
+            seen.objects,
+            seen.hours
+        );
+    }
     for gap in coverage.gaps.iter().take(PRINTED) {
         let _ = writeln!(
             text,
@@ -314,6 +429,8 @@ mod tests {
         Args {
             paths,
             finding: Vec::new(),
+            digest_keys: None,
+            workload_format: None,
             indicators: indicators::Args::default(),
             out,
         }
@@ -344,6 +461,92 @@ mod tests {
         let table = fs::read_to_string(folder.path().join("timeline.csv")).unwrap();
         assert!(lines.lines().count() > 2000);
         assert_eq!(lines.lines().count() + 1, table.lines().count());
+    }
+
+    #[test]
+    fn digest_files_prove_the_logs_of_a_copied_folder() {
+        let mut args = args(vec![data("cloudtrail-digests")], None);
+        args.digest_keys = Some(data("cloudtrail-digests/public-keys.json"));
+        let now = "2027-01-01T00:00:00Z".parse().unwrap();
+        let mut text = Vec::new();
+        assert!(run(&args, now, &mut text).unwrap());
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("Event boundary  2025-03-04T10:20:00Z\n"), "{text}");
+        assert!(
+            text.contains("Digest files: 2 with a right signature; 4 log files proven"),
+            "{text}"
+        );
+        assert!(
+            text.contains("seen: CloudTrail, account 111122223333 eu-central-1: 4 objects"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_any_source_is_known_by_its_content_and_joins_the_timeline() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "flows.txt",
+            "2 111122223333 eni-1 10.0.0.5 198.51.100.77 443 5000 6 10 4096 1741077000 1741077060 ACCEPT OK\n",
+        );
+        write(
+            "shop.log",
+            r#"{"at":"2025-03-04T10:00:00Z","ip":"198.51.100.77","op":"view"}"#,
+        );
+        write(
+            "format.json",
+            r#"{"name":"shop","time":"at","address":"ip","action":"op","message":"op"}"#,
+        );
+        let mut args = args(
+            vec![
+                data("cloudtrail-digests/AWSLogs/111122223333/CloudTrail"),
+                folder.path().to_owned(),
+            ],
+            Some(folder.path().join("out")),
+        );
+        args.workload_format = Some(folder.path().join("format.json"));
+        let now = "2027-01-01T00:00:00Z".parse().unwrap();
+        assert!(run(&args, now, &mut Vec::new()).unwrap());
+        let document: BoundaryDocument =
+            serde_json::from_slice(&fs::read(folder.path().join("out/boundary.json")).unwrap()).unwrap();
+        let boundary = document.boundary.unwrap();
+        assert_eq!(boundary.best.to_string(), "2025-03-04T10:20:00Z");
+        assert_eq!(boundary.floor.to_string(), "2025-03-04T08:30:00Z");
+        let lines = fs::read_to_string(folder.path().join("out/timeline.jsonl")).unwrap();
+        for source in ["vpc_flow_logs", "workload:shop", "cloudtrail"] {
+            assert!(
+                lines.contains(&format!("\"source\":\"{source}\"")),
+                "{source}: {lines}"
+            );
+        }
+    }
+
+    #[test]
+    fn settings_that_are_wrong_are_said_with_everything_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("format.json");
+        fs::write(
+            &file,
+            r#"{"name":"","indicators":[{"id":"A","reason":"","when":[]}]}"#,
+        )
+        .unwrap();
+        let mut args = args(vec![data("invictus-ir")], None);
+        args.workload_format = Some(file);
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let error = run(&args, now, &mut Vec::new()).unwrap_err().to_string();
+        for part in [
+            "format.name",
+            "indicators[0].id",
+            "indicators[0].reason",
+            "indicators[0].when",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        args.workload_format = None;
+        args.digest_keys = Some(data("README.md"));
+        let error = run(&args, now, &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("list-public-keys"), "{error}");
     }
 
     #[test]

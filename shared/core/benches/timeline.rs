@@ -61,10 +61,7 @@ fn timeline(criterion: &mut Criterion) {
         .iter()
         .map(|stored| inflate(stored, INFLATED_LIMIT).unwrap().len() as u64)
         .sum();
-    let reader = Reader {
-        table: Table::default(),
-        now: "2030-01-01T00:00:00Z".parse().unwrap(),
-    };
+    let reader = Reader::new(Table::default(), "2030-01-01T00:00:00Z".parse().unwrap());
     let mut group = criterion.benchmark_group("timeline");
     group.sample_size(10).throughput(Throughput::Bytes(text));
     group.bench_function("inflate", |b| {

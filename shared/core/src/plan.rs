@@ -6,9 +6,11 @@
 mod check;
 mod indicators;
 mod lines;
+mod sources;
 
 pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
+pub use sources::{Condition, DigestKey, LogSource, TimeFormat, WorkloadFormat, WorkloadIndicator};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -156,31 +158,21 @@ impl Default for TimelinePlan {
     }
 }
 
-fn default_margin_minutes() -> u32 {
-    60
+impl TimelinePlan {
+    /// The public keys of the trails' digest files.
+    pub fn digest_keys(&self) -> impl Iterator<Item = &DigestKey> {
+        self.sources.iter().flat_map(LogSource::digest_keys)
+    }
+
+    /// Whether log files are compared with digest files.
+    #[must_use]
+    pub fn checks_digests(&self) -> bool {
+        self.digest_keys().next().is_some()
+    }
 }
 
-/// One place where logs are delivered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum LogSource {
-    /// CloudTrail objects as AWS delivers them (`.json.gz` or `.json`).
-    #[serde(rename = "cloudtrail")]
-    CloudTrail {
-        /// Bucket in the log archive account.
-        bucket: String,
-        /// Key prefix, for example `AWSLogs/444444444444/CloudTrail/`.
-        #[serde(default)]
-        prefix: String,
-    },
-    /// GuardDuty findings as exported to S3 (JSON lines, one finding each).
-    GuardDuty {
-        /// Bucket in the log archive account.
-        bucket: String,
-        /// Key prefix.
-        #[serde(default)]
-        prefix: String,
-    },
+fn default_margin_minutes() -> u32 {
+    60
 }
 
 /// A resource whose data comes back from backup.

@@ -13,7 +13,14 @@ pub mod batches;
 pub mod boundary;
 mod catalogue;
 pub mod cloudtrail;
+mod context;
+mod coverage;
+pub mod delivery;
+pub mod digests;
 pub mod facts;
+pub mod findings;
+pub mod flow;
+pub mod forms;
 pub mod guardduty;
 pub mod indicator;
 pub mod late;
@@ -21,6 +28,9 @@ pub mod object;
 pub mod ocsf;
 pub mod rows;
 pub mod rules;
+pub mod securityhub;
+pub mod sources;
+pub mod workload;
 
 /// The schema of [`BoundaryDocument`].
 pub const SCHEMA: &str = "blackstart.boundary/1";
@@ -106,7 +116,7 @@ pub struct Evidence {
 }
 
 /// What was really seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Coverage {
     /// Objects read; objects of equal bytes count once.
@@ -119,6 +129,45 @@ pub struct Coverage {
     pub last: Option<Timestamp>,
     /// Everything that could not be seen, with its reason. A gap widens the boundary, it never narrows it.
     pub gaps: Vec<Gap>,
+    /// Hours seen, by kind of log, account and region.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<SeenHours>,
+    /// Periods that were not recorded or not read, as far as they are known. The floor reaches back before them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<Unseen>,
+}
+
+/// The hours seen of one region of one account in one kind of log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeenHours {
+    /// Kind of log, for example `CloudTrail`.
+    pub source: String,
+    /// Account; empty when the objects' names do not say it.
+    pub account: String,
+    /// Region; empty when the objects' names do not say it.
+    pub region: String,
+    /// Objects.
+    pub objects: u64,
+    /// Hours in which there was an event or a delivery.
+    pub hours: u64,
+    /// Those hours as periods: beginning, and end that is not part of it. Short holes are closed when there were many;
+    /// `hours` is exact.
+    pub periods: Vec<[Timestamp; 2]>,
+}
+
+/// A period that was not recorded or not read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unseen {
+    /// Its beginning.
+    pub from: Timestamp,
+    /// Its end, if it ended.
+    pub to: Option<Timestamp>,
+    /// Object, trail, or account and region.
+    pub what: String,
+    /// Why.
+    pub why: String,
 }
 
 /// Something that could not be seen.

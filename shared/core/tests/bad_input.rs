@@ -11,10 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 fn reader() -> Reader {
-    Reader {
-        table: Table::default(),
-        now: "2026-03-01T00:00:00Z".parse().unwrap(),
-    }
+    Reader::new(Table::default(), "2026-03-01T00:00:00Z".parse().unwrap())
 }
 
 fn read(name: &str, bytes: &[u8]) -> ObjectFacts {

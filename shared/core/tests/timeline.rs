@@ -15,10 +15,7 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn reader() -> Reader {
-    Reader {
-        table: Table::default(),
-        now: "2030-01-01T00:00:00Z".parse().unwrap(),
-    }
+    Reader::new(Table::default(), "2030-01-01T00:00:00Z".parse().unwrap())
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

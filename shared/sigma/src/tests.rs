@@ -45,13 +45,13 @@ fn invictus() -> Vec<PathBuf> {
 
 fn reader(rules: Option<Rules>) -> Reader {
     let table = Table::default();
-    Reader {
-        table: match rules {
+    Reader::new(
+match rules {
             Some(rules) => table.with_rules(Box::new(rules)),
             None => table,
         },
-        now: "2030-01-01T00:00:00Z".parse().unwrap(),
-    }
+"2030-01-01T00:00:00Z".parse().unwrap(),
+)
 }
 
 fn read(reader: &Reader) -> Vec<ObjectFacts> {

@@ -7,7 +7,7 @@
 mod logs;
 mod references;
 
-pub use logs::{cloudtrail, guardduty};
+pub use logs::{any, cloudtrail, flow_logs, guardduty, workload};
 pub use references::{references_prove, references_rewrite, references_scan};
 
 /// A property of any bytes; it panics when it is broken.
@@ -15,9 +15,12 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("any", any),
     ("cloudtrail", cloudtrail),
+    ("flow_logs", flow_logs),
     ("guardduty", guardduty),
     ("references-prove", references_prove),
     ("references-rewrite", references_rewrite),
     ("references-scan", references_scan),
+    ("workload", workload),
 ];

@@ -1,5 +1,6 @@
 //! Log objects: whoever can write a log line, a user agent or a tag writes these bytes.
 
+use blackstart_core::plan::WorkloadFormat;
 use blackstart_core::timeline::boundary::establish;
 use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader};
 use blackstart_core::timeline::indicator::Table;
@@ -16,13 +17,35 @@ pub fn guardduty(bytes: &[u8]) {
     log_object(bytes, Kind::GuardDuty);
 }
 
+/// The reader of VPC Flow Logs, with and without a header line.
+pub fn flow_logs(bytes: &[u8]) {
+    log_object(bytes, Kind::FlowLogs(""));
+}
+
+/// The reader of workloads' logs in all forms in which they arrive.
+pub fn workload(bytes: &[u8]) {
+    log_object(bytes, Kind::Workload(&format()));
+}
+
+/// Objects that are recognised by their content: every form, digest files and answers of `LookupEvents` among them.
+pub fn any(bytes: &[u8]) {
+    log_object(bytes, Kind::Any(Some(&format())));
+}
+
+fn format() -> WorkloadFormat {
+    serde_json::from_value(serde_json::json!({
+        "name": "shop", "time": "at", "id": "id", "actor": "user", "address": "ip", "action": "op", "message": "@message",
+        "indicators": [{"id": "dump", "reason": "an export", "strong": true,
+            "when": [{"field": "op", "contains": ["dump"]}, {"field": "n.rows", "at_least": 3}]}]
+    }))
+    .expect("a fixed format")
+}
+
 /// Whatever an object holds: reading it ends, twice the same; every problem is told in one line; what is found is in
 /// order, and can be kept and read again; and what is written for spreadsheets holds no formula.
-fn log_object(bytes: &[u8], kind: Kind) {
-    let reader = Reader {
-        table: Table::default(),
-        now: Timestamp::from_second(1_900_000_000).expect("a fixed time"),
-    };
+fn log_object(bytes: &[u8], kind: Kind<'_>) {
+    let now = Timestamp::from_second(1_900_000_000).expect("a fixed time");
+    let reader = Reader::new(Table::default(), now);
     let facts = reader.read("object", bytes, kind);
     assert_eq!(facts, reader.read("object", bytes, kind));
     assert!(facts.hits.is_sorted());

@@ -89,6 +89,11 @@ impl Plan {
                 "is empty: without logs there is no event boundary",
             );
         }
+        for (i, source) in self.timeline.sources.iter().enumerate() {
+            for wrong in source.problems(&format!("timeline.sources[{i}]")) {
+                problem(wrong.at, &wrong.what);
+            }
+        }
         if self.resources.is_empty() {
             problem(
                 "resources".to_owned(),

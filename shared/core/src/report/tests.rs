@@ -67,6 +67,7 @@ fn hostile_facts(rows: usize) -> Facts {
                     what: HOSTILE.to_owned(),
                     reason: HOSTILE.to_owned(),
                 }],
+                ..Coverage::default()
             },
         }),
         ..Facts::default()

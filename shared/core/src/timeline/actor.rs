@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::boundary::ACT;
 use super::facts::{Hit, ObjectFacts, Seen, Who};
-use super::guardduty;
+use super::findings;
 use super::indicator::{self, Aim, Class, Mark};
 use super::{Evidence, Reason};
 
@@ -104,8 +104,18 @@ impl Actor {
             .filter_map(|act| Mark::of(&act.indicator, act.mark))
             .map(|mark| mark.aim)
             .collect();
-        let said = |id: &&str| id.starts_with(guardduty::PREFIX) || **id == *PERSON;
+        let said = |id: &&str| findings::stands_alone(id) == Some(true) || **id == *PERSON;
         kinds.iter().any(said) || aims.len() >= 2 || kinds.len() >= 3
+    }
+
+    /// Network addresses that it acted from.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        let strong = self.strong.iter().map(|act| &act.who);
+        self.members
+            .iter()
+            .chain(strong)
+            .filter(|who| who.is_remote())
+            .map(|who| who.address.as_str())
     }
 
     /// The objects that hold its strong indicators.
@@ -318,6 +328,19 @@ impl Graph {
         self.actor(all, strong)
     }
 
+    /// Whether so few principals act from this address that its traffic may be laid at one actor's door.
+    #[must_use]
+    pub fn is_personal(&self, address: &str) -> bool {
+        let principals: BTreeSet<_> = self
+            .by_address
+            .get(address)
+            .into_iter()
+            .flatten()
+            .map(|who| who.principal.as_str())
+            .collect();
+        principals.len() <= PRINCIPALS_PER_ADDRESS
+    }
+
     /// The earliest use of any of the actor's credentials, wherever it was used.
     #[must_use]
     pub fn first_of_credentials(&self, actor: &Actor) -> Option<&Act> {
@@ -416,8 +439,8 @@ fn strong(hits: Vec<Act>) -> Vec<Act> {
     let mut strong = Vec::new();
     let mut bursts = BTreeMap::<(String, Who, usize), Vec<Act>>::new();
     for act in hits {
-        if let Some(finding_type) = act.indicator.strip_prefix(guardduty::PREFIX) {
-            if guardduty::is_strong(finding_type) {
+        if let Some(alone) = findings::stands_alone(&act.indicator) {
+            if alone {
                 strong.push(act);
             }
             continue;

@@ -19,11 +19,15 @@ pub const BATCHES_PER_RUN: usize = 10_000;
 
 /// Bucket, prefix and kind of a plan's log source.
 #[must_use]
-pub fn place(source: &LogSource) -> (&str, &str, Kind) {
-    match source {
-        LogSource::CloudTrail { bucket, prefix } => (bucket, prefix, Kind::CloudTrail),
-        LogSource::GuardDuty { bucket, prefix } => (bucket, prefix, Kind::GuardDuty),
-    }
+pub fn place(source: &LogSource) -> (&str, &str, Kind<'_>) {
+    let kind = match source {
+        LogSource::CloudTrail { .. } => Kind::CloudTrail,
+        LogSource::GuardDuty { .. } => Kind::GuardDuty,
+        LogSource::SecurityHub { .. } => Kind::SecurityHub,
+        LogSource::VpcFlowLogs { fields, .. } => Kind::FlowLogs(fields),
+        LogSource::Workload { format, .. } => Kind::Workload(format),
+    };
+    (source.bucket(), source.prefix(), kind)
 }
 
 /// What a listing says about one object.
@@ -37,17 +41,29 @@ pub enum Listed {
     Unknown(Gap),
 }
 
-/// Decides by its key whether an object is to be read.
+/// Decides by its key whether an object of this source is to be read.
 #[must_use]
-pub fn listed(bucket: &str, object: &BatchObject) -> Listed {
-    let key = object.key.as_str();
-    if key.ends_with('/') || key.contains("/CloudTrail-Digest/") || key.contains("/CloudTrail-Insight/") {
+pub fn listed(source: &LogSource, object: &BatchObject) -> Listed {
+    const JSON: &[&str] = &[".json", ".json.gz", ".jsonl", ".jsonl.gz"];
+    const FLOWS: &[&str] = &[".log.gz", ".log", ".gz", ".txt", ".parquet"];
+    let (bucket, key) = (source.bucket(), object.key.as_str());
+    if key.ends_with('/') || key.contains("/CloudTrail-Insight/") {
         return Listed::Other;
     }
-    if [".json", ".json.gz", ".jsonl", ".jsonl.gz"]
-        .iter()
-        .any(|ending| key.ends_with(ending))
-    {
+    let endings = match source {
+        LogSource::CloudTrail { digest_keys, .. } => {
+            if key.contains("/CloudTrail-Digest/") && digest_keys.is_empty() {
+                return Listed::Other;
+            }
+            JSON
+        }
+        LogSource::GuardDuty { .. } | LogSource::SecurityHub { .. } => JSON,
+        LogSource::VpcFlowLogs { .. } => FLOWS,
+        // CloudWatch Logs writes a note of permission beside its exports; everything else is the workload's.
+        LogSource::Workload { .. } if key.ends_with("aws-logs-write-test") => return Listed::Other,
+        LogSource::Workload { .. } => return Listed::Log,
+    };
+    if endings.iter().any(|ending| key.ends_with(ending)) {
         return Listed::Log;
     }
     Listed::Unknown(Gap {
@@ -114,15 +130,24 @@ mod tests {
 
     #[test]
     fn only_what_is_known_not_to_be_a_log_is_passed_over() {
-        let of = |key: &str| {
+        let of_source = |source: &serde_json::Value, key: &str| {
             listed(
-                "b",
+                &serde_json::from_value(source.clone()).unwrap(),
                 &BatchObject {
                     key: key.to_owned(),
                     bytes: 1,
                 },
             )
         };
+        let trail = serde_json::json!({"kind": "cloudtrail", "bucket": "b"});
+        let mut signed = trail.clone();
+        signed["digest_keys"] = serde_json::json!([{"fingerprint": "f", "value": "v"}]);
+        let flows = serde_json::json!({"kind": "vpc_flow_logs", "bucket": "b"});
+        let digest = "AWSLogs/1/CloudTrail-Digest/us-east-1/x.json.gz";
+        assert_eq!(of_source(&signed, digest), Listed::Log);
+        assert_eq!(of_source(&flows, "AWSLogs/1/vpcflowlogs/x.log.gz"), Listed::Log);
+        assert!(matches!(of_source(&flows, "AWSLogs/1/x.zip"), Listed::Unknown(_)));
+        let of = |key: &str| of_source(&trail, key);
         assert_eq!(
             of("AWSLogs/1/CloudTrail/us-east-1/2026/01/01/x.json.gz"),
             Listed::Log

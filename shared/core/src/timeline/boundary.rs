@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::actor::{Act, Actor, Graph};
-use super::facts::{Logging, ObjectFacts, Who, printable};
-use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Gap, Reason, SCHEMA};
+use super::context::Context;
+use super::coverage;
+use super::facts::{ObjectFacts, Who, printable};
+use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Gap, Reason, SCHEMA, Unseen};
 
 /// The indicator name of an act that the pivot found, which no indicator marks.
 pub const ACT: &str = "actor";
@@ -35,6 +37,19 @@ pub struct Established {
 /// actors that the logs alone accuse are accused with it too, so it never moves the boundary later.
 #[must_use]
 pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], late: &[ObjectFacts]) -> Established {
+    establish_beside(facts, gaps, &[], late)
+}
+
+/// As [`establish`], with periods that are known to be unseen, from digest files for example.
+///
+/// The floor reaches back before every one of them that begins before the boundary: an actor may have acted in it.
+#[must_use]
+pub fn establish_beside(
+    facts: &[ObjectFacts],
+    gaps: &[Gap],
+    unseen: &[Unseen],
+    late: &[ObjectFacts],
+) -> Established {
     // Equal bytes are one object, however often they were delivered.
     let mut by_digest = BTreeMap::<&str, &ObjectFacts>::new();
     for object in facts {
@@ -50,7 +65,7 @@ pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], late: &[ObjectFacts]) -> E
     let mut objects: Vec<_> = by_digest.into_values().collect();
     objects.sort_by(|a, b| a.object.cmp(&b.object));
 
-    let coverage = coverage(&objects, late, gaps);
+    let coverage = coverage::of(&objects, late, gaps, unseen);
     let mut graph = Graph::of(objects.iter().copied());
     let (chosen, others) = choose(graph.actors());
     let (chosen, others) = if late.is_empty() {
@@ -69,12 +84,25 @@ pub fn establish(facts: &[ObjectFacts], gaps: &[Gap], late: &[ObjectFacts]) -> E
         .map(Act::reason)
         .take(REASONS_KEPT)
         .collect();
-    let boundary = boundary(&graph, &chosen, &coverage);
+    let first_call = objects
+        .iter()
+        .filter(|object| object.sources.form.is_api_activity())
+        .filter_map(|object| object.first)
+        .min();
+    // An address that many share, an office or a proxy, says nothing about one actor.
+    let addresses = chosen
+        .iter()
+        .flat_map(Actor::addresses)
+        .filter(|address| graph.is_personal(address))
+        .collect();
+    let context = Context::of(&addresses, objects.iter().copied());
+    let boundary = boundary(&graph, &chosen, &coverage, first_call, &context);
     Established {
         objects: chosen
             .iter()
             .flat_map(|actor| graph.objects_of(actor))
             .chain(others.iter().flat_map(Actor::objects_of_strong))
+            .chain(context.objects.iter().copied())
             .map(str::to_owned)
             .collect(),
         document: BoundaryDocument {
@@ -111,7 +139,13 @@ fn with_late(actors: Vec<Actor>, before: &[Actor]) -> (Vec<Actor>, Vec<Actor>) {
         .partition(|actor| actor.is_confirmed() || actor.strong.iter().any(|act| accusing.contains(act)))
 }
 
-fn boundary(graph: &Graph, actors: &[Actor], coverage: &Coverage) -> Option<Boundary> {
+fn boundary(
+    graph: &Graph,
+    actors: &[Actor],
+    coverage: &Coverage,
+    first_call: Option<Timestamp>,
+    context: &Context<'_>,
+) -> Option<Boundary> {
     let earliest_acts = actors.iter().filter_map(Actor::earliest);
     let earliest_strong = actors.iter().filter_map(|actor| actor.strong.first());
     let best = earliest_acts.clone().map(|a| a.seen.at).min()?;
@@ -121,9 +155,12 @@ fn boundary(graph: &Graph, actors: &[Actor], coverage: &Coverage) -> Option<Boun
         .filter_map(|actor| graph.first_of_credentials(actor))
         .map(|act| act.seen.at)
         .chain([best])
+        .chain(context.first)
+        .chain(coverage.unseen.iter().map(|unseen| unseen.from))
         .min()?;
 
     let mut reasons: Vec<Reason> = earliest_acts.map(Act::reason).collect();
+    reasons.extend(context.reasons.iter().cloned());
     for actor in actors {
         let mut kinds = BTreeSet::new();
         let first_of_kind = actor.strong.iter().filter(|act| kinds.insert(&act.indicator));
@@ -136,8 +173,8 @@ fn boundary(graph: &Graph, actors: &[Actor], coverage: &Coverage) -> Option<Boun
         best,
         not_later_than,
         floor,
-        // The actor was there when the logs begin: it may have been there before.
-        unbounded: coverage.first.is_none_or(|first| best <= first),
+        // The actor was there when the records of calls begin: it may have been there before.
+        unbounded: first_call.is_none_or(|first| best <= first),
         reasons,
     })
 }
@@ -159,48 +196,6 @@ fn summary(actor: &Actor) -> ActorSummary {
         indicators: actor.strong.iter().map(|act| act.indicator.clone()).collect(),
         confirmed: actor.is_confirmed(),
     }
-}
-
-fn coverage(objects: &[&ObjectFacts], late: &[ObjectFacts], unfetched: &[Gap]) -> Coverage {
-    let mut gaps: BTreeSet<Gap> = unfetched.iter().cloned().collect();
-    let mut logging = BTreeSet::new();
-    for object in objects.iter().copied().chain(late) {
-        gaps.extend(object.problems.iter().map(|problem| Gap {
-            what: object.object.clone(),
-            reason: problem.clone(),
-        }));
-        logging.extend(object.logging.iter());
-    }
-    gaps.extend(logging_gaps(&logging));
-    Coverage {
-        objects: objects.len() as u64,
-        records: objects.iter().map(|o| o.records).sum(),
-        first: objects.iter().filter_map(|o| o.first).min(),
-        last: objects.iter().filter_map(|o| o.last).max(),
-        gaps: gaps.into_iter().collect(),
-    }
-}
-
-/// Times in which a trail did not record.
-fn logging_gaps(changes: &BTreeSet<&Logging>) -> Vec<Gap> {
-    let mut off = BTreeMap::<&str, Timestamp>::new();
-    let mut gaps = Vec::new();
-    for change in changes {
-        let what = || format!("trail `{}`", printable(&change.trail));
-        if !change.on {
-            off.entry(change.trail.as_str()).or_insert(change.seen.at);
-        } else if let Some(since) = off.remove(change.trail.as_str()) {
-            gaps.push(Gap {
-                what: what(),
-                reason: format!("did not record from {since} to {}", change.seen.at),
-            });
-        }
-    }
-    gaps.extend(off.into_iter().map(|(trail, since)| Gap {
-        what: format!("trail `{}`", printable(trail)),
-        reason: format!("did not record from {since} on"),
-    }));
-    gaps
 }
 
 /// The boundary after new evidence: it never moves later.

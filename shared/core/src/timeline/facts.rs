@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cloudtrail::{self, Record};
-use super::guardduty;
+use super::forms::{Recognised, recognise};
 use super::indicator::{Class, Mark, Table};
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
+use super::sources::{self, SourceFacts};
 use crate::artifact::Digest;
+
+pub use super::forms::Kind;
 
 /// Hits that are kept per indicator, caller and hour: more than any built-in burst threshold.
 const HITS_KEPT: usize = 32;
@@ -131,15 +134,9 @@ pub struct ObjectFacts {
     pub issued: Vec<Issued>,
     /// Trails that began or ceased to record.
     pub logging: Vec<Logging>,
-}
-
-/// What kind of text an object holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// CloudTrail records.
-    CloudTrail,
-    /// GuardDuty findings.
-    GuardDuty,
+    /// What it says beyond the records of CloudTrail.
+    #[serde(default)]
+    pub sources: SourceFacts,
 }
 
 /// How objects are read: the indicators in force, and the present, beyond which no event can lie.
@@ -149,12 +146,24 @@ pub struct Reader {
     pub table: Table,
     /// The time of the run.
     pub now: Timestamp,
+    /// Whether the inflated content is hashed, to be compared with digest files.
+    pub hash_content: bool,
 }
 
 impl Reader {
+    /// A reader that hashes no content.
+    #[must_use]
+    pub fn new(table: Table, now: Timestamp) -> Self {
+        Self {
+            table,
+            now,
+            hash_content: false,
+        }
+    }
+
     /// Reads one stored object. Whatever cannot be read becomes a problem of the object.
     #[must_use]
-    pub fn read(&self, object: &str, stored: &[u8], kind: Kind) -> ObjectFacts {
+    pub fn read(&self, object: &str, stored: &[u8], kind: Kind<'_>) -> ObjectFacts {
         let mut facts = ObjectFacts {
             object: object.to_owned(),
             sha256: Digest::of(stored),
@@ -166,13 +175,24 @@ impl Reader {
             hits: Vec::new(),
             issued: Vec::new(),
             logging: Vec::new(),
+            sources: SourceFacts::default(),
         };
         match inflate(stored, INFLATED_LIMIT) {
             Err(unreadable) => facts.problems.push(unreadable.to_string()),
-            Ok(content) => match kind {
-                Kind::CloudTrail => self.read_cloudtrail(&content, &mut facts),
-                Kind::GuardDuty => self.read_findings(&content, &mut facts),
-            },
+            Ok(content) => {
+                if self.hash_content {
+                    facts.sources.content = Some(Digest::of(&content));
+                }
+                let recognised = recognise(kind, content);
+                facts.sources.form = recognised.form();
+                if let Recognised::CloudTrail(_) | Recognised::LookupEvents(_) = &recognised {
+                    let content = recognised.content();
+                    facts.sources.data_events = sources::holds_data_events(content);
+                    self.read_cloudtrail(content, &mut facts);
+                } else {
+                    sources::read(&recognised, self, &mut facts);
+                }
+            }
         }
         shorten(&mut facts.problems);
         facts
@@ -269,33 +289,8 @@ impl Reader {
         facts.logging.sort();
     }
 
-    fn read_findings(&self, content: &[u8], facts: &mut ObjectFacts) {
-        let read = guardduty::parse(content);
-        facts.problems = read.problems;
-        for (index, finding) in read.findings {
-            facts.records += 1;
-            let at = match plausible(finding.first_seen, self.now) {
-                Ok(at) => at,
-                Err(why) => {
-                    facts
-                        .problems
-                        .push(format!("finding {index} (`{}`) {why}", printable(&finding.id)));
-                    continue;
-                }
-            };
-            facts.hits.push(Hit {
-                seen: Seen {
-                    at,
-                    event_id: finding.id,
-                    record: index,
-                },
-                indicator: format!("{}{}", guardduty::PREFIX, finding.kind),
-                who: finding.who,
-                what: finding.title,
-                mark: None,
-            });
-        }
-        facts.hits.sort();
+    pub(super) fn plausible(&self, time: Option<Timestamp>) -> Result<Timestamp, &'static str> {
+        plausible(time, self.now)
     }
 }
 

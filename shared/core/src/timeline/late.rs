@@ -1,11 +1,14 @@
 //! What is said beside the logs: findings that come while a run is under way, and people.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::facts::{Hit, ObjectFacts, Seen, Who, plausible, printable};
 use super::indicator::{Aim, Class, Mark};
-use super::{actor, guardduty};
+use super::sources::SourceFacts;
+use super::{actor, findings, guardduty};
 use crate::artifact::Digest;
 use crate::ledger::Key;
 use crate::run::{RunId, Trigger};
@@ -16,12 +19,18 @@ const ACTORS_KEPT: usize = 16;
 /// When the activity of a finding began, and whose it is, as far as the finding says.
 #[must_use]
 pub fn sighting(finding: &Value) -> (Option<Timestamp>, Vec<Who>) {
-    let read = guardduty::parse(finding.to_string().as_bytes());
+    let read = findings::parse(finding.to_string().as_bytes());
     let Some((_, finding)) = read.findings.into_iter().next() else {
         return (None, Vec::new());
     };
-    let known = (finding.who != Who::default()).then_some(finding.who);
-    (finding.first_seen, known.into_iter().take(ACTORS_KEPT).collect())
+    let first = finding.moments.iter().filter_map(|moment| moment.at).min();
+    let actors: BTreeSet<Who> = finding
+        .moments
+        .into_iter()
+        .map(|moment| moment.who)
+        .filter(|who| *who != Who::default())
+        .collect();
+    (first, actors.into_iter().take(ACTORS_KEPT).collect())
 }
 
 /// What a trigger says about the event, as if it were a log object of its own; nothing if it says nothing.
@@ -99,6 +108,7 @@ pub fn of(run: &RunId, trigger: &Trigger, sha256: Digest, now: Timestamp) -> Opt
         hits,
         issued: Vec::new(),
         logging: Vec::new(),
+        sources: SourceFacts::default(),
     })
 }
 
@@ -165,10 +175,7 @@ mod tests {
                     "userIdentity": {"arn": format!("arn:aws:iam::111111111111:user/u{}", key % 3), "accessKeyId": format!("AKIA{}", key % 3)}})
             })
             .collect();
-        let reader = Reader {
-            table: Table::default(),
-            now: NOW.parse().unwrap(),
-        };
+        let reader = Reader::new(Table::default(), NOW.parse().unwrap());
         let text = json!({ "Records": records }).to_string();
         vec![reader.read("o", text.as_bytes(), Kind::CloudTrail)]
     }

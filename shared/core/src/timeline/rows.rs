@@ -13,10 +13,11 @@ use super::Evidence;
 use super::actor::Actor;
 use super::cloudtrail;
 use super::facts::{Kind, Reader, Who, call, printable_up_to, who};
-use super::guardduty;
+use super::forms::{Recognised, recognise};
 use super::indicator::Class;
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
+use super::sources;
 use crate::artifact::Digest;
 
 /// One entry of the timeline. Every text in it may come from an intruder.
@@ -30,7 +31,7 @@ pub struct Row {
     pub message: String,
     /// What kind of time `datetime` is.
     pub timestamp_desc: String,
-    /// `cloudtrail` or `guardduty`.
+    /// `cloudtrail`, `guardduty`, `securityhub`, `vpc_flow_logs`, or `workload:` and its name.
     pub source: String,
     /// `service:Action`, or the finding type.
     pub event: String,
@@ -62,6 +63,7 @@ pub struct Row {
 pub struct Selection<'s> {
     reader: &'s Reader,
     members: BTreeSet<&'s Who>,
+    addresses: BTreeSet<&'s str>,
 }
 
 impl<'s> Selection<'s> {
@@ -71,12 +73,13 @@ impl<'s> Selection<'s> {
         Self {
             reader,
             members: actors.iter().flat_map(|a| &a.members).collect(),
+            addresses: actors.iter().flat_map(Actor::addresses).collect(),
         }
     }
 
     /// The rows of one stored object. What cannot be read is a coverage gap already.
     #[must_use]
-    pub fn rows(&self, object: &str, stored: &[u8], kind: Kind) -> Vec<Row> {
+    pub fn rows(&self, object: &str, stored: &[u8], kind: Kind<'_>) -> Vec<Row> {
         let Ok(content) = inflate(stored, INFLATED_LIMIT) else {
             return Vec::new();
         };
@@ -87,9 +90,22 @@ impl<'s> Selection<'s> {
             record,
             event_id: event_id.to_owned(),
         };
-        match kind {
-            Kind::CloudTrail => self.cloudtrail(&content, &evidence),
-            Kind::GuardDuty => findings(&content, &evidence),
+        let recognised = recognise(kind, content);
+        match &recognised {
+            Recognised::CloudTrail(_) | Recognised::LookupEvents(_) => {
+                self.cloudtrail(recognised.content(), &evidence)
+            }
+            Recognised::Digest(_)
+            | Recognised::Findings(_)
+            | Recognised::FlowLogs(..)
+            | Recognised::Workload(..)
+            | Recognised::Unsupported(_) => {
+                let wanted = sources::Wanted {
+                    members: &self.members,
+                    addresses: &self.addresses,
+                };
+                sources::rows(&recognised, &wanted, &evidence)
+            }
         }
     }
 
@@ -143,33 +159,6 @@ impl<'s> Selection<'s> {
         }
         rows
     }
-}
-
-fn findings(content: &[u8], evidence: &dyn Fn(u64, &str) -> Evidence) -> Vec<Row> {
-    guardduty::parse(content)
-        .findings
-        .into_iter()
-        .filter_map(|(index, finding)| {
-            Some(Row {
-                datetime: finding.first_seen?,
-                evidence: evidence(index, &finding.id),
-                id: finding.id,
-                message: printable_up_to(&finding.title, 500),
-                timestamp_desc: "GuardDuty activity first seen".to_owned(),
-                source: "guardduty".to_owned(),
-                indicators: vec![format!("{}{}", guardduty::PREFIX, finding.kind)],
-                event: finding.kind,
-                error: String::new(),
-                account: finding.account,
-                region: finding.region,
-                principal: finding.who.principal,
-                credential: finding.who.credential,
-                address: finding.who.address,
-                user_agent: String::new(),
-                actor: false,
-            })
-        })
-        .collect()
 }
 
 /// Sorts rows into the one order of the timeline, and drops what was delivered twice.
@@ -338,10 +327,10 @@ mod tests {
 
     #[test]
     fn what_was_delivered_twice_stands_once_and_in_order() {
-        let reader = Reader {
-            table: crate::timeline::indicator::Table::default(),
-            now: "2030-01-01T00:00:00Z".parse().unwrap(),
-        };
+        let reader = Reader::new(
+            crate::timeline::indicator::Table::default(),
+            "2030-01-01T00:00:00Z".parse().unwrap(),
+        );
         let record = |id: &str, at: &str| {
             serde_json::json!({"eventID": id, "eventTime": at, "eventName": "StopLogging",
                 "eventSource": "cloudtrail.amazonaws.com", "userIdentity": {"arn": "a"}})

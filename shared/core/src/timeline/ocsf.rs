@@ -241,6 +241,7 @@ mod tests {
                 first: None,
                 last: None,
                 gaps: Vec::new(),
+                ..Coverage::default()
             },
         }
     }

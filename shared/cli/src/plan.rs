@@ -1,9 +1,9 @@
 //! Checking a recovery plan before it is needed.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use blackstart_core::plan::{Plan, line_of};
+use blackstart_core::plan::{Plan, STARTING_POINT, line_of};
 use clap::{Args, Subcommand};
 
 /// What can be done with a plan.
@@ -17,10 +17,20 @@ pub(crate) struct PlanCommand {
 enum Action {
     /// Reports every problem of a plan with its line; exits with 0 if there is none, and with 1 if there is.
     Check {
-        /// The plan, a JSON file.
+        /// The plan, a YAML or JSON file.
         file: PathBuf,
     },
+    /// Writes a commented plan to begin with.
+    Init {
+        /// Where to write it, with its JSON Schema beside it for the editor; to the terminal without.
+        file: Option<PathBuf>,
+    },
+    /// Writes the JSON Schema of plans to the terminal.
+    Schema,
 }
+
+/// Name of the schema beside a new plan; the plan's first line refers to it.
+const SCHEMA_FILE: &str = "plan.schema.json";
 
 /// The plan cannot be checked.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +44,18 @@ pub(crate) enum PlanError {
         #[source]
         source: std::io::Error,
     },
+    /// A file of a new plan cannot be written; one that exists is never overwritten.
+    #[error("`{}` cannot be written", path.display())]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The schema has no JSON form.
+    #[error("the schema cannot be written")]
+    Schema(#[from] serde_json::Error),
     /// The answer cannot be shown.
     #[error("the answer cannot be written")]
     Output(#[source] std::io::Error),
@@ -45,45 +67,86 @@ impl PlanCommand {
     /// # Errors
     /// [`PlanError`].
     pub(crate) fn run(self, out: &mut impl Write) -> Result<bool, PlanError> {
-        let Action::Check { file } = self.action;
-        let bytes = std::fs::read(&file).map_err(|source| PlanError::Unreadable {
-            path: file.clone(),
-            source,
-        })?;
-        let name = file.display();
-        match Plan::parse(&bytes) {
-            Ok(plan) => {
-                writeln!(
-                    out,
-                    "{name}: a sound plan for `{}`: {} resource(s), {} stack(s), {} secret(s)",
-                    plan.workload,
-                    plan.resources.len(),
-                    plan.rebuild.stacks.len(),
-                    plan.rotation.secrets.len()
-                )
-                .map_err(PlanError::Output)?;
+        match self.action {
+            Action::Check { file } => check(&file, out),
+            Action::Init { file: Some(file) } => init(&file, out).map(|()| true),
+            Action::Init { file: None } => {
+                out.write_all(STARTING_POINT.as_bytes())
+                    .map_err(PlanError::Output)?;
                 Ok(true)
             }
-            Err(invalid) => {
-                let text = String::from_utf8_lossy(&bytes);
-                let mut problems: Vec<_> = invalid
-                    .0
-                    .iter()
-                    .map(|problem| (line_of(&text, &problem.at), problem))
-                    .collect();
-                problems.sort();
-                for (line, problem) in &problems {
-                    writeln!(
-                        out,
-                        "{name}:{line}: {}: {}",
-                        problem.at.escape_debug(),
-                        problem.what.escape_debug()
-                    )
-                    .map_err(PlanError::Output)?;
-                }
-                writeln!(out, "{} problem(s)", problems.len()).map_err(PlanError::Output)?;
-                Ok(false)
+            Action::Schema => {
+                writeln!(out, "{}", schema()?).map_err(PlanError::Output)?;
+                Ok(true)
             }
+        }
+    }
+}
+
+fn schema() -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(&schemars::schema_for!(Plan))
+}
+
+fn init(file: &Path, out: &mut impl Write) -> Result<(), PlanError> {
+    let schema_file = file.with_file_name(SCHEMA_FILE);
+    for (path, text) in [
+        (file, STARTING_POINT.to_owned()),
+        (&schema_file, schema()? + "\n"),
+    ] {
+        std::fs::File::create_new(path)
+            .and_then(|mut created| created.write_all(text.as_bytes()))
+            .map_err(|source| PlanError::NotWritten {
+                path: path.to_owned(),
+                source,
+            })?;
+        writeln!(out, "{} written", path.display()).map_err(PlanError::Output)?;
+    }
+    writeln!(
+        out,
+        "next: fill it in, then `blackstart plan check {}`",
+        file.display()
+    )
+    .map_err(PlanError::Output)
+}
+
+fn check(file: &Path, out: &mut impl Write) -> Result<bool, PlanError> {
+    let bytes = std::fs::read(file).map_err(|source| PlanError::Unreadable {
+        path: file.to_owned(),
+        source,
+    })?;
+    let name = file.display();
+    match Plan::parse(&bytes) {
+        Ok(plan) => {
+            writeln!(
+                out,
+                "{name}: a sound plan for `{}`: {} resource(s), {} stack(s), {} secret(s)",
+                plan.workload,
+                plan.resources.len(),
+                plan.rebuild.stacks.len(),
+                plan.rotation.secrets.len()
+            )
+            .map_err(PlanError::Output)?;
+            Ok(true)
+        }
+        Err(invalid) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let mut problems: Vec<_> = invalid
+                .0
+                .iter()
+                .map(|problem| (line_of(&text, &problem.at), problem))
+                .collect();
+            problems.sort();
+            for (line, problem) in &problems {
+                writeln!(
+                    out,
+                    "{name}:{line}: {}: {}",
+                    problem.at.escape_debug(),
+                    problem.what.escape_debug()
+                )
+                .map_err(PlanError::Output)?;
+            }
+            writeln!(out, "{} problem(s)", problems.len()).map_err(PlanError::Output)?;
+            Ok(false)
         }
     }
 }
@@ -100,6 +163,30 @@ mod tests {
         let action = Action::Check { file };
         let sound = PlanCommand { action }.run(&mut out).unwrap();
         (sound, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_new_plan_is_sound_and_overwrites_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("orders.yaml");
+        let init = || PlanCommand {
+            action: Action::Init {
+                file: Some(file.clone()),
+            },
+        };
+        assert!(init().run(&mut Vec::new()).unwrap());
+        let schema = std::fs::read(folder.path().join(SCHEMA_FILE)).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&schema).unwrap()["title"],
+            "Plan"
+        );
+        let (sound, out) = check(&std::fs::read_to_string(&file).unwrap());
+        assert!(sound, "{out}");
+
+        std::fs::write(&file, "mine").unwrap();
+        let refused = init().run(&mut Vec::new()).unwrap_err();
+        assert!(refused.to_string().contains("orders.yaml"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     }
 
     #[test]

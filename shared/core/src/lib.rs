@@ -28,3 +28,4 @@ pub mod task;
 pub mod timeline;
 pub mod trigger;
 pub mod validation;
+pub mod yaml;

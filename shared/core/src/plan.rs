@@ -6,6 +6,7 @@
 mod check;
 mod indicators;
 mod lines;
+mod mismatch;
 mod sources;
 
 pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
@@ -22,6 +23,9 @@ use strum::IntoStaticStr;
 use crate::artifact::Digest;
 use crate::run::{AccountId, WorkloadName};
 use crate::timeline::indicator::Class;
+
+/// A commented plan to begin with, in YAML. It is sound as it stands, and no value in it is anybody's.
+pub const STARTING_POINT: &str = include_str!("plan/starting_point.yaml");
 
 /// The schema that this code reads.
 pub const SCHEMA: &str = "blackstart.plan/1";

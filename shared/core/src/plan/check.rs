@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
-
 use super::{GATE_MINUTES, InvalidPlan, Invariant, Layer, Plan, Problem, ResourceType, SCHEMA};
 
 /// Fewest characters of a new secret value: at 62 letters and digits, 95 bits.
@@ -13,21 +10,13 @@ const MIN_SECRET_LENGTH: u16 = 16;
 const MAX_SECRET_LENGTH: u16 = 4_096;
 
 impl Plan {
-    /// Reads and checks a plan.
+    /// Reads and checks a plan, JSON or YAML.
     ///
     /// # Errors
-    /// [`InvalidPlan`] with every problem that can be seen: all unknown fields, the first place that does not match
-    /// the schema otherwise, and all of [`Plan::problems`] once the schema is matched.
+    /// [`InvalidPlan`] with every problem that can be seen: every place that does not match the schema, and all of
+    /// [`Plan::problems`] once the schema is matched.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidPlan> {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let plan: Self = serde_path_to_error::deserialize(&mut reader)
-            .map_err(|error| InvalidPlan(mismatches(bytes, &error)))?;
-        reader.end().map_err(|error| {
-            InvalidPlan(vec![Problem {
-                at: ".".to_owned(),
-                what: error.to_string(),
-            }])
-        })?;
+        let plan = super::mismatch::read(bytes).map_err(InvalidPlan)?;
         let problems = plan.problems();
         if problems.is_empty() {
             Ok(plan)
@@ -323,65 +312,4 @@ impl Plan {
 
 fn made_of(text: &str, length: std::ops::RangeInclusive<usize>, allowed: impl Fn(u8) -> bool) -> bool {
     length.contains(&text.len()) && text.bytes().all(allowed)
-}
-
-/// Every unknown field, and the first other mismatch. What is known is checked as if the unknown were not there.
-fn mismatches(bytes: &[u8], first: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Problem> {
-    let problem = |error: &serde_path_to_error::Error<serde_json::Error>| Problem {
-        at: error.path().to_string(),
-        what: error.inner().to_string(),
-    };
-    let Ok(mut document) = serde_json::from_slice::<Value>(bytes) else {
-        return vec![problem(first)];
-    };
-    let mut problems = Vec::new();
-    loop {
-        match serde_path_to_error::deserialize::<_, Plan>(&document) {
-            Ok(plan) => {
-                problems.extend(plan.problems());
-                break;
-            }
-            Err(error) => {
-                problems.push(problem(&error));
-                if !remove_unknown(&mut document, error.path(), &error.inner().to_string()) {
-                    break;
-                }
-            }
-        }
-    }
-    // What only the text shows, a field that is given twice for example.
-    if problems.is_empty() {
-        problems.push(problem(first));
-    }
-    problems
-}
-
-/// Takes away the unknown field that this error is about; `false` if the error is about something else.
-fn remove_unknown(document: &mut Value, path: &Path, what: &str) -> bool {
-    let Some(field) = what
-        .strip_prefix("unknown field `")
-        .and_then(|rest| rest.split_once('`'))
-        .map(|(field, _)| field)
-    else {
-        return false;
-    };
-    let mut segments: Vec<&Segment> = path.iter().collect();
-    if matches!(segments.last(), Some(Segment::Map { key }) if key == field) {
-        segments.pop();
-    }
-    let mut place = document;
-    for segment in segments {
-        let inner = match segment {
-            Segment::Seq { index } => place.get_mut(*index),
-            Segment::Map { key } => place.get_mut(key),
-            Segment::Enum { .. } | Segment::Unknown => continue,
-        };
-        match inner {
-            Some(inner) => place = inner,
-            None => return false,
-        }
-    }
-    place
-        .as_object_mut()
-        .is_some_and(|object| object.remove(field).is_some())
 }

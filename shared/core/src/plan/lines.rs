@@ -1,10 +1,37 @@
-//! From the JSON path of a problem to the line of the file.
+//! From the path of a problem to the line of the file.
+
+use crate::yaml;
 
 /// The line, from 1, on which the value at this path begins, or the nearest thing around it that exists.
 ///
 /// `at` is a path as in [`super::Problem::at`], for example `rebuild.stacks[0].template`.
 #[must_use]
 pub fn line_of(text: &str, at: &str) -> usize {
+    if text.trim_start().starts_with('{') {
+        line_in_json(text, at)
+    } else {
+        line_in_yaml(text, at)
+    }
+}
+
+fn line_in_yaml(text: &str, at: &str) -> usize {
+    let document = match yaml::read(text) {
+        Ok(document) => document,
+        Err(malformed) => return malformed.line,
+    };
+    let mut at = at;
+    loop {
+        if let Some(line) = document.lines.get(at) {
+            return *line;
+        }
+        match at.rfind(['.', '[']).and_then(|end| at.get(..end)) {
+            Some(around) if !around.is_empty() => at = around,
+            _ => return document.lines.get(".").copied().unwrap_or(1),
+        }
+    }
+}
+
+fn line_in_json(text: &str, at: &str) -> usize {
     let mut scanner = Scanner {
         bytes: text.as_bytes(),
         at: 0,

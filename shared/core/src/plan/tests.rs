@@ -167,6 +167,73 @@ fn a_field_that_is_given_twice_is_a_problem() {
 }
 
 #[test]
+fn the_starting_point_is_sound_and_names_every_optional_section() {
+    let plan = Plan::parse(STARTING_POINT.as_bytes()).unwrap();
+    let written = serde_json::to_value(&plan).unwrap();
+    let said = crate::yaml::read(STARTING_POINT).unwrap();
+    for (section, fields) in written.as_object().unwrap() {
+        for field in fields.as_object().into_iter().flat_map(|fields| fields.keys()) {
+            let path = format!("{section}.{field}");
+            // Names of roles are those that the account templates create.
+            assert!(said.lines.contains_key(&path) || section == "roles", "{path}");
+        }
+    }
+}
+
+#[test]
+fn yaml_says_the_same_as_json() {
+    let json = serde_json::to_string(&crate::yaml::read(STARTING_POINT).unwrap().value).unwrap();
+    assert_eq!(
+        Plan::parse(json.as_bytes()).unwrap(),
+        Plan::parse(STARTING_POINT.as_bytes()).unwrap()
+    );
+}
+
+#[test]
+fn every_mismatch_is_reported_at_once_with_its_line() {
+    let bad = STARTING_POINT
+        .replace("old: \"999999999999\"", "old: 999999999999")
+        .replace("quorum: 2", "quorum: two")
+        .replace("    restore_to: orders-restored\n", "")
+        .replace("speculation: 2", "speculaton: 2")
+        .replace("type: S3", "type: S4");
+    let problems = Plan::parse(bad.as_bytes()).unwrap_err().0;
+    let line = |needle: &str| bad.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    for (at, what, needle) in [
+        ("accounts.old", "put it in quotes", "old: 999999999999"),
+        ("approval.quorum", "expected u8", "quorum: two"),
+        ("resources[1]", "missing field `restore_to`", "- id: orders-table"),
+        ("validation.speculaton", "unknown field", "speculaton"),
+        ("resources[0].type", "unknown variant `S4`", "type: S4"),
+    ] {
+        let problem = problems.iter().find(|problem| problem.at == at);
+        let problem = problem.unwrap_or_else(|| panic!("{at} is not among {problems:#?}"));
+        assert!(problem.what.contains(what), "{problem}");
+        assert_eq!(line_of(&bad, at), line(needle), "{at}");
+    }
+    assert_eq!(problems.len(), 5, "{problems:#?}");
+}
+
+#[test]
+fn yaml_that_is_none_is_reported_where_it_breaks() {
+    let twice = format!("{STARTING_POINT}region: eu-west-1\n");
+    let problems = Plan::parse(twice.as_bytes()).unwrap_err().0;
+    assert!(
+        problems[0].what.contains("`region` is given twice"),
+        "{problems:?}"
+    );
+    assert_eq!(line_of(&twice, "."), twice.lines().count());
+    assert!(Plan::parse(b"").is_err());
+    assert!(Plan::parse(b"[]").is_err());
+    assert!(
+        Plan::parse(&[b'a', b':', 0xff])
+            .unwrap_err()
+            .to_string()
+            .contains("UTF-8")
+    );
+}
+
+#[test]
 fn a_problem_has_the_line_of_its_value() {
     let line = |needle: &str| PLAN.lines().position(|line| line.contains(needle)).unwrap() + 1;
     for (at, needle) in [

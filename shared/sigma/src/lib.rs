@@ -14,7 +14,7 @@ use blackstart_core::timeline::indicator::{Aim, Class, Mark};
 use blackstart_core::timeline::rules::{Marked, RecordRules};
 use rsigma_eval::Engine;
 use rsigma_eval::event::JsonEvent;
-use rsigma_parser::{Level, LogSource, SigmaRule, parse_sigma_yaml};
+use rsigma_parser::{Level, LogSource, parse_sigma_yaml};
 use serde_json::Value;
 
 mod actions;

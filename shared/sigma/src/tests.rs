@@ -154,7 +154,7 @@ fn records_that_no_rule_can_match_are_passed_over_and_no_others() {
             "B",
             "low",
             "attack.impact",
-            "  a:\n    eventName: ListBuckets\n  b:\n    eventName: [GetPasswordData, ListUsers]\n  f:\n    userIdentity.type: Root\n  condition: 1 of them and not f",
+            "  sel_a:\n    eventName: ListBuckets\n  sel_b:\n    eventName: [GetPasswordData, ListUsers]\n  f:\n    userIdentity.type: Root\n  condition: 1 of sel_* and not f",
         ),
         rule(
             "C",

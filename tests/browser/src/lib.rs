@@ -74,7 +74,7 @@ pub fn hostile(size: Size) -> Result<Report, BadFixture> {
     let workload = WorkloadName::try_from("orders".to_owned())?;
     let run = RunId::of_execution(&workload, "x");
     let record = RunRecord {
-        run: run.clone(),
+        run,
         workload: workload.clone(),
         mode: Mode::Incident,
         plan: artifact(),
@@ -199,6 +199,7 @@ fn boundary() -> BoundaryDocument {
                 what: HOSTILE.to_owned(),
                 reason: HOSTILE.to_owned(),
             }],
+            ..Coverage::default()
         },
     }
 }

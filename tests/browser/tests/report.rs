@@ -1,4 +1,5 @@
 //! The report in Chromium: hostile text is inert, everything fits a phone, light and dark are readable.
+#![expect(clippy::unwrap_used, reason = "the functions below are parts of tests")]
 
 use std::path::PathBuf;
 
@@ -115,7 +116,7 @@ async fn the_largest_report_is_paged() {
 
 /// Relative luminance of `rgb(r, g, b)` (WCAG 2.2).
 fn luminance(colour: &str) -> f64 {
-    let channels: Vec<f64> = colour
+    let channels = colour
         .trim_start_matches("rgb(")
         .trim_end_matches(')')
         .split(',')
@@ -126,7 +127,9 @@ fn luminance(colour: &str) -> f64 {
             } else {
                 ((c + 0.055) / 1.055).powf(2.4)
             }
-        })
-        .collect();
-    0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+        });
+    channels
+        .zip([0.2126, 0.7152, 0.0722])
+        .map(|(channel, weight)| channel * weight)
+        .sum()
 }

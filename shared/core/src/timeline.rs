@@ -11,6 +11,7 @@ use crate::artifact::{ArtifactRef, Digest};
 pub mod actor;
 pub mod batches;
 pub mod boundary;
+pub mod case;
 mod catalogue;
 pub mod cloudtrail;
 mod context;
@@ -26,10 +27,14 @@ pub mod indicator;
 pub mod late;
 pub mod object;
 pub mod ocsf;
+mod outline;
+pub mod pivot;
 pub mod rows;
 pub mod rules;
 pub mod securityhub;
+pub mod sketch;
 pub mod sources;
+pub mod sweep;
 pub mod workload;
 
 /// The schema of [`BoundaryDocument`].

@@ -41,7 +41,7 @@ pub struct Act {
 }
 
 impl Act {
-    fn of(seen: &Seen, object: &ObjectFacts, what: &str, who: &Who, indicator: &str) -> Self {
+    pub(super) fn of(seen: &Seen, object: &ObjectFacts, what: &str, who: &Who, indicator: &str) -> Self {
         Self {
             seen: seen.clone(),
             evidence: Evidence {
@@ -418,14 +418,14 @@ impl Graph {
 }
 
 /// Identity of a hit across deliveries: its event, or its place when the record carries no id.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum EventKey {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum EventKey {
     Event(String),
     Place(Seen, Who),
 }
 
 impl EventKey {
-    fn of(hit: &Hit) -> Self {
+    pub(super) fn of(hit: &Hit) -> Self {
         if hit.seen.event_id.is_empty() {
             Self::Place(hit.seen.clone(), hit.who.clone())
         } else {
@@ -435,7 +435,7 @@ impl EventKey {
 }
 
 /// The hits that stand alone: strong ones, and bursts that reached their threshold.
-fn strong(hits: Vec<Act>) -> Vec<Act> {
+pub(super) fn strong(hits: Vec<Act>) -> Vec<Act> {
     let mut strong = Vec::new();
     let mut bursts = BTreeMap::<(String, Who, usize), Vec<Act>>::new();
     for act in hits {

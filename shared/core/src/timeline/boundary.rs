@@ -14,7 +14,7 @@ use super::{ActorSummary, Boundary, BoundaryDocument, Coverage, Gap, Reason, SCH
 pub const ACT: &str = "actor";
 
 /// Reasons that a boundary document lists; the timeline has every record.
-const REASONS_KEPT: usize = 40;
+pub(super) const REASONS_KEPT: usize = 40;
 
 /// The answer of stage 1, and the actors for the timeline's rows.
 #[derive(Debug)]
@@ -84,11 +84,7 @@ pub fn establish_beside(
         .map(Act::reason)
         .take(REASONS_KEPT)
         .collect();
-    let first_call = objects
-        .iter()
-        .filter(|object| object.sources.form.is_api_activity())
-        .filter_map(|object| object.first)
-        .min();
+    let first_call = first_call(&objects);
     // An address that many share, an office or a proxy, says nothing about one actor.
     let addresses = chosen
         .iter()
@@ -96,7 +92,12 @@ pub fn establish_beside(
         .filter(|address| graph.is_personal(address))
         .collect();
     let context = Context::of(&addresses, objects.iter().copied());
-    let boundary = boundary(&graph, &chosen, &coverage, first_call, &context);
+    let floor = chosen
+        .iter()
+        .filter_map(|actor| graph.first_of_credentials(actor))
+        .map(|act| act.seen.at)
+        .min();
+    let boundary = boundary(floor, &chosen, &coverage, first_call, &context);
     Established {
         objects: chosen
             .iter()
@@ -139,8 +140,18 @@ fn with_late(actors: Vec<Actor>, before: &[Actor]) -> (Vec<Actor>, Vec<Actor>) {
         .partition(|actor| actor.is_confirmed() || actor.strong.iter().any(|act| accusing.contains(act)))
 }
 
-fn boundary(
-    graph: &Graph,
+/// When the records of API calls begin.
+pub(super) fn first_call(objects: &[&ObjectFacts]) -> Option<Timestamp> {
+    objects
+        .iter()
+        .filter(|object| object.sources.form.is_api_activity())
+        .filter_map(|object| object.first)
+        .min()
+}
+
+/// `floor` is the earliest use of any credential of the actors.
+pub(super) fn boundary(
+    floor: Option<Timestamp>,
     actors: &[Actor],
     coverage: &Coverage,
     first_call: Option<Timestamp>,
@@ -150,11 +161,9 @@ fn boundary(
     let earliest_strong = actors.iter().filter_map(|actor| actor.strong.first());
     let best = earliest_acts.clone().map(|a| a.seen.at).min()?;
     let not_later_than = earliest_strong.map(|a| a.seen.at).min()?;
-    let floor = actors
-        .iter()
-        .filter_map(|actor| graph.first_of_credentials(actor))
-        .map(|act| act.seen.at)
-        .chain([best])
+    let floor = [best]
+        .into_iter()
+        .chain(floor)
         .chain(context.first)
         .chain(coverage.unseen.iter().map(|unseen| unseen.from))
         .min()?;
@@ -179,7 +188,7 @@ fn boundary(
     })
 }
 
-fn summary(actor: &Actor) -> ActorSummary {
+pub(super) fn summary(actor: &Actor) -> ActorSummary {
     let set = |field: fn(&Who) -> &str| {
         actor
             .members

@@ -1,5 +1,6 @@
 //! What one log object says: everything the boundary needs of it, and nothing that grows with its bytes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -22,6 +23,12 @@ const HITS_KEPT: usize = 32;
 
 /// Problems that are kept per object; the rest is counted.
 const PROBLEMS_KEPT: usize = 8;
+
+/// AWS began in 2006.
+const FIRST_SECOND: i64 = 1_136_073_600;
+
+/// Clocks of AWS services are right to the minute.
+const CLOCK_ERROR: SignedDuration = SignedDuration::from_hours(1);
 
 /// A way of acting: one principal with one credential from one place.
 ///
@@ -139,6 +146,26 @@ pub struct ObjectFacts {
     pub sources: SourceFacts,
 }
 
+impl ObjectFacts {
+    /// An object of which nothing is known but its name and bytes.
+    #[must_use]
+    pub fn none(object: &str, sha256: Digest) -> Self {
+        Self {
+            object: object.to_owned(),
+            sha256,
+            records: 0,
+            first: None,
+            last: None,
+            problems: Vec::new(),
+            uses: Vec::new(),
+            hits: Vec::new(),
+            issued: Vec::new(),
+            logging: Vec::new(),
+            sources: SourceFacts::default(),
+        }
+    }
+}
+
 /// How objects are read: the indicators in force, and the present, beyond which no event can lie.
 #[derive(Debug)]
 pub struct Reader {
@@ -164,44 +191,35 @@ impl Reader {
     /// Reads one stored object. Whatever cannot be read becomes a problem of the object.
     #[must_use]
     pub fn read(&self, object: &str, stored: &[u8], kind: Kind<'_>) -> ObjectFacts {
-        let mut facts = ObjectFacts {
-            object: object.to_owned(),
-            sha256: Digest::of(stored),
-            records: 0,
-            first: None,
-            last: None,
-            problems: Vec::new(),
-            uses: Vec::new(),
-            hits: Vec::new(),
-            issued: Vec::new(),
-            logging: Vec::new(),
-            sources: SourceFacts::default(),
-        };
+        let mut facts = ObjectFacts::none(object, Digest::of(stored));
         match inflate(stored, INFLATED_LIMIT) {
             Err(unreadable) => facts.problems.push(unreadable.to_string()),
-            Ok(content) => {
-                if self.hash_content {
-                    facts.sources.content = Some(Digest::of(&content));
-                }
-                let recognised = recognise(kind, content);
-                facts.sources.form = recognised.form();
-                if let Recognised::CloudTrail(_) | Recognised::LookupEvents(_) = &recognised {
-                    let content = recognised.content();
-                    facts.sources.data_events = sources::holds_data_events(content);
-                    self.read_cloudtrail(content, &mut facts);
-                } else {
-                    sources::read(&recognised, self, &mut facts);
-                }
-            }
+            Ok(content) => self.read_text(content, kind, &mut facts),
         }
         shorten(&mut facts.problems);
         facts
     }
 
+    /// Reads the text of an object.
+    pub(super) fn read_text(&self, content: Cow<'_, [u8]>, kind: Kind<'_>, facts: &mut ObjectFacts) {
+        if self.hash_content {
+            facts.sources.content = Some(Digest::of(&content));
+        }
+        let recognised = recognise(kind, content);
+        facts.sources.form = recognised.form();
+        if let Recognised::CloudTrail(_) | Recognised::LookupEvents(_) = &recognised {
+            let content = recognised.content();
+            facts.sources.data_events = sources::holds_data_events(content);
+            self.read_cloudtrail(content, facts);
+        } else {
+            sources::read(&recognised, self, facts);
+        }
+    }
+
     fn read_cloudtrail(&self, content: &[u8], facts: &mut ObjectFacts) {
         let mut uses = HashMap::<(&str, &str, &str), Use>::new();
-        let mut hits = BTreeMap::<(String, Who, i64), BTreeSet<Hit>>::new();
-        let mut marked = self
+        let mut marked = Marked::default();
+        let mut others = self
             .table
             .rules()
             .map(|rules| rules::marked(rules, content))
@@ -209,25 +227,15 @@ impl Reader {
         let read = cloudtrail::parse(content);
         facts.problems = read.problems;
         for (index, record) in &read.records {
-            let at = match plausible(record.time(), self.now) {
-                Ok(at) => at,
-                Err(why) => {
-                    facts
-                        .problems
-                        .push(format!("record {index} (`{}`) {why}", printable(record.id())));
-                    continue;
-                }
+            let Some(at) = self.dated(*index, record, facts) else {
+                continue;
             };
-            facts.records += 1;
-            facts.first = Some(facts.first.map_or(at, |first| first.min(at)));
-            facts.last = Some(facts.last.map_or(at, |last| last.max(at)));
             let seen = || Seen {
                 at,
                 event_id: record.id().to_owned(),
                 record: *index,
             };
-            let anonymous = record.principal().is_empty() && record.credential().is_empty();
-            if !(anonymous || record.is_service()) {
+            if acts(record) {
                 let known = uses.get_mut(&(record.principal(), record.credential(), record.address()));
                 match known {
                     Some(known) => {
@@ -252,41 +260,79 @@ impl Reader {
                     }
                 }
             }
-            let matching = self.table.matching(record).into_iter();
-            let own = matching.map(|rule| (rule.id.to_string(), rule.shows(call(record)), rule.mark()));
-            let others = marked.remove(index).filter(|_| !record.is_service());
-            let others = others.into_iter().flatten().map(|marked| {
-                let what = format!("{}: {}", printable(&marked.title), call(record));
-                (marked.id, what, Some(marked.mark))
-            });
-            for (indicator, what, mark) in own.chain(others) {
-                let most = match mark.map(|mark| mark.class) {
-                    Some(Class::Burst(threshold)) => HITS_KEPT.max(threshold),
-                    Some(Class::Strong | Class::Weak) | None => HITS_KEPT,
-                };
-                let hour = at.as_second().div_euclid(3600);
-                let kept = hits.entry((indicator.clone(), who(record), hour)).or_default();
-                kept.insert(Hit {
-                    seen: seen(),
-                    indicator,
-                    who: who(record),
-                    what,
-                    mark,
-                });
-                if kept.len() > most {
-                    kept.pop_last();
-                }
-            }
-            if record.error().is_none() && !record.is_service() {
-                lineage(record, seen, facts);
-            }
+            let others = others.remove(index).unwrap_or_default();
+            self.mark(&seen(), record, others, &mut marked, facts);
         }
         facts.uses = uses.into_values().collect();
         facts.uses.sort_by(|a, b| a.who.cmp(&b.who));
-        facts.hits = hits.into_values().flatten().collect();
-        facts.hits.sort();
-        facts.issued.sort();
-        facts.logging.sort();
+        marked.finish(facts);
+    }
+
+    /// Counts a record, unless its time cannot be believed.
+    pub(super) fn dated(
+        &self,
+        index: u64,
+        record: &Record<'_>,
+        facts: &mut ObjectFacts,
+    ) -> Option<Timestamp> {
+        match plausible(record.time(), self.now) {
+            Ok(at) => {
+                facts.records += 1;
+                facts.first = Some(facts.first.map_or(at, |first| first.min(at)));
+                facts.last = Some(facts.last.map_or(at, |last| last.max(at)));
+                Some(at)
+            }
+            Err(why) => {
+                facts
+                    .problems
+                    .push(format!("record {index} (`{}`) {why}", printable(record.id())));
+                None
+            }
+        }
+    }
+
+    /// Notes what the indicators and other engines' rules say of a record, and the credentials and trails that it
+    /// changed.
+    pub(super) fn mark(
+        &self,
+        seen: &Seen,
+        record: &Record<'_>,
+        others: Vec<rules::Marked>,
+        marked: &mut Marked,
+        facts: &mut ObjectFacts,
+    ) {
+        let matching = self.table.matching(record).into_iter();
+        let own = matching.map(|rule| (rule.id.to_string(), rule.shows(call(record)), rule.mark()));
+        let others = others.into_iter().filter(|_| !record.is_service()).map(|marked| {
+            let what = format!("{}: {}", printable(&marked.title), call(record));
+            (marked.id, what, Some(marked.mark))
+        });
+        for (indicator, what, mark) in own.chain(others) {
+            let hour = seen.at.as_second().div_euclid(3600);
+            let kept = marked
+                .0
+                .entry((indicator.clone(), who(record), hour))
+                .or_default();
+            kept.insert(Hit {
+                seen: seen.clone(),
+                indicator,
+                who: who(record),
+                what,
+                mark,
+            });
+            if kept.len() > kept_per_hour(mark) {
+                kept.pop_last();
+            }
+        }
+        if record.error().is_none() && !record.is_service() {
+            lineage(record, || seen.clone(), facts);
+        }
+    }
+
+    /// Whether [`Reader::mark`] may have something to say about calls of this action.
+    #[must_use]
+    pub(super) fn examines(&self, action: &str) -> bool {
+        self.table.watches(action) || MAKES_SESSION.contains(&action) || OTHER_LINEAGE.contains(&action)
     }
 
     pub(super) fn plausible(&self, time: Option<Timestamp>) -> Result<Timestamp, &'static str> {
@@ -294,21 +340,49 @@ impl Reader {
     }
 }
 
+/// Hits of one object, as many as are kept.
+#[derive(Debug, Default)]
+pub(super) struct Marked(BTreeMap<(String, Who, i64), BTreeSet<Hit>>);
+
+impl Marked {
+    pub(super) fn finish(self, facts: &mut ObjectFacts) {
+        facts.hits = self.0.into_values().flatten().collect();
+        facts.hits.sort();
+        facts.issued.sort();
+        facts.logging.sort();
+    }
+}
+
+/// Hits of this meaning that are kept for each caller and hour: more than its burst threshold.
+pub(super) fn kept_per_hour(mark: Option<Mark>) -> usize {
+    match mark.map(|mark| mark.class) {
+        Some(Class::Burst(threshold)) => HITS_KEPT.max(threshold),
+        Some(Class::Strong | Class::Weak) | None => HITS_KEPT,
+    }
+}
+
+/// Whether somebody acted, and not a service on its own account.
+pub(super) fn acts(record: &Record<'_>) -> bool {
+    let anonymous = record.principal().is_empty() && record.credential().is_empty();
+    !(anonymous || record.is_service())
+}
+
 /// The time of an event, unless it cannot be.
 ///
 /// # Errors
 /// Why not, in words that follow the name of the record.
 pub(super) fn plausible(time: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, &'static str> {
-    // AWS began in 2006; clocks of its services are right to the minute.
-    const FIRST_SECOND: i64 = 1_136_073_600;
     match time {
         None => Err("has no event time"),
         Some(at) if at.as_second() < FIRST_SECOND => Err("claims a time before AWS existed"),
-        Some(at) if at.duration_since(now) > SignedDuration::from_hours(1) => {
-            Err("claims a time in the future")
-        }
+        Some(at) if at.duration_since(now) > CLOCK_ERROR => Err("claims a time in the future"),
         Some(at) => Ok(at),
     }
+}
+
+/// Whole seconds that [`plausible`] surely believes.
+pub(super) fn believed_seconds(now: Timestamp) -> std::ops::RangeInclusive<i64> {
+    FIRST_SECOND..=now.as_second().saturating_add(CLOCK_ERROR.as_secs())
 }
 
 /// `service:Action` of a record.
@@ -327,21 +401,26 @@ pub fn who(record: &Record<'_>) -> Who {
     }
 }
 
+/// Actions of STS whose answer holds a new credential.
+const MAKES_SESSION: &[&str] = &[
+    "AssumeRole",
+    "AssumeRoleWithSAML",
+    "AssumeRoleWithWebIdentity",
+    "AssumeRoot",
+    "GetFederationToken",
+    "GetSessionToken",
+];
+
+/// The other actions that [`lineage`] looks at.
+const OTHER_LINEAGE: &[&str] = &["CreateAccessKey", "StopLogging", "StartLogging", "DeleteTrail"];
+
 fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
     let value = |raw: Option<&serde_json::value::RawValue>| {
         raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
             .unwrap_or(Value::Null)
     };
     let path = match (record.service(), record.name()) {
-        (
-            "sts",
-            "AssumeRole"
-            | "AssumeRoleWithSAML"
-            | "AssumeRoleWithWebIdentity"
-            | "AssumeRoot"
-            | "GetFederationToken"
-            | "GetSessionToken",
-        ) => "/credentials/accessKeyId",
+        ("sts", action) if MAKES_SESSION.contains(&action) => "/credentials/accessKeyId",
         ("iam", "CreateAccessKey") => "/accessKey/accessKeyId",
         ("cloudtrail", change @ ("StopLogging" | "StartLogging" | "DeleteTrail")) => {
             let request = value(record.request_parameters);
@@ -395,7 +474,7 @@ pub fn printable_up_to(text: &str, most: usize) -> String {
         .collect()
 }
 
-fn shorten(problems: &mut Vec<String>) {
+pub(super) fn shorten(problems: &mut Vec<String>) {
     if problems.len() > PROBLEMS_KEPT {
         let more = problems.len() - PROBLEMS_KEPT;
         problems.truncate(PROBLEMS_KEPT);

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 /// Most bytes that one object may inflate to. CloudTrail objects stay below 50 MB; gzip can reach 1032:1.
 pub const INFLATED_LIMIT: usize = 256 << 20;
 
+/// Bytes of text whose memory is kept for the next object.
+const KEPT: usize = 64 << 20;
+
 /// The object gave no text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -27,39 +30,91 @@ pub enum Unreadable {
 /// # Errors
 /// [`Unreadable`] with the reason; never a part of the content.
 pub fn inflate(stored: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, Unreadable> {
-    if !stored.starts_with(&[0x1f, 0x8b]) {
-        return if stored.len() > limit {
-            Err(Unreadable::TooLarge { limit })
-        } else {
-            Ok(Cow::Borrowed(stored))
-        };
+    let mut inflater = Inflater::default();
+    if let Inflated::Written(length) = inflater.run(stored, limit)? {
+        inflater.text.truncate(length);
+        Ok(Cow::Owned(inflater.text))
+    } else {
+        Ok(Cow::Borrowed(stored))
     }
-    let (Some(crc), Some(length)) = (trailer(stored, 8), trailer(stored, 4)) else {
-        return Err(Unreadable::DamagedGzip);
-    };
-    let mut reader = libdeflater::Decompressor::new();
-    // The trailer's length is a hint that an attacker may choose: begin no larger than deflate could need.
-    let plausible = stored.len().saturating_mul(1032).min(limit).max(1);
-    let mut text = vec![0; usize::try_from(length).unwrap_or(limit).clamp(1, plausible)];
-    let written = loop {
-        match reader.gzip_decompress(stored, &mut text) {
-            Ok(written) => break written,
-            Err(libdeflater::DecompressionError::BadData) => return Err(Unreadable::DamagedGzip),
-            Err(libdeflater::DecompressionError::InsufficientSpace) => {
-                if text.len() >= limit {
-                    return Err(Unreadable::TooLarge { limit });
-                }
-                let next = text.len().saturating_mul(2).min(limit);
-                text.resize(next, 0);
-            }
+}
+
+/// Inflates one object after the other into the same memory.
+#[derive(Default)]
+pub struct Inflater {
+    reader: libdeflater::Decompressor,
+    text: Vec<u8>,
+}
+
+impl std::fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inflater")
+            .field("held", &self.text.len())
+            .finish_non_exhaustive()
+    }
+}
+
+enum Inflated {
+    AsStored,
+    Written(usize),
+}
+
+impl Inflater {
+    /// The same as [`inflate`].
+    ///
+    /// # Errors
+    /// [`Unreadable`] with the reason; never a part of the content.
+    pub fn inflate<'t>(&'t mut self, stored: &'t [u8], limit: usize) -> Result<&'t [u8], Unreadable> {
+        if self.text.len() > KEPT {
+            self.text = Vec::new();
         }
-    };
-    text.truncate(written);
-    // libdeflate stops after the first member without saying so; the object's last 8 bytes must be that member's.
-    if u64::from(length) != written as u64 & 0xffff_ffff || crc != libdeflater::crc32(&text) {
-        return Err(Unreadable::TrailingBytes);
+        match self.run(stored, limit)? {
+            Inflated::AsStored => Ok(stored),
+            Inflated::Written(length) => Ok(self.text.get(..length).unwrap_or_default()),
+        }
     }
-    Ok(Cow::Owned(text))
+
+    fn run(&mut self, stored: &[u8], limit: usize) -> Result<Inflated, Unreadable> {
+        if !stored.starts_with(&[0x1f, 0x8b]) {
+            return if stored.len() > limit {
+                Err(Unreadable::TooLarge { limit })
+            } else {
+                Ok(Inflated::AsStored)
+            };
+        }
+        let (Some(crc), Some(length)) = (trailer(stored, 8), trailer(stored, 4)) else {
+            return Err(Unreadable::DamagedGzip);
+        };
+        // The trailer's length is a hint that an attacker may choose: begin no larger than deflate could need.
+        let plausible = stored.len().saturating_mul(1032).min(limit).max(1);
+        let first = usize::try_from(length).unwrap_or(limit).clamp(1, plausible);
+        if self.text.len() < first {
+            self.text.resize(first, 0);
+        }
+        let written = loop {
+            let room = self.text.len().min(limit.max(1));
+            let Some(text) = self.text.get_mut(..room) else {
+                return Err(Unreadable::TooLarge { limit });
+            };
+            match self.reader.gzip_decompress(stored, text) {
+                Ok(written) => break written,
+                Err(libdeflater::DecompressionError::BadData) => return Err(Unreadable::DamagedGzip),
+                Err(libdeflater::DecompressionError::InsufficientSpace) => {
+                    if room >= limit {
+                        return Err(Unreadable::TooLarge { limit });
+                    }
+                    let next = room.saturating_mul(2).min(limit);
+                    self.text.resize(next, 0);
+                }
+            }
+        };
+        let text = self.text.get(..written).unwrap_or_default();
+        // libdeflate stops after the first member without saying so; the object's last 8 bytes must be that member's.
+        if u64::from(length) != written as u64 & 0xffff_ffff || crc != libdeflater::crc32(text) {
+            return Err(Unreadable::TrailingBytes);
+        }
+        Ok(Inflated::Written(written))
+    }
 }
 
 fn trailer(stored: &[u8], from_end: usize) -> Option<u32> {

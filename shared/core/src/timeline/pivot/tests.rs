@@ -1,0 +1,230 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::artifact::Digest;
+use crate::timeline::Evidence;
+use crate::timeline::facts::{Seen, Who};
+use crate::timeline::sketch::Issuing;
+
+const CREDENTIALS: u64 = 5;
+
+/// Numbers stand for themselves; odd addresses are of the network.
+fn caller() -> impl Strategy<Value = Caller> {
+    (0..4_u64, 0..CREDENTIALS, 0..6_u64).prop_map(|(principal, credential, address)| Caller {
+        principal,
+        credential,
+        address,
+    })
+}
+
+fn issuing() -> impl Strategy<Value = Issuing> {
+    (caller(), 1..CREDENTIALS, 0..3_u64).prop_map(|(by, credential, shared)| Issuing {
+        by,
+        credential,
+        shared,
+    })
+}
+
+fn known(who: Caller) -> bool {
+    who.principal != 0 || who.credential != 0
+}
+
+/// The definition, over everything at once and one way of acting after the other.
+fn reached(nodes: &BTreeSet<Caller>, made: &[Issuing], from: BTreeSet<Caller>) -> BTreeSet<Caller> {
+    let mut reached = from;
+    loop {
+        let before = reached.len();
+        for who in reached.clone() {
+            let here = |other: &Caller| who.is_remote() && other.address == who.address;
+            let same = |other: &Caller| {
+                (who.credential != 0 && other.credential == who.credential)
+                    || (who.principal != 0 && other.principal == who.principal)
+            };
+            reached.extend(nodes.iter().filter(|other| here(other) && same(other)));
+            let makers = made
+                .iter()
+                .filter(|i| who.credential != 0 && i.credential == who.credential);
+            reached.extend(makers.map(|i| i.by).filter(here));
+            // What the copies of one event share makes their callers one.
+            let mut callers = BTreeSet::from([who]);
+            let mut shared = BTreeSet::new();
+            loop {
+                let size = callers.len();
+                shared.extend(
+                    made.iter()
+                        .filter(|i| i.shared != 0 && callers.contains(&i.by))
+                        .map(|i| i.shared),
+                );
+                callers.extend(made.iter().filter(|i| shared.contains(&i.shared)).map(|i| i.by));
+                if callers.len() == size {
+                    break;
+                }
+            }
+            for issue in made.iter().filter(|i| callers.contains(&i.by)) {
+                reached.extend(nodes.iter().filter(|other| other.credential == issue.credential));
+            }
+        }
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}
+
+fn matching(nodes: &BTreeSet<Caller>, who: Caller) -> BTreeSet<Caller> {
+    let with = |credential: bool, address: bool| -> BTreeSet<Caller> {
+        nodes
+            .iter()
+            .filter(|node| !credential || (who.credential != 0 && node.credential == who.credential))
+            .filter(|node| !address || (who.address != 0 && node.address == who.address))
+            .copied()
+            .collect()
+    };
+    if nodes.contains(&who) {
+        return BTreeSet::from([who]);
+    }
+    for found in [with(true, true), with(true, false)] {
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    if who.credential == 0 {
+        with(false, true)
+    } else {
+        BTreeSet::new()
+    }
+}
+
+fn act(index: usize, indicator: &str) -> Act {
+    Act {
+        seen: Seen {
+            at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            event_id: index.to_string(),
+            record: 0,
+        },
+        evidence: Evidence {
+            object: String::new(),
+            sha256: Digest::of(b""),
+            record: 0,
+            event_id: String::new(),
+        },
+        what: String::new(),
+        who: Who::default(),
+        indicator: indicator.to_owned(),
+        mark: None,
+    }
+}
+
+/// A pivot whose starts are numbers, all of them confirmed if `finding`.
+fn pivot(starts: &BTreeSet<Caller>) -> Pivot {
+    let mut pivot = Pivot::new(Vec::new());
+    pivot.starts = starts
+        .iter()
+        .enumerate()
+        .map(|(index, who)| Start {
+            who: *who,
+            acts: vec![act(index, "guardduty:Impact:S3/AnomalousBehavior.Delete")],
+        })
+        .collect();
+    pivot.reach = Reach::new(starts.len());
+    for (group, start) in pivot.starts.iter().enumerate() {
+        pivot.reach.members.insert(start.who, group);
+    }
+    pivot.phase = Phase::Begin(Presence::of(&pivot.starts));
+    pivot
+}
+
+fn run(mut pivot: Pivot, sketches: &[Sketch]) -> Traced {
+    if sketches.is_empty() {
+        return pivot.finish();
+    }
+    while {
+        for (number, sketch) in (0..).zip(sketches) {
+            pivot.see(number, sketch);
+        }
+        pivot.turn()
+    } {}
+    pivot.finish()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn rounds_over_sketches_reach_what_the_definition_reaches(
+        objects in prop::collection::vec((prop::collection::vec(caller(), 0..5), prop::collection::vec(issuing(), 0..3)), 1..5),
+        starts in prop::collection::btree_set(caller(), 1..4),
+    ) {
+        let sketches: Vec<_> = objects.iter().map(|(acting, issuing)| Sketch {
+            acting: acting.iter().filter(|who| known(**who)).map(|who| Acting { who: *who, first: 7 }).collect(),
+            issuing: issuing.iter().filter(|issue| known(issue.by)).copied().collect(),
+        }).collect();
+        let nodes: BTreeSet<_> = sketches.iter().flat_map(|s| s.acting.iter().map(|a| a.who)).collect();
+        let made: Vec<_> = sketches.iter().flat_map(|s| s.issuing.iter().copied()).collect();
+
+        let traced = run(pivot(&starts), &sketches);
+        let mut expected = Vec::<BTreeSet<Caller>>::new();
+        for who in &starts {
+            let mut all = reached(&nodes, &made, matching(&nodes, *who));
+            all.insert(*who);
+            let (overlapping, apart): (Vec<_>, Vec<_>) = expected.into_iter().partition(|known| !known.is_disjoint(&all));
+            all.extend(overlapping.into_iter().flatten());
+            expected = apart;
+            expected.push(all);
+        }
+        let mut found = BTreeMap::<usize, BTreeSet<Caller>>::new();
+        for (who, actor) in &traced.members {
+            found.entry(*actor).or_default().insert(*who);
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        found.sort();
+        expected.sort();
+        prop_assert_eq!(&found, &expected);
+        for (number, sketch) in (0..).zip(&sketches) {
+            let holds = sketch.acting.iter().any(|a| expected.iter().any(|all| all.contains(&a.who)));
+            prop_assert_eq!(traced.wants(number, "-"), holds);
+        }
+
+        // The order of the objects, objects that repeat others, and how objects are cut change nothing.
+        let mut turned: Vec<_> = sketches.iter().rev().cloned().collect();
+        turned.extend(sketches.iter().take(2).cloned());
+        turned.extend(sketches.iter().flat_map(|s| s.acting.iter().map(|a| Sketch { acting: vec![*a], issuing: Vec::new() })));
+        let again = run(pivot(&starts), &turned);
+        prop_assert_eq!(again.members.keys().collect::<BTreeSet<_>>(), traced.members.keys().collect::<BTreeSet<_>>());
+        prop_assert_eq!(again.floors.len(), traced.floors.len());
+    }
+}
+
+#[test]
+fn neighbours_are_drawn_in_unless_too_many_share_the_address() {
+    for (principals, drawn_in) in [
+        (PRINCIPALS_PER_ADDRESS, true),
+        (PRINCIPALS_PER_ADDRESS + 1, false),
+    ] {
+        let who = Who {
+            principal: "p0".to_owned(),
+            credential: "k0".to_owned(),
+            address: "203.0.113.7".to_owned(),
+        };
+        let strong = Act {
+            who: who.clone(),
+            ..act(0, "cloudtrail.stop-logging")
+        };
+        let sketch = Sketch {
+            acting: (0..principals)
+                .map(|i| Acting {
+                    who: Caller::of(&Who {
+                        principal: format!("p{i}"),
+                        credential: format!("k{i}"),
+                        ..who.clone()
+                    }),
+                    first: 7,
+                })
+                .collect(),
+            issuing: Vec::new(),
+        };
+        let traced = run(Pivot::new(vec![strong]), &[sketch]);
+        assert_eq!(traced.members.len() == principals, drawn_in, "{principals}");
+        assert_eq!(traced.floors, [Some(7)]);
+    }
+}

@@ -1,0 +1,242 @@
+//! The first pass over an object: hits, coverage, and a sketch of who acted, parsing only what must be parsed.
+//!
+//! In the layout in which AWS delivers objects, the head of a record says who called what and when, and the rest is
+//! looked at only for actions that an indicator or the lineage of credentials asks for. Any other record is parsed,
+//! and any other layout is left to the full parser.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use memchr::memmem::Finder;
+
+use super::cloudtrail::Record;
+use super::facts::{Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, shorten, who};
+use super::forms::Form;
+use super::object::{INFLATED_LIMIT, Inflater};
+use super::outline::{Head, NotOutlined, outline};
+use super::sketch::{Caller, Numbered, Sketch, Sketcher, nanoseconds, number};
+use super::sources::holds_data_events;
+use crate::artifact::Digest;
+
+/// Action names that are remembered. AWS has some 20,000; more come from an intruder.
+const NAMES_KEPT: usize = 1 << 16;
+
+/// What the first pass keeps of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// Hits, trails and coverage. Ways of acting and credentials are in the sketch alone.
+    pub facts: ObjectFacts,
+    /// Who acted.
+    pub sketch: Sketch,
+}
+
+/// The first pass of one thread: a reader, and memory that objects share.
+#[derive(Debug)]
+pub struct Sweep<'r> {
+    reader: &'r Reader,
+    inflater: Inflater,
+    heads: Heads<'r>,
+    sketcher: Sketcher,
+}
+
+/// Reads heads of records.
+#[derive(Debug)]
+struct Heads<'r> {
+    reader: &'r Reader,
+    /// By the number of the action: whether it is examined.
+    examined: HashMap<u64, bool, Numbered>,
+    again: Finder<'static>,
+    escape: Finder<'static>,
+    day: ([u8; 10], i64),
+    /// Seconds since 1970 that are believed.
+    believed: std::ops::RangeInclusive<i64>,
+}
+
+impl<'r> Sweep<'r> {
+    /// A first pass with this reader.
+    #[must_use]
+    pub fn new(reader: &'r Reader) -> Self {
+        Self {
+            reader,
+            inflater: Inflater::default(),
+            heads: Heads {
+                reader,
+                examined: HashMap::default(),
+                again: Finder::new(br#""eventName""#),
+                escape: Finder::new(br"\u"),
+                day: ([0; 10], 0),
+                believed: believed_seconds(reader.now),
+            },
+            sketcher: Sketcher::default(),
+        }
+    }
+
+    /// Reads one stored object. Whatever cannot be read becomes a problem of the object.
+    #[must_use]
+    pub fn read(&mut self, object: &str, stored: &[u8], kind: Kind<'_>) -> Swept {
+        let may_hold_records = matches!(kind, Kind::CloudTrail | Kind::Any(_));
+        // Rules of other engines may look at any record.
+        if !may_hold_records || self.reader.table.rules().is_some() {
+            return without_uses(self.reader.read(object, stored, kind));
+        }
+        let mut facts = ObjectFacts::none(object, Digest::of(stored));
+        let text = match self.inflater.inflate(stored, INFLATED_LIMIT) {
+            Ok(text) => text,
+            Err(unreadable) => {
+                facts.problems.push(unreadable.to_string());
+                return without_uses(facts);
+            }
+        };
+        self.sketcher.clear();
+        if self.heads.read(text, &mut facts, &mut self.sketcher).is_err() {
+            let mut facts = ObjectFacts::none(object, facts.sha256);
+            self.reader.read_text(Cow::Borrowed(text), kind, &mut facts);
+            shorten(&mut facts.problems);
+            return without_uses(facts);
+        }
+        if self.reader.hash_content {
+            facts.sources.content = Some(Digest::of(text));
+        }
+        facts.sources.form = Form::CloudTrail;
+        facts.sources.data_events = holds_data_events(text);
+        let sketch = self.sketcher.finish(&facts);
+        facts.issued.clear();
+        Swept { facts, sketch }
+    }
+}
+
+fn without_uses(mut facts: ObjectFacts) -> Swept {
+    let sketch = Sketch::of(&facts);
+    facts.uses = Vec::new();
+    facts.issued = Vec::new();
+    Swept { facts, sketch }
+}
+
+impl Heads<'_> {
+    fn read(
+        &mut self,
+        text: &[u8],
+        facts: &mut ObjectFacts,
+        sketcher: &mut Sketcher,
+    ) -> Result<(), NotOutlined> {
+        let mut marked = Marked::default();
+        let mut unreadable = Vec::new();
+        let mut index = 0;
+        let (mut first, mut last) = (i64::MAX, i64::MIN);
+        outline(text, |outlined| {
+            let record = index;
+            index += 1;
+            let head = outlined.head().filter(|head| {
+                // A name that is spelled with escapes, or stands twice, is the parser's to judge.
+                !(outlined.may_hold_escapes && self.escape.find(head.rest).is_some())
+                    && self.again.find(head.rest).is_none()
+            });
+            if let Some((second, caller)) = head.and_then(|head| self.plain(&head)) {
+                facts.records += 1;
+                first = first.min(second);
+                last = last.max(second);
+                if let Some(caller) = caller {
+                    sketcher.add(caller, second.saturating_mul(1_000_000_000));
+                }
+                return;
+            }
+            let parsed = match serde_json::from_slice::<Record<'_>>(outlined.text) {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    unreadable.push(format!("record {record} cannot be read: {error}"));
+                    return;
+                }
+            };
+            if let Some(at) = self.reader.dated(record, &parsed, facts) {
+                let seen = Seen {
+                    at,
+                    event_id: parsed.id().to_owned(),
+                    record,
+                };
+                self.reader.mark(&seen, &parsed, Vec::new(), &mut marked, facts);
+                if acts(&parsed) {
+                    sketcher.add(Caller::of(&who(&parsed)), nanoseconds(at));
+                }
+            }
+        })?;
+        for second in [first, last] {
+            if let Some(at) = Timestamp::from_second(second).ok().filter(|_| first <= last) {
+                facts.first = Some(facts.first.map_or(at, |known| known.min(at)));
+                facts.last = Some(facts.last.map_or(at, |known| known.max(at)));
+            }
+        }
+        unreadable.append(&mut facts.problems);
+        facts.problems = unreadable;
+        shorten(&mut facts.problems);
+        marked.finish(facts);
+        Ok(())
+    }
+
+    /// The second and the caller of a record that need not be parsed; no caller for a service on its own account.
+    #[inline]
+    fn plain(&mut self, head: &Head<'_>) -> Option<(i64, Option<Caller>)> {
+        let second = self.second(head.time)?;
+        if !self.believed.contains(&second) {
+            return None;
+        }
+        let is_service = head.kind == b"AWSService" || head.invoked_by == b"backup.amazonaws.com";
+        if !is_service && self.examines(head.name) {
+            return None;
+        }
+        let principal = if head.arn.is_empty() {
+            head.principal_id
+        } else {
+            head.arn
+        };
+        let anonymous = principal.is_empty() && head.credential.is_empty();
+        let caller =
+            (!anonymous && !is_service).then(|| Caller::of_text(principal, head.credential, head.address));
+        Some((second, caller))
+    }
+
+    #[inline]
+    fn examines(&mut self, name: &[u8]) -> bool {
+        let number = number(name);
+        if let Some(known) = self.examined.get(&number) {
+            return *known;
+        }
+        let examined = std::str::from_utf8(name).map_or(true, |name| self.reader.examines(name));
+        if self.examined.len() < NAMES_KEPT {
+            self.examined.insert(number, examined);
+        }
+        examined
+    }
+
+    /// Seconds since 1970 of a time as AWS writes it, `2023-07-10T11:54:33Z`; nothing for any other.
+    #[inline]
+    fn second(&mut self, time: &[u8]) -> Option<i64> {
+        let (date, time) = time.split_first_chunk::<10>()?;
+        if self.day.0 != *date {
+            self.day = (*date, midnight(date)?);
+        }
+        let [b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'Z'] = time else {
+            return None;
+        };
+        let (hour, minute, second) = (two(*h1, *h2)?, two(*m1, *m2)?, two(*s1, *s2)?);
+        (hour < 24 && minute < 60 && second < 60)
+            .then(|| self.day.1 + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second))
+    }
+}
+
+#[inline]
+fn two(tens: u8, ones: u8) -> Option<u8> {
+    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| (tens - b'0') * 10 + (ones - b'0'))
+}
+
+fn midnight(date: &[u8; 10]) -> Option<i64> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *date else {
+        return None;
+    };
+    let year = i16::from(two(y1, y2)?) * 100 + i16::from(two(y3, y4)?);
+    let date = Date::new(year, two(m1, m2)?.cast_signed(), two(d1, d2)?.cast_signed()).ok()?;
+    let midnight = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+    Some(midnight.as_second())
+}

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use blackstart_core::plan::{IdentifierKind, IdentifierPair};
-use blackstart_core::references::{Disposition, DocumentKind, Form, IdentifierMap, InvalidMap};
+use blackstart_core::references::{
+    Disposition, DocumentKind, Form, IdentifierMap, InvalidMap, Mode, OtherAccount, Refused, Rewritten,
+    Token, other_accounts, rewrite, scan, text_of,
+};
 use blackstart_core::run::AccountId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use self::answer::Answer;
-
-mod answer;
 mod map_file;
 mod print;
 
@@ -141,6 +141,27 @@ struct Document {
     unlisted: Option<String>,
 }
 
+/// What was found in one file.
+#[derive(Debug, Serialize)]
+struct Answer {
+    file: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tokens: Vec<Token>,
+    /// Line and column of every token, from 1; columns count bytes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    places: Vec<(usize, usize)>,
+    /// Accounts besides the old and the new one, where the document names the old one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<OtherAccount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewritten: Option<Rewritten>,
+    /// Why the document is not read or not rewritten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+    #[serde(skip)]
+    before: String,
+}
+
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     documents: usize,
@@ -165,17 +186,8 @@ pub(crate) fn run(command: &References, out: &mut dyn Write) -> Result<bool, Ref
         None => Vec::new(),
     };
     let answers = all_answers(&documents, common, change, &map);
-    for (answers, target) in answers.iter().zip(&targets) {
-        let (
-            [
-                Answer {
-                    rewritten: Some(done),
-                    ..
-                },
-            ],
-            Some(target),
-        ) = (answers.as_slice(), target)
-        else {
+    for (answer, target) in answers.iter().zip(&targets) {
+        let (Some(done), Some(target)) = (&answer.rewritten, target) else {
             continue;
         };
         write_whole(target, &done.after).map_err(|source| ReferencesError::Write {
@@ -183,7 +195,6 @@ pub(crate) fn run(command: &References, out: &mut dyn Write) -> Result<bool, Ref
             source,
         })?;
     }
-    let answers: Vec<Answer> = answers.into_iter().flatten().collect();
     let summary = summary(&answers);
     let clean = summary.unhandled == 0 && summary.refused == 0;
     let mut printed = Vec::new();
@@ -200,6 +211,12 @@ pub(crate) fn run(command: &References, out: &mut dyn Write) -> Result<bool, Ref
     }
     out.write_all(&printed).map_err(written)?;
     Ok(clean)
+}
+
+impl Answer {
+    fn says_something(&self) -> bool {
+        !self.tokens.is_empty() || self.refused.is_some()
+    }
 }
 
 fn identifiers(common: &Common, new: Option<&AccountId>) -> Result<IdentifierMap, ReferencesError> {
@@ -324,7 +341,7 @@ fn all_answers(
     common: &Common,
     change: Option<&Rewrite>,
     map: &IdentifierMap,
-) -> Vec<Vec<Answer>> {
+) -> Vec<Answer> {
     let bar = ProgressBar::with_draw_target(Some(documents.len() as u64), ProgressDrawTarget::hidden());
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} documents {per_sec}") {
         bar.set_style(style);
@@ -333,16 +350,91 @@ fn all_answers(
     let answers = documents
         .par_iter()
         .map(|document| {
-            let answers = answer::of(document, common, change, map);
+            let answer = work(document, common, change, map);
             bar.inc(1);
             if begun.elapsed() > QUIET && !shown.swap(true, Ordering::Relaxed) {
                 bar.set_draw_target(ProgressDrawTarget::stderr());
             }
-            answers
+            answer
         })
         .collect();
     bar.finish_and_clear();
     answers
+}
+
+fn work(document: &Document, common: &Common, change: Option<&Rewrite>, map: &IdentifierMap) -> Answer {
+    let mut answer = Answer {
+        file: document.path.to_string_lossy().into_owned(),
+        tokens: Vec::new(),
+        places: Vec::new(),
+        others: Vec::new(),
+        rewritten: None,
+        refused: document.unlisted.clone(),
+        before: String::new(),
+    };
+    if answer.refused.is_some() {
+        return answer;
+    }
+    let bytes = match fs::read(&document.path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            answer.refused = Some(error.to_string());
+            return answer;
+        }
+    };
+    let text = match text_of(&bytes) {
+        Ok(text) => text,
+        Err(problem) => {
+            answer.refused = Some(problem.to_string());
+            return answer;
+        }
+    };
+    let form = common.kind.unwrap_or_else(|| Form::of(text));
+    match scan(text, form, map) {
+        Ok(tokens) => {
+            answer.places = places(text, &tokens);
+            if !tokens.is_empty() {
+                answer.others = other_accounts(text, map);
+            }
+            answer.tokens = tokens;
+        }
+        Err(problem) => {
+            answer.refused = Some(problem.to_string());
+            return answer;
+        }
+    }
+    if let Some(change) = change {
+        let mode = match change.mode {
+            Change::Swap => Mode::Swap,
+            Change::Expand => Mode::Expand,
+        };
+        match rewrite(text, form, map, mode) {
+            Ok(done) => {
+                text.clone_into(&mut answer.before);
+                answer.rewritten = Some(done);
+            }
+            Err(Refused::NothingToRewrite) => {}
+            Err(refused) => answer.refused = Some(refused.to_string()),
+        }
+    }
+    answer
+}
+
+/// Line and column of every token, which are in order.
+fn places(text: &str, tokens: &[Token]) -> Vec<(usize, usize)> {
+    let (mut line, mut begin, mut from) = (1, 0, 0);
+    tokens
+        .iter()
+        .map(|token| {
+            let passed = text.get(from..token.span.start).unwrap_or_default();
+            if let Some(last) = passed.rfind('\n') {
+                line += passed.matches('\n').count();
+                begin = from + last + 1;
+            }
+            from = token.span.start.max(from);
+            (line, token.span.start + 1 - begin)
+        })
+        .collect()
 }
 
 fn summary(answers: &[Answer]) -> Summary {

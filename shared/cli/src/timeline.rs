@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use blackstart_aws::digest_signature;
 use blackstart_core::artifact::canonical_json;
 use blackstart_core::plan::{DigestKey, WorkloadFormat};
-use blackstart_core::timeline::boundary::{Established, establish_beside};
+use blackstart_core::timeline::boundary::Established;
+use blackstart_core::timeline::case::{Acts, Case};
 use blackstart_core::timeline::digests::{self, Checked};
 use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader, printable_up_to};
 use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
+use blackstart_core::timeline::sketch::Sketch;
+use blackstart_core::timeline::sweep::{Sweep, Swept};
 use blackstart_core::timeline::{BoundaryDocument, Gap, ocsf};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -120,45 +123,74 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files {per_sec}") {
         bar.set_style(style);
     }
-    let read: Vec<Result<ObjectFacts, Gap>> = files
+    let read: Vec<Result<Swept, Gap>> = files
         .par_iter()
-        .map(|file| {
-            let name = file.path.to_string_lossy();
-            bar.inc(1);
-            fs::read(&file.path)
-                .map(|bytes| reader.read(&name, &bytes, file.kind))
-                .map_err(|error| Gap {
-                    what: name.into_owned(),
-                    reason: error.to_string(),
-                })
-        })
+        .map_init(
+            || Sweep::new(&reader),
+            |sweep, file| {
+                let name = file.path.to_string_lossy();
+                bar.inc(1);
+                match fs::read(&file.path) {
+                    Ok(bytes) if file.late => Ok(Swept {
+                        facts: reader.read(&name, &bytes, file.kind),
+                        sketch: Sketch::default(),
+                    }),
+                    Ok(bytes) => Ok(sweep.read(&name, &bytes, file.kind)),
+                    Err(error) => Err(Gap {
+                        what: name.into_owned(),
+                        reason: error.to_string(),
+                    }),
+                }
+            },
+        )
         .collect();
     bar.finish_and_clear();
-    let (mut facts, mut late, mut gaps) = (Vec::new(), Vec::new(), [unreachable, not_applied].concat());
-    for (file, read) in files.iter().zip(read) {
+    let (mut case, mut sketches) = (Case::default(), Vec::new());
+    let (mut late, mut gaps) = (Vec::new(), [unreachable, not_applied].concat());
+    for (number, (file, read)) in (0_u64..).zip(files.iter().zip(read)) {
         match read {
-            Ok(read) if file.late => late.push(read),
-            Ok(read) => facts.push(read),
+            Ok(read) if file.late => late.push(read.facts),
+            Ok(read) => {
+                case.add(read.facts);
+                sketches.push((number, read.sketch));
+            }
             Err(gap) => gaps.push(gap),
         }
     }
     let checked = keys.as_ref().map_or_else(Checked::default, |keys| {
-        digests::check(&facts, keys, &digest_signature::verify)
+        digests::check(case.objects(), keys, &digest_signature::verify)
     });
     gaps.extend(checked.gaps);
+    let mut pivot = case.pivot(&late);
+    while {
+        for (number, sketch) in &sketches {
+            pivot.see(*number, sketch);
+        }
+        pivot.turn()
+    } {}
+    let mut acts = Acts::of(pivot.finish());
+    let traced = acts.traced();
+    // A file that is gone since the first pass has no acts here; its strong indicators are kept.
+    let read_again = |file: &LogFile<'_>| fs::read(&file.path).unwrap_or_default();
+    let again: Vec<ObjectFacts> = files
+        .par_iter()
+        .enumerate()
+        .filter(|(number, file)| traced.wants(*number as u64, &file.path.to_string_lossy()))
+        .map(|(_, file)| reader.read(&file.path.to_string_lossy(), &read_again(file), file.kind))
+        .collect();
+    for facts in &again {
+        acts.add(facts);
+    }
     let Established {
         document,
         actors,
         objects,
-    } = establish_beside(&facts, &gaps, &checked.unseen, &late);
+    } = case.establish(acts, &gaps, &checked.unseen, &late);
     let selection = Selection::of(&reader, &actors);
     let rows: Vec<Row> = files
         .par_iter()
         .filter(|file| objects.contains(file.path.to_string_lossy().as_ref()))
-        .flat_map_iter(|file| {
-            let bytes = fs::read(&file.path).unwrap_or_default();
-            selection.rows(&file.path.to_string_lossy(), &bytes, file.kind)
-        })
+        .flat_map_iter(|file| selection.rows(&file.path.to_string_lossy(), &read_again(file), file.kind))
         .collect();
     let rows = ordered(rows);
     let mut text = String::new();

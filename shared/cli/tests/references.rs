@@ -306,48 +306,6 @@ fn a_kind_of_policy_sets_its_limit() {
 }
 
 #[test]
-fn a_snapshot_of_aws_config_is_read_item_by_item() {
-    let folder = Folder::new();
-    let item = |name: &str, status: &str, account: &str| {
-        serde_json::json!({"ARN": format!("arn:aws:sns:us-east-1:333333333333:{name}"), "awsAccountId": "333333333333",
-            "configurationItemStatus": status, "resourceType": "AWS::SNS::Topic",
-            "configuration": {"Policy": trust(account), "Owner": "333333333333"}})
-    };
-    let snapshot = serde_json::json!({"fileVersion": "1.0", "configSnapshotId": "x", "configurationItems": [
-        item("named", "OK", OLD), item("other", "OK", "444444444444"), item("gone", "ResourceDeleted", OLD)]});
-    folder.put("snapshot/one.json", snapshot.to_string().as_bytes());
-    let scanned = folder.run(&["scan", "snapshot", "--json"]);
-    assert_eq!(scanned.status.code(), Some(0), "{}", said(&scanned));
-    let answer = json(&scanned);
-    assert_eq!(answer["summary"]["documents"], 2);
-    assert_eq!(answer["documents"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        answer["documents"][0]["file"],
-        "snapshot/one.json#arn:aws:sns:us-east-1:333333333333:named"
-    );
-    assert_eq!(
-        answer["documents"][0]["tokens"][0]["path"],
-        "configuration.Policy.Statement[0].Principal.AWS"
-    );
-    let rewritten = folder.run(&[
-        "rewrite",
-        "snapshot",
-        "--new",
-        NEW,
-        "--mode",
-        "swap",
-        "--in-place",
-    ]);
-    assert_eq!(rewritten.status.code(), Some(2));
-    assert!(
-        printed(&rewritten).contains("a snapshot is a record"),
-        "{}",
-        printed(&rewritten)
-    );
-    assert_eq!(folder.text("snapshot/one.json"), snapshot.to_string());
-}
-
-#[test]
 fn nothing_to_read_is_an_error() {
     let folder = Folder::new();
     for (path, part) in [("nowhere", "cannot be read"), ("void", "no file under")] {

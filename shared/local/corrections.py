@@ -17,6 +17,7 @@ def apply(tokens, crash_request):
     machines = waiting_for_a_token(tokens)
     resources_of_requests(machines)
     conditions_of_policies()
+    policies_of_buses()
     crash_on_request(crash_request)
     histories()
 
@@ -185,6 +186,27 @@ def conditions_of_policies():
 
     sts.handle_request = handle_with_source_identity
     iam_evaluator._resolve_condition_key = resolve
+
+
+def policies_of_buses():
+    """PutPermission with a whole policy replaces that of the bus; the emulator knows only single statements."""
+    import json
+
+    from ministack.core.responses import error_response_json, json_response
+    from ministack.services import eventbridge
+
+    put_permission = eventbridge._put_permission
+
+    def put(data):
+        if not data.get("Policy"):
+            return put_permission(data)
+        bus = data.get("EventBusName", "default")
+        if bus not in eventbridge._event_buses:
+            return error_response_json("ResourceNotFoundException", f"Event bus {bus} does not exist.", 400)
+        eventbridge._event_bus_policies[bus] = json.loads(data["Policy"])
+        return json_response({})
+
+    eventbridge._put_permission = put
 
 
 def crash_on_request(request):

@@ -3,22 +3,27 @@
 use std::future::Future;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
-use blackstart_aws::clients::{Accounts, Assume};
-use blackstart_aws::documents::{Documents, Read};
+use blackstart_aws::documents::Reading;
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::error_name::{ErrorName, StageError};
-use blackstart_core::plan::Plan;
+use blackstart_core::plan::{Plan, SnapshotPlace};
+use blackstart_core::references::services::Service;
 use blackstart_core::references::{
-    DocumentKind, IdentifierMap, InvalidMap, InventoryDocument, ReadFailure, inventory_of, merge,
+    IdentifierMap, InvalidMap, InventoryDocument, Observed, inventory_of, merge,
 };
 use blackstart_core::run::{AccountId, RunId};
 use blackstart_core::task::Task;
 use blackstart_core::task::references::{AccountInventory, Inventoried, Operation, Siblings};
 use serde::Serialize;
-use strum::IntoEnumIterator as _;
 
+pub use checks::PolicyChecks;
+pub use roles::{AssumedRoles, Sibling};
+
+mod checks;
 pub mod config;
+mod roles;
+mod sibling;
 
 /// Where documents of a run are kept.
 pub trait Artifacts {
@@ -61,57 +66,57 @@ impl Artifacts for ArtifactStore {
 pub trait SiblingAccounts {
     /// An account, opened.
     type Account: SiblingDocuments + Sync;
-    /// Assumes the reading role.
+    /// Assumes the reading role. `sought` are the accounts whose references are looked for.
     fn open(
         &self,
         run: &RunId,
         plan: &Plan,
         account: &AccountId,
+        sought: Vec<String>,
     ) -> impl Future<Output = Result<Self::Account, PortError>> + Send;
+    /// The newest Config snapshot of every region of an account, as stored.
+    fn snapshots(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        place: &SnapshotPlace,
+        account: &AccountId,
+    ) -> impl Future<Output = Result<Vec<Snapshot>, PortError>> + Send;
 }
 
-/// The documents of one account.
+/// A Config snapshot as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Region that it is of.
+    pub region: String,
+    /// Key of the object.
+    pub key: String,
+    /// Its bytes.
+    pub stored: Vec<u8>,
+}
+
+/// What one account shows.
 pub trait SiblingDocuments {
-    /// Lists and reads every document of this kind.
-    fn read_all(&self, kind: DocumentKind) -> impl Future<Output = Result<Vec<Read>, PortError>> + Send;
-}
-
-impl SiblingDocuments for Documents {
-    async fn read_all(&self, kind: DocumentKind) -> Result<Vec<Read>, PortError> {
-        Box::pin(Self::read_all(self, kind)).await
-    }
-}
-
-/// The siblings by way of their reading roles.
-#[derive(Debug)]
-pub struct AssumedRoles(pub Accounts);
-
-impl SiblingAccounts for AssumedRoles {
-    type Account = Documents;
-
-    async fn open(&self, run: &RunId, plan: &Plan, account: &AccountId) -> Result<Documents, PortError> {
-        let config = self
-            .0
-            .assume(&Assume {
-                partition: &plan.partition,
-                account,
-                role: &plan.roles.sibling_reader,
-                run,
-                region: &plan.region,
-                session_policy: None,
-            })
-            .await?;
-        Ok(Documents::new(config, account.clone(), &plan.partition))
-    }
+    /// Reads everything of a service in a region.
+    fn read(
+        &self,
+        region: &str,
+        service: &'static Service,
+    ) -> impl Future<Output = Result<Vec<Reading>, PortError>> + Send;
+    /// Active findings of the Access Analyzer of type `ACCOUNT`; `None` where there is none.
+    fn findings(&self, region: &str)
+    -> impl Future<Output = Result<Option<Vec<Observed>>, PortError>> + Send;
 }
 
 /// What the stage works with.
 #[derive(Debug)]
-pub struct Deps<A, S> {
+pub struct Deps<A, S, C> {
     /// Documents of the run.
     pub artifacts: A,
     /// The other accounts.
     pub siblings: S,
+    /// Checks of policies.
+    pub checks: C,
 }
 
 /// The inventory could not be made.
@@ -161,10 +166,11 @@ pub enum Answer {
 ///
 /// # Errors
 /// [`InventoryError`]. What a sibling refuses to show is no error: it is listed in the inventory.
-pub async fn handle<A, S>(task: Task<Operation>, deps: &Deps<A, S>) -> Result<Answer, InventoryError>
+pub async fn handle<A, S, C>(task: Task<Operation>, deps: &Deps<A, S, C>) -> Result<Answer, InventoryError>
 where
     A: Artifacts + Sync,
     S: SiblingAccounts + Sync,
+    C: PolicyChecks + Sync,
 {
     let run = task.run.ok_or(InventoryError::NoRun)?;
     match task.input {
@@ -182,13 +188,27 @@ where
                 return Err(InventoryError::NotASibling(account));
             }
             let map = IdentifierMap::of_plan(&plan)?;
-            let (read, failures) = read_sibling(&run, &plan, &account, &deps.siblings).await?;
-            let inventory = inventory_of(read, failures, &map);
+            let sibling = sibling::Reading {
+                run: &run,
+                plan: &plan,
+                account: &account,
+                map: &map,
+                // What does not get through after several attempts is a gap: a service need not exist everywhere.
+                patient: task.context.retry_count < sibling::PATIENT_ATTEMPTS,
+            };
+            let shown = sibling.read(&deps.siblings).await?;
+            let mut inventory = inventory_of(shown.observed, shown.coverage, shown.failures, &map);
+            if plan.references.policy_checks {
+                let expand = plan.cutover.old_account_contained;
+                checks::check(&deps.checks, &mut inventory, &map, expand).await;
+                inventory = merge([inventory], &[]);
+            }
             tracing::info!(
                 %account,
                 read = inventory.documents_read,
                 documents = inventory.documents.len(),
-                failures = inventory.failures.len(),
+                unhandled = inventory.unhandled.len(),
+                gaps = inventory.failures.len(),
                 "sibling read"
             );
             let path = format!("references/{account}.json");
@@ -201,67 +221,30 @@ where
             for inventory in &inventories {
                 read.push(deps.artifacts.inventory(inventory).await?);
             }
-            let (inventory, counted) = merge(read, &plan.references.waivers);
+            let inventory = merge(read, &plan.references.waivers);
+            let measure = inventory.measure;
+            tracing::info!(
+                documents = measure.documents,
+                tokens = measure.tokens,
+                handled = measure.handled,
+                waived = measure.waived,
+                unhandled = measure.unhandled,
+                gaps = inventory.failures.len(),
+                "inventory merged"
+            );
             let inventory = deps
                 .artifacts
                 .put(&run, "references/inventory.json", &inventory)
                 .await?;
             Ok(Answer::Merged(Inventoried {
                 inventory,
-                documents: counted.documents,
-                tokens: counted.tokens,
-                handled: counted.handled,
-                unhandled: counted.unhandled,
+                documents: measure.documents,
+                tokens: measure.tokens,
+                handled: measure.handled,
+                unhandled: measure.unhandled,
             }))
         }
     }
-}
-
-type SiblingRead = (
-    Vec<(blackstart_core::references::Slot, Option<String>)>,
-    Vec<ReadFailure>,
-);
-
-/// Everything that the sibling shows, and what it does not. Only what may succeed later is an error.
-async fn read_sibling<S: SiblingAccounts>(
-    run: &RunId,
-    plan: &Plan,
-    account: &AccountId,
-    siblings: &S,
-) -> Result<SiblingRead, PortError> {
-    let mut read = Vec::new();
-    let mut failures = Vec::new();
-    let failure = |what: String, error: PortError| match error {
-        PortError::Transient { .. } => Err(error),
-        PortError::Refused { .. } | PortError::NotFound { .. } | PortError::OutcomeUnknown { .. } => {
-            Ok(ReadFailure {
-                account: account.clone(),
-                what,
-                reason: error.to_string(),
-            })
-        }
-    };
-    let opened = match siblings.open(run, plan, account).await {
-        Ok(opened) => opened,
-        Err(error) => {
-            failures.push(failure("every document".to_owned(), error)?);
-            return Ok((read, failures));
-        }
-    };
-    for kind in DocumentKind::iter() {
-        match opened.read_all(kind).await {
-            Ok(documents) => {
-                for Read { slot, text } in documents {
-                    match text {
-                        Ok(text) => read.push((slot, text)),
-                        Err(error) => failures.push(failure(format!("{kind} of `{}`", slot.arn), error)?),
-                    }
-                }
-            }
-            Err(error) => failures.push(failure(format!("every {kind}"), error)?),
-        }
-    }
-    Ok((read, failures))
 }
 
 #[cfg(test)]

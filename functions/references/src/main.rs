@@ -2,6 +2,7 @@
 // The futures of the SDK clients nest deeper than the default allows.
 #![recursion_limit = "256"]
 
+use blackstart_aws::analyzer::Analyzer;
 use blackstart_aws::artifacts::ArtifactStore;
 use blackstart_aws::ledger::Ledger;
 use blackstart_aws::{clients, env, harness, telemetry};
@@ -15,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let own = clients::own().await;
     let ledger = Ledger::new(&own, config.ledger_table);
     let deps = Deps {
+        checks: Analyzer::new(&own),
         artifacts: ArtifactStore::new(&own, config.artifact_bucket),
         siblings: AssumedRoles(clients::Accounts::new(own, config.external_id)),
     };

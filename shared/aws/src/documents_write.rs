@@ -7,6 +7,12 @@ use blackstart_core::references::{DocumentKind, Slot, url_decoded};
 
 use crate::port::{Effect, PortError, classify};
 
+mod grants;
+mod permissions;
+mod policies;
+#[cfg(test)]
+mod tests;
+
 /// The one name under which a KMS key has a policy.
 const KEY_POLICY: &str = "default";
 
@@ -39,7 +45,7 @@ impl DocumentSession {
         let text = match self.slot.kind {
             DocumentKind::RoleTrust => aws_sdk_iam::Client::new(&self.config)
                 .get_role()
-                .role_name(role_name(&self.slot)?)
+                .role_name(last_part(&self.slot, '/')?)
                 .send()
                 .await
                 .map_err(|error| classify(what.as_str(), Effect::Read, &error))?
@@ -49,7 +55,7 @@ impl DocumentSession {
             DocumentKind::BucketPolicy => {
                 crate::artifacts::s3_client(&self.config)
                     .get_bucket_policy()
-                    .bucket(bucket_name(&self.slot)?)
+                    .bucket(last_part(&self.slot, ':')?)
                     .expected_bucket_owner(self.slot.account.as_str())
                     .send()
                     .await
@@ -75,6 +81,14 @@ impl DocumentSession {
                     .map_err(|error| classify(what.as_str(), Effect::Read, &error))?
                     .policy
             }
+            DocumentKind::KeyGrants => Some(grants::read(&self.config, &self.slot.arn).await?),
+            DocumentKind::FunctionPermissions => permissions::read(&self.config, &self.slot.arn).await?,
+            DocumentKind::TopicPolicy
+            | DocumentKind::SecretPolicy
+            | DocumentKind::RepositoryPolicy
+            | DocumentKind::BusPolicy
+            | DocumentKind::TablePolicy
+            | DocumentKind::VaultPolicy => policies::read(&self.config, &self.slot, &what).await?,
         };
         text.ok_or_else(|| PortError::NotFound {
             what,
@@ -82,7 +96,8 @@ impl DocumentSession {
         })
     }
 
-    /// Writes the document whole.
+    /// Writes the document whole. Grants and function permissions are sets of entries: those that are missing are
+    /// made first, and only then those that are too many are taken away.
     ///
     /// # Errors
     /// [`PortError`]; after [`PortError::OutcomeUnknown`] the document must be read before anything else.
@@ -92,7 +107,7 @@ impl DocumentSession {
             DocumentKind::RoleTrust => {
                 aws_sdk_iam::Client::new(&self.config)
                     .update_assume_role_policy()
-                    .role_name(role_name(&self.slot)?)
+                    .role_name(last_part(&self.slot, '/')?)
                     .policy_document(text)
                     .send()
                     .await
@@ -101,7 +116,7 @@ impl DocumentSession {
             DocumentKind::BucketPolicy => {
                 crate::artifacts::s3_client(&self.config)
                     .put_bucket_policy()
-                    .bucket(bucket_name(&self.slot)?)
+                    .bucket(last_part(&self.slot, ':')?)
                     .expected_bucket_owner(self.slot.account.as_str())
                     .policy(text)
                     .send()
@@ -127,6 +142,16 @@ impl DocumentSession {
                     .await
                     .map_err(|error| classify(what.as_str(), Effect::Write, &error))?;
             }
+            DocumentKind::KeyGrants => grants::write(&self.config, &self.slot.arn, text).await?,
+            DocumentKind::FunctionPermissions => {
+                permissions::write(&self.config, &self.slot.arn, text).await?;
+            }
+            DocumentKind::TopicPolicy
+            | DocumentKind::SecretPolicy
+            | DocumentKind::RepositoryPolicy
+            | DocumentKind::BusPolicy
+            | DocumentKind::TablePolicy
+            | DocumentKind::VaultPolicy => policies::write(&self.config, &self.slot, &what, text).await?,
         }
         Ok(())
     }
@@ -148,15 +173,7 @@ impl DocumentSession {
     }
 }
 
-/// A role is addressed by its name, without its path.
-fn role_name(slot: &Slot) -> Result<&str, PortError> {
-    last_part(slot, '/')
-}
-
-fn bucket_name(slot: &Slot) -> Result<&str, PortError> {
-    last_part(slot, ':')
-}
-
+/// A resource is addressed by its name: a role without its path.
 fn last_part(slot: &Slot, separator: char) -> Result<&str, PortError> {
     slot.arn
         .rsplit_once(separator)
@@ -166,29 +183,4 @@ fn last_part(slot: &Slot, separator: char) -> Result<&str, PortError> {
             what: format!("addressing `{}`", slot.arn),
             why: "it is not the ARN of such a resource".to_owned(),
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slot(arn: &str) -> Slot {
-        serde_json::from_value(serde_json::json!({
-            "account": "333333333333", "region": "", "kind": "role_trust", "arn": arn,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn resources_are_addressed_by_the_last_part_of_their_arn() {
-        let role = slot("arn:aws:iam::333333333333:role/team/partner");
-        assert_eq!(role_name(&role).unwrap(), "partner");
-        assert_eq!(bucket_name(&slot("arn:aws:s3:::shared")).unwrap(), "shared");
-        for bad in ["role", "arn:aws:iam::333333333333:role/"] {
-            assert!(
-                matches!(role_name(&slot(bad)), Err(PortError::Refused { .. })),
-                "{bad}"
-            );
-        }
-    }
 }

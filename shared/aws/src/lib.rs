@@ -3,6 +3,8 @@
 //! Each service is a module behind a cargo feature, so that a function's dependency list says what it can reach.
 #![warn(missing_docs)]
 
+#[cfg(feature = "analyzer")]
+pub mod analyzer;
 #[cfg(feature = "artifacts")]
 pub mod artifacts;
 #[cfg(feature = "backup")]
@@ -45,6 +47,8 @@ pub mod route53;
 pub mod secretsmanager;
 #[cfg(feature = "sign-in")]
 pub mod sign_in;
+#[cfg(feature = "signed")]
+pub mod signed;
 pub mod telemetry;
 #[cfg(feature = "tokens")]
 pub mod tokens;

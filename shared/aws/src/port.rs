@@ -85,18 +85,33 @@ where
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             let code = service.err().code().unwrap_or_default();
-            if is_throttling(code) || status == 429 {
-                PortError::Transient { what, why }
-            } else if status >= 500 {
-                lost(what, why)
-            } else if is_not_found(code) || status == 404 {
-                PortError::NotFound { what, why }
-            } else {
-                PortError::Refused { what, why }
-            }
+            classify_answer(what, effect, status, code, why)
         }
         // Timeout, failed dispatch, unreadable response, and whatever the SDK adds.
         _ => lost(what, why),
+    }
+}
+
+/// Maps an error that a service answered, by its HTTP status and code, to what happens next.
+pub fn classify_answer(
+    what: impl Into<String>,
+    effect: Effect,
+    status: u16,
+    code: &str,
+    why: String,
+) -> PortError {
+    let what = what.into();
+    if is_throttling(code) || status == 429 {
+        PortError::Transient { what, why }
+    } else if status >= 500 {
+        match effect {
+            Effect::Read | Effect::IdempotentWrite => PortError::Transient { what, why },
+            Effect::Write => PortError::OutcomeUnknown { what, why },
+        }
+    } else if is_not_found(code) || status == 404 {
+        PortError::NotFound { what, why }
+    } else {
+        PortError::Refused { what, why }
     }
 }
 

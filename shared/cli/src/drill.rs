@@ -173,6 +173,16 @@ impl Drill {
                 shown(&set.reasons.join("; "))
             ));
         }
+        let measure = proposal.inventory.measure;
+        out.line(&format!(
+            "  {} documents read in the siblings: {} of {} tokens handled, {} waived, {} unhandled, {} gaps",
+            measure.documents,
+            measure.handled,
+            measure.tokens,
+            measure.waived,
+            measure.unhandled,
+            proposal.inventory.failures.len()
+        ));
         out.line(&format!(
             "  {} references change, {} names move",
             package.references.len(),

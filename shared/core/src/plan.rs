@@ -452,6 +452,29 @@ pub struct ReferencesPlan {
     /// References that are knowingly left alone.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
+    /// The regions in which the siblings are read; the plan's own region where this is empty.
+    #[serde(default)]
+    pub regions: BTreeSet<String>,
+    /// Where AWS Config delivers snapshots of the siblings. They show what no reader reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_snapshots: Option<SnapshotPlace>,
+    /// Whether the siblings' Access Analyzers (type `ACCOUNT`) are asked as well. A region without one is then a gap.
+    #[serde(default)]
+    pub access_analyzer: bool,
+    /// Whether Access Analyzer looks at every planned rewrite as well. It costs per call.
+    #[serde(default)]
+    pub policy_checks: bool,
+}
+
+/// The delivery channel of AWS Config. The role that reads logs reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotPlace {
+    /// Bucket in the log archive account.
+    pub bucket: String,
+    /// Key prefix in front of `AWSLogs/`, with its final slash.
+    #[serde(default)]
+    pub prefix: String,
 }
 
 /// One identifier of the old environment and its successor.
@@ -491,14 +514,17 @@ pub enum IdentifierKind {
     ResourceId,
 }
 
-/// A named decision to leave a reference alone.
+/// A named decision to leave a reference, or a gap in the inventory, as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
-    /// ARN of the document that holds the reference.
+    /// What the inventory calls it: the ARN of the resource, `ARN#part` for one part or kind of document of it, or
+    /// `ACCOUNT/REGION/SERVICE` for a service that could not be read.
     pub document: String,
     /// Why it may stay. Shown to the approvers.
     pub reason: String,
+    /// Who decided that. Shown to the approvers.
+    pub by: String,
 }
 
 /// Stage 5 of a plan: how traffic moves.

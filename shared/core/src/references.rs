@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 mod accounts;
 mod canonical;
+mod config_snapshot;
 mod document;
 mod edit;
 mod encoding;
+pub mod entries;
 mod inventory;
 mod json;
 mod logs;
@@ -21,18 +23,26 @@ mod map;
 mod positions;
 mod prove;
 mod rewrite;
+pub mod services;
 mod shutout;
 mod spellings;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod union;
 
 pub use accounts::{OtherAccount, other_accounts, owner_of};
 pub use canonical::{canonical_digest_of, canonical_form, same_document};
-pub use document::{DocumentKind, InventoryDocument, ReadFailure, ReferenceDocument, Slot};
+pub use config_snapshot::{InvalidSnapshot, SNAPSHOT_LIMIT, newest_snapshots, observed_in_snapshot};
+pub use document::{
+    Counted, Coverage, DocumentKind, InventoryDocument, ReadFailure, ReferenceDocument, Resource, Sighting,
+    Slot, Source, UnhandledItem,
+};
 pub use edit::Edit;
 pub use encoding::{Encoding, url_decoded};
-pub use inventory::{Counted, INVENTORY_SCHEMA, inventory_of, merge, reference_in};
+pub use inventory::{
+    Configuration, INVENTORY_SCHEMA, Observed, Waived, inventory_of, merge, reference_in, unhandled_in,
+};
 pub use json::{DEEPEST, LARGEST, Unreadable, text_of};
 pub use map::{IdentifierMap, InvalidMap};
 pub use positions::{Disposition, Position};
@@ -40,6 +50,7 @@ pub use prove::{NotProven, Proof, prove};
 pub use rewrite::{Mode, Refused, Rewritten, rewrite};
 pub use shutout::{Shutout, denies, shutout};
 pub use tokens::{Token, scan};
+pub use union::union_of;
 
 /// What a text is, and so what may be done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +77,11 @@ impl Form {
 
 impl From<DocumentKind> for Form {
     fn from(kind: DocumentKind) -> Self {
-        Self::Policy(Some(kind))
+        if kind.is_entries() {
+            Self::Config
+        } else {
+            Self::Policy(Some(kind))
+        }
     }
 }
 
@@ -77,6 +92,14 @@ impl fmt::Display for DocumentKind {
             Self::BucketPolicy => "bucket policy",
             Self::QueuePolicy => "queue policy",
             Self::KeyPolicy => "key policy",
+            Self::KeyGrants => "grants of a key",
+            Self::TopicPolicy => "topic policy",
+            Self::FunctionPermissions => "permissions of a function",
+            Self::SecretPolicy => "secret policy",
+            Self::RepositoryPolicy => "repository policy",
+            Self::BusPolicy => "event bus policy",
+            Self::TablePolicy => "table policy",
+            Self::VaultPolicy => "backup vault policy",
         })
     }
 }

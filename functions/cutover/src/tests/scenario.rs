@@ -371,10 +371,9 @@ impl Scenario {
                 .map(|document| (document.slot.clone(), document.text.clone()))
                 .collect();
             let inventory = InventoryDocument {
-                schema: "blackstart.inventory/1".to_owned(),
                 documents_read: 9,
                 documents: documents.clone(),
-                failures: Vec::new(),
+                ..InventoryDocument::empty()
             };
             (
                 put(inner, "plan.json", serde_json::to_vec(&plan).unwrap()),

@@ -12,6 +12,7 @@ use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::critical_path::RecordedStep;
 use blackstart_core::error_name::error_chain;
 use blackstart_core::ledger::Key;
+use blackstart_core::references::InventoryDocument;
 use blackstart_core::report::Report;
 use blackstart_core::report::trend::RunDurations;
 use blackstart_core::run::RunId;
@@ -144,6 +145,8 @@ pub struct Proposal {
     pub package: DecisionPackage,
     /// Why this set.
     pub selection: SelectionDocument,
+    /// What the siblings say about the old account.
+    pub inventory: InventoryDocument,
 }
 
 /// What the people say, with their rationale.
@@ -352,6 +355,7 @@ impl Stage {
         let package: DecisionPackage = self.artifacts.get_json(&gate.package).await?;
         let selection = self.artifacts.get_json(&package.selection).await?;
         Ok(Proposal {
+            inventory: self.artifacts.get_json(&package.inventory).await?,
             gate,
             package,
             selection,

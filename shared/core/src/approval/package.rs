@@ -10,7 +10,7 @@ use crate::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use crate::error_name::{ErrorName, StageError};
 use crate::plan::{IdentifierKind, IdentifierPair, Plan, Problem};
 use crate::rebuild::{CheckStatus, RebuildDocument};
-use crate::references::InventoryDocument;
+use crate::references::{InventoryDocument, Waived};
 use crate::run::{Mode, RunId, WorkloadName};
 use crate::timeline::{self, BoundaryDocument};
 use crate::validation::trial::restore_metadata;
@@ -381,11 +381,17 @@ fn check_rebuild(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
 fn check_inventory(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
     let (plan, inventory) = (facts.plan.document, facts.inventory.document);
     check_schema(problems, "inventory", &inventory.schema, "blackstart.inventory/1");
-    for failure in &inventory.failures {
+    let waived = Waived(&plan.references.waivers);
+    for failure in inventory.failures.iter().filter(|failure| !waived.gap(failure)) {
         problem(
             problems,
             format!("inventory.failures.{}", failure.account),
-            format!("{} could not be read: {}", failure.what, failure.reason),
+            format!(
+                "{} could not be read: {}; to go on without it, a waiver must name `{}`",
+                failure.what,
+                failure.reason,
+                failure.name()
+            ),
         );
     }
     if !inventory.documents.is_sorted_by(|a, b| a.slot < b.slot) {
@@ -395,7 +401,17 @@ fn check_inventory(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
             "is not ordered by slot, or holds a slot twice",
         );
     }
-    let waived = waived(plan);
+    for item in inventory.unhandled.iter().filter(|item| !waived.item(item)) {
+        problem(
+            problems,
+            format!("inventory.unhandled.{}", item.name()),
+            format!(
+                "holds {} token(s) that no writer owns and no waiver names: {}",
+                item.tokens(),
+                item.reason
+            ),
+        );
+    }
     for document in &inventory.documents {
         let at = format!("inventory.documents.{}", document.slot.arn);
         if !plan.accounts.siblings.contains(&document.slot.account) {
@@ -409,7 +425,7 @@ fn check_inventory(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
             );
         }
         let open = document.tokens.saturating_sub(document.handled);
-        if (open > 0 || !document.unhandled.is_empty()) && !waived.contains(document.slot.arn.as_str()) {
+        if (open > 0 || !document.unhandled.is_empty()) && !waived.document(&document.slot) {
             problem(
                 problems,
                 at,
@@ -422,23 +438,15 @@ fn check_inventory(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn waived(plan: &Plan) -> BTreeSet<&str> {
-    plan.references
-        .waivers
-        .iter()
-        .map(|waiver| waiver.document.as_str())
-        .collect()
-}
-
 /// A waived document is left alone as a whole: nobody approves half a document.
 fn references(facts: &Facts<'_>) -> Vec<PlannedReference> {
-    let waived = waived(facts.plan.document);
+    let waived = Waived(&facts.plan.document.references.waivers);
     facts
         .inventory
         .document
         .documents
         .iter()
-        .filter(|document| !waived.contains(document.slot.arn.as_str()))
+        .filter(|document| !waived.document(&document.slot))
         .map(|document| PlannedReference {
             slot: document.slot.clone(),
             before: document.before.clone(),
@@ -569,6 +577,8 @@ mod tests {
                 |i| {
                     i.inventory.failures.push(crate::references::ReadFailure {
                         account: "666666666666".to_owned().try_into().unwrap(),
+                        region: "us-east-1".into(),
+                        service: "kms-keys".into(),
                         what: "keys".into(),
                         reason: "denied".into(),
                     });
@@ -613,6 +623,7 @@ mod tests {
         inputs.plan.references.waivers.push(Waiver {
             document: "arn:aws:iam::666666666666:role/one".into(),
             reason: "unused".into(),
+            by: "grace".into(),
         });
         let package = inputs.build().unwrap().package;
         assert_eq!(package.references.len(), 1);
@@ -621,6 +632,38 @@ mod tests {
             "arn:aws:iam::666666666666:role/two"
         );
         assert_eq!(package.waivers.len(), 1);
+    }
+
+    #[test]
+    fn a_gap_and_an_item_without_a_writer_need_a_waiver_that_names_them() {
+        let mut inputs = inputs();
+        inputs.inventory.unhandled.push(
+            from_value(serde_json::json!({
+                "resource": {"account": "666666666666", "region": "us-east-1", "kind": "AWS::EFS::FileSystem",
+                    "name": "arn:aws:elasticfilesystem:us-east-1:666666666666:file-system/fs-1"},
+                "part": "policy", "seen": [{"at": "Statement[0]", "source": "reader", "tokens": 1}], "reason": "no writer",
+            }))
+            .unwrap(),
+        );
+        inputs.inventory.failures.push(
+            from_value(serde_json::json!({"account": "666666666666", "region": "eu-west-1", "service": "ram", "what": "every share",
+                "reason": "denied"}))
+            .unwrap(),
+        );
+        let item = "arn:aws:elasticfilesystem:us-east-1:666666666666:file-system/fs-1#policy";
+        let unhandled = format!("inventory.unhandled.{item}");
+        assert_eq!(
+            problems(&inputs),
+            ["inventory.failures.666666666666", unhandled.as_str()]
+        );
+        for document in [item, "666666666666/eu-west-1/ram"] {
+            inputs.plan.references.waivers.push(Waiver {
+                document: document.into(),
+                reason: "moved by hand".into(),
+                by: "grace".into(),
+            });
+        }
+        assert_eq!(problems(&inputs), Vec::<String>::new());
     }
 
     #[test]

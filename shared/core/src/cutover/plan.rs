@@ -7,7 +7,8 @@ use crate::approval::DecisionPackage;
 use crate::artifact::Digest;
 use crate::dns::{TrafficFacts, TrafficRefused, ZoneRecords};
 use crate::references::{
-    IdentifierMap, InventoryDocument, Mode, ReferenceDocument, Refused, Slot, canonical_digest_of, rewrite,
+    IdentifierMap, InventoryDocument, Mode, ReferenceDocument, Refused, Slot, Waived, canonical_digest_of,
+    rewrite,
 };
 use crate::task::cutover::Phase;
 
@@ -43,10 +44,21 @@ pub struct CutoverRefused(pub Vec<String>);
 pub fn plan(facts: &CutoverFacts<'_>) -> Result<CutoverDocument, CutoverRefused> {
     let package = facts.package;
     let mut reasons = Vec::new();
-    for failure in &facts.inventory.failures {
+    let waived = Waived(&package.waivers);
+    let gaps = facts.inventory.failures.iter().filter(|gap| !waived.gap(gap));
+    for failure in gaps {
         reasons.push(format!(
             "{} in account {} could not be read: {}",
             failure.what, failure.account, failure.reason
+        ));
+    }
+    let items = facts.inventory.unhandled.iter();
+    for item in items.filter(|item| !waived.item(item)) {
+        reasons.push(format!(
+            "`{}` names the old account {} time(s), no writer owns it and no waiver names it: {}",
+            item.name(),
+            item.tokens(),
+            item.reason
         ));
     }
     let approved: BTreeMap<&Slot, &Digest> = package
@@ -68,8 +80,7 @@ pub fn plan(facts: &CutoverFacts<'_>) -> Result<CutoverDocument, CutoverRefused>
 
     let mut steps = Vec::new();
     for (slot, document) in found {
-        let waived = package.waivers.iter().any(|waiver| waiver.document == slot.arn);
-        if waived {
+        if waived.document(slot) {
             continue;
         }
         if !document.unhandled.is_empty() {

@@ -20,6 +20,24 @@ pub fn session_policy(slot: &Slot) -> String {
             "sqs:SetQueueAttributes",
         ],
         DocumentKind::KeyPolicy => &["kms:GetKeyPolicy", "kms:PutKeyPolicy"],
+        DocumentKind::KeyGrants => &["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"],
+        DocumentKind::TopicPolicy => &["sns:GetTopicAttributes", "sns:SetTopicAttributes"],
+        DocumentKind::FunctionPermissions => &[
+            "lambda:AddPermission",
+            "lambda:GetPolicy",
+            "lambda:RemovePermission",
+        ],
+        DocumentKind::SecretPolicy => &[
+            "secretsmanager:GetResourcePolicy",
+            "secretsmanager:PutResourcePolicy",
+        ],
+        DocumentKind::RepositoryPolicy => &["ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy"],
+        DocumentKind::BusPolicy => &["events:DescribeEventBus", "events:PutPermission"],
+        DocumentKind::TablePolicy => &["dynamodb:GetResourcePolicy", "dynamodb:PutResourcePolicy"],
+        DocumentKind::VaultPolicy => &[
+            "backup:GetBackupVaultAccessPolicy",
+            "backup:PutBackupVaultAccessPolicy",
+        ],
     };
     json!({
         "Version": "2012-10-17",

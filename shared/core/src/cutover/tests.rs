@@ -56,7 +56,6 @@ fn inventory() -> InventoryDocument {
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"s3:GetObject","Resource":"arn:aws:s3:::shared/*"}}]}}"#
     );
     InventoryDocument {
-        schema: "blackstart.inventory/1".to_owned(),
         documents_read: 9,
         documents: vec![
             document(
@@ -72,7 +71,7 @@ fn inventory() -> InventoryDocument {
                 &bucket,
             ),
         ],
-        failures: Vec::new(),
+        ..InventoryDocument::empty()
     }
 }
 
@@ -259,6 +258,8 @@ fn everything_that_stands_in_the_way_is_named() {
     };
     found.failures.push(ReadFailure {
         account: account("333333333333"),
+        region: "us-east-1".to_owned(),
+        service: "sqs".to_owned(),
         what: "queue policies".to_owned(),
         reason: "access denied".to_owned(),
     });
@@ -270,6 +271,13 @@ fn everything_that_stands_in_the_way_is_named() {
         "{}",
     );
     foreign.unhandled.push("part of a longer name".to_owned());
+    found.unhandled.push(
+        serde_json::from_value(serde_json::json!({
+            "resource": {"account": "333333333333", "region": "", "kind": "AWS::IAM::Policy", "name": "policy/deploy"},
+            "seen": [{"at": "Statement[0].Resource", "source": "reader", "tokens": 2}], "reason": "no writer",
+        }))
+        .unwrap(),
+    );
     found.documents.push(foreign);
     let reasons = plan_of(&package, &found).unwrap_err().0.join("\n");
     for part in [
@@ -277,6 +285,7 @@ fn everything_that_stands_in_the_way_is_named() {
         "is not the document that was approved",
         "but was not approved",
         "no waiver names",
+        "`policy/deploy` names the old account 2 time(s)",
     ] {
         assert!(reasons.contains(part), "`{part}` not in\n{reasons}");
     }
@@ -290,6 +299,7 @@ fn a_waived_document_is_left_alone() {
     package.waivers.push(Waiver {
         document: "arn:aws:s3:::shared".to_owned(),
         reason: "frozen".to_owned(),
+        by: "grace".to_owned(),
     });
     let document = plan_of(&package, &found).unwrap();
     assert_eq!(document.steps.len(), 1);

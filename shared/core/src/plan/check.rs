@@ -159,6 +159,20 @@ impl Plan {
                 );
             }
         }
+        for (i, waiver) in self.references.waivers.iter().enumerate() {
+            for (field, text) in [
+                ("document", &waiver.document),
+                ("reason", &waiver.reason),
+                ("by", &waiver.by),
+            ] {
+                if text.trim().is_empty() {
+                    problem(
+                        format!("references.waivers[{i}].{field}"),
+                        "is empty: a waiver says what, why and who decided it",
+                    );
+                }
+            }
+        }
         if self.cutover.names.is_empty() {
             problem(
                 "cutover.names".to_owned(),
@@ -204,6 +218,16 @@ impl Plan {
                 "region".to_owned(),
                 "is not a region name, for example `eu-central-1`",
             );
+        }
+        for region in &self.references.regions {
+            if !made_of(region, 1..=32, |b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+            }) {
+                problem(
+                    "references.regions".to_owned(),
+                    "holds something that is not a region name, for example `eu-central-1`",
+                );
+            }
         }
         let roles = &self.roles;
         for (name, role) in [

@@ -7,12 +7,15 @@ use crate::artifact::{Digest, canonical_json};
 
 /// The digest of a document's canonical form. What *before* and *after* mean everywhere.
 ///
-/// A text that is no policy has the digest of its bytes.
+/// Of a set of entries the order says nothing. Any other text has the digest of its bytes.
 #[must_use]
 pub fn canonical_digest_of(text: &str) -> Digest {
     match canonical_form(text).and_then(|form| canonical_json(&form).ok()) {
         Some(bytes) => Digest::of(&bytes),
-        None => Digest::of(text.as_bytes()),
+        None => match super::entries::canonical_entries(text) {
+            Some(entries) => Digest::of(entries.as_bytes()),
+            None => Digest::of(text.as_bytes()),
+        },
     }
 }
 
@@ -121,7 +124,7 @@ fn principal(value: &Value) -> Value {
 }
 
 /// `arn:aws:iam::ACCOUNT:root` and `ACCOUNT` are the same principal.
-fn account_of_root(text: &str) -> String {
+pub(super) fn account_of_root(text: &str) -> String {
     let parts: Vec<&str> = text.split(':').collect();
     match parts.as_slice() {
         ["arn", _, "iam", "", account, "root"] => (*account).to_owned(),

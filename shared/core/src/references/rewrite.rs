@@ -116,6 +116,9 @@ pub fn rewrite(
     mode: Mode,
 ) -> Result<Rewritten, Refused> {
     let form = form.into();
+    if form == Form::Config && mode == Mode::Expand && super::entries::entries_of(text).is_ok() {
+        return super::entries::expand(text, map);
+    }
     let decoded = decode(text);
     let (mut tokens, tree) = scan_decoded(&decoded, form, map)?;
     for token in &mut tokens {

@@ -34,6 +34,9 @@ pub enum Shutout {
 /// Whether a policy still lets callers of this account in.
 #[must_use]
 pub fn shutout(text: &str, account: &AccountId) -> Shutout {
+    if let Some(shutout) = super::entries::shutout_of_entries(text, account) {
+        return shutout;
+    }
     let not_understood = |reason: String| Shutout::NotUnderstood { reason };
     let decoded = decode(text);
     let policy: Value = match serde_json::from_str(&decoded.text) {

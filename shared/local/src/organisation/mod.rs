@@ -1,5 +1,6 @@
 //! A small organisation in the local AWS: six accounts around one that was attacked.
 
+pub mod partners;
 pub mod plan;
 pub mod siblings;
 pub mod workload;

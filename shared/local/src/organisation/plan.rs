@@ -63,6 +63,11 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
         .iter()
         .map(|person| json!({"person": person, "identities": [format!("arn:aws:iam::{RECOVERY}:user/{person}")]}))
         .collect();
+    let waivers: Vec<Value> = SIBLINGS
+        .iter()
+        .flat_map(|account| super::partners::left_alone(account))
+        .map(|document| json!({"document": document, "reason": "has its own owner, who moves it", "by": PEOPLE[0]}))
+        .collect();
     json!({
         "schema": blackstart_core::plan::SCHEMA,
         "workload": "orders",
@@ -118,7 +123,11 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
             ],
         },
         "rotation": {"secrets": [{"name": "orders/api-key"}]},
-        "references": {},
+        "references": {
+            "config_snapshots": {"bucket": LOG_BUCKET},
+            "access_analyzer": true,
+            "waivers": waivers,
+        },
         "cutover": {
             "zone": zone,
             "names": [{

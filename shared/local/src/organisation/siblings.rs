@@ -4,6 +4,7 @@ use aws_sdk_kms::Client as Kms;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
+use super::partners::Partners;
 use crate::LocalAws;
 use crate::accounts::{OLD, REGION, SIBLINGS};
 use crate::step::{Doing, StepFailed};
@@ -21,8 +22,10 @@ pub struct Sibling {
     pub bucket: String,
     /// URL of the queue whose policy names it.
     pub queue: String,
-    /// Id of the key whose policy names it.
+    /// Id of the key whose policy, and one of whose grants, names it.
     pub key: String,
+    /// What names it in further services.
+    pub partners: Partners,
 }
 
 /// A document as it stands in a sibling.
@@ -103,6 +106,7 @@ async fn establish_one(local: &LocalAws, account: &str) -> Result<Sibling, StepF
         .doing("reading the id of a key")?
         .key_id;
     Ok(Sibling {
+        partners: Partners::establish(local, account, &key).await?,
         account: account.to_owned(),
         role,
         bystander,
@@ -146,7 +150,7 @@ pub async fn documents(local: &LocalAws, sibling: &Sibling) -> Result<Vec<Docume
         .doing(format!("reading the policy of a key in {account}"))?
         .policy
         .unwrap_or_default();
-    Ok(vec![
+    let mut documents = vec![
         Document {
             name: format!("trust policy of role {} in {account}", sibling.role),
             text: trust_policy(local, account, &sibling.role).await?,
@@ -163,7 +167,9 @@ pub async fn documents(local: &LocalAws, sibling: &Sibling) -> Result<Vec<Docume
             name: format!("policy of key {} in {account}", sibling.key),
             text: key,
         },
-    ])
+    ];
+    documents.extend(sibling.partners.documents(local, account, &sibling.key).await?);
+    Ok(documents)
 }
 
 /// The trust policy of a role, as text.

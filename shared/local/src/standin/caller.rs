@@ -80,6 +80,17 @@ impl Callers {
         Ok(account)
     }
 
+    /// The account that asks, of a service that the emulator does not know and so has no opinion on.
+    ///
+    /// # Errors
+    /// The response to send instead: no signature, or an unknown key.
+    pub(super) async fn identify(&self, incoming: &Incoming) -> Result<String, Response> {
+        let key = incoming.access_key().ok_or_else(|| {
+            ServiceError::denied("Missing Authentication Token: the request is not signed").into_response()
+        })?;
+        self.account_of(key).await.map_err(IntoResponse::into_response)
+    }
+
     async fn account_of(&self, key: &str) -> Result<String, ServiceError> {
         if key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(key.to_owned());

@@ -17,12 +17,14 @@ pub struct Control(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) vaults: BTreeMap<(String, String), Vault>,
+    pub(super) vault_policies: BTreeMap<(String, String), String>,
     pub(super) points: BTreeMap<String, Point>,
     pub(super) restores: BTreeMap<String, Arc<tokio::sync::Mutex<RestoreJob>>>,
     pub(super) restore_tokens: BTreeMap<(String, String), String>,
     pub(super) scans: BTreeMap<String, ScanJob>,
     pub(super) scan_tokens: BTreeMap<(String, String), String>,
     pub(super) findings: BTreeMap<String, Vec<Value>>,
+    pub(super) analyzers: BTreeMap<String, Vec<Value>>,
     pub(super) checks: BTreeMap<String, super::health::Observed>,
     pub(super) faults: BTreeMap<Operation, VecDeque<Fault>>,
     pub(super) next_job: u64,
@@ -202,6 +204,25 @@ impl Control {
         vault
             .shared_with
             .extend(shared_with.into_iter().map(str::to_owned));
+    }
+
+    /// Gives the account an Access Analyzer of type `ACCOUNT` with these active findings, in the form of
+    /// `ListFindings`.
+    pub fn add_analyzer(&self, account: &str, findings: Vec<Value>) {
+        self.state().analyzers.insert(account.to_owned(), findings);
+    }
+
+    /// Writes the access policy of a vault.
+    pub fn set_vault_policy(&self, account: &str, name: &str, policy: String) {
+        let place = (account.to_owned(), name.to_owned());
+        self.state().vault_policies.insert(place, policy);
+    }
+
+    /// The access policy of a vault.
+    #[must_use]
+    pub fn vault_policy(&self, account: &str, name: &str) -> Option<String> {
+        let place = (account.to_owned(), name.to_owned());
+        self.state().vault_policies.get(&place).cloned()
     }
 
     /// Puts a recovery point into a vault of this account; the vault is made if need be.

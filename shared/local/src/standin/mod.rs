@@ -11,6 +11,8 @@ mod guardduty;
 mod health;
 mod restore;
 mod route53;
+mod sharing;
+mod vaults;
 mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -88,6 +90,8 @@ impl StandIn {
             .merge(guardduty::routes())
             .merge(access_analyzer::routes())
             .merge(route53::routes())
+            .merge(sharing::routes())
+            .merge(vaults::routes())
             .fallback(wire::unknown_operation)
             .with_state(shared);
         let server = tokio::spawn(async move {
@@ -117,7 +121,7 @@ impl StandIn {
     /// The variables that send the SDK's clients to it.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
-        ["BACKUP", "GUARDDUTY", "ROUTE_53", "ACCESSANALYZER"]
+        ["BACKUP", "GUARDDUTY", "ROUTE_53", "ACCESSANALYZER", "GLUE", "RAM"]
             .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.endpoint()))
             .to_vec()
     }

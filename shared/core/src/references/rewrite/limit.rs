@@ -25,6 +25,17 @@ pub(super) fn check(kind: DocumentKind, before: &str, after: &str) -> Result<(),
         DocumentKind::BucketPolicy => (after.len(), "bytes", 20 * 1024),
         DocumentKind::QueuePolicy => (after.len(), "bytes", 8_192),
         DocumentKind::KeyPolicy => (after.len(), "bytes", 32_768),
+        // `SetTopicAttributes` takes the policy with a limit of 30 KB.
+        DocumentKind::TopicPolicy => (after.len(), "bytes", 30 * 1024),
+        DocumentKind::SecretPolicy => (after.len(), "bytes", 20_480),
+        DocumentKind::RepositoryPolicy => (after.len(), "bytes", 10_240),
+        DocumentKind::BusPolicy => (after.len(), "bytes", 10 * 1024),
+        // DynamoDB counts whitespace too.
+        DocumentKind::TablePolicy => (after.len(), "bytes", 20 * 1024),
+        // Neither AWS Backup nor the service behind these entries states a size.
+        DocumentKind::VaultPolicy | DocumentKind::KeyGrants | DocumentKind::FunctionPermissions => {
+            return Ok(());
+        }
     };
     if size > limit {
         return Err(Refused::TooLarge { size, unit, limit });

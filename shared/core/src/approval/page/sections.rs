@@ -286,7 +286,7 @@ pub(super) fn changes(view: &View<'_>) -> Markup {
             @if !package.waivers.is_empty() {
                 h3 { "References that stay" }
                 ul {
-                    @for waiver in &package.waivers { li { code { (shown(&waiver.document)) } ": " (shown(&waiver.reason)) } }
+                    @for waiver in &package.waivers { li { code { (shown(&waiver.document)) } ": " (shown(&waiver.reason)) " (" (shown(&waiver.by)) ")" } }
                 }
             }
             h3 { "DNS names in zone " code { (shown(&package.zone)) } }

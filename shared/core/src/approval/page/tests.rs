@@ -101,6 +101,7 @@ fn the_page_shows_everything_that_is_decided_on() {
     inputs.plan.references.waivers.push(Waiver {
         document: "arn:aws:iam::666666666666:role/one".into(),
         reason: "to be deleted".into(),
+        by: "grace".into(),
     });
     let scene = scene(&inputs);
     let html = scene.page().html;

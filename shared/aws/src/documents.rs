@@ -32,8 +32,6 @@ mod secret;
 mod sharing;
 mod stream_policy;
 mod table;
-#[cfg(test)]
-mod tests;
 mod topic;
 mod vault;
 
@@ -223,3 +221,6 @@ impl Documents {
 pub(crate) fn name_of(arn: &str, separator: char) -> &str {
     arn.rsplit(separator).next().unwrap_or(arn)
 }
+
+#[cfg(test)]
+mod tests;

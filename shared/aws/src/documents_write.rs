@@ -10,8 +10,6 @@ use crate::port::{Effect, PortError, classify};
 mod grants;
 mod permissions;
 mod policies;
-#[cfg(test)]
-mod tests;
 
 /// The one name under which a KMS key has a policy.
 const KEY_POLICY: &str = "default";
@@ -184,3 +182,6 @@ fn last_part(slot: &Slot, separator: char) -> Result<&str, PortError> {
             why: "it is not the ARN of such a resource".to_owned(),
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,14 +126,20 @@ fn source(adapter: &str) -> Option<String> {
     if !repository::path(&file).exists() {
         return None;
     }
-    let mut text = repository::text(&file);
+    let plain = |path: &str| {
+        let text = repository::text(path);
+        text.split("#[cfg(test)]").next().unwrap().to_owned()
+    };
+    let mut text = plain(&file);
     let folder = format!("shared/aws/src/{adapter}");
     if repository::path(&folder).is_dir() {
         for name in repository::names(&folder) {
-            text.push_str(&repository::text(&format!("{folder}/{name}")));
+            if name != "tests.rs" {
+                text.push_str(&plain(&format!("{folder}/{name}")));
+            }
         }
     }
-    Some(text.split("#[cfg(test)]").next().unwrap().to_owned())
+    Some(text)
 }
 
 /// The requests of an adapter: every `.name()` without arguments that is named like one.
@@ -227,7 +233,10 @@ fn every_request_of_an_adapter_is_permitted() {
 }
 
 /// Permissions that belong to a request by another name, or to something that is no request of an adapter.
-const ALSO_NEEDED: [&str; 8] = [
+const ALSO_NEEDED: [&str; 10] = [
+    // The writer reads sets of entries with the code of the reader.
+    "kms:ListGrants",
+    "lambda:GetPolicy",
     // Reading a version, and deleting one, are permissions of their own.
     "s3:GetObjectVersion",
     "s3:DeleteObjectVersion",

@@ -4,6 +4,7 @@ Each function replaces a private part of ministack, of exactly the version in re
 """
 
 import contextvars
+import json
 import os
 import threading
 import urllib.parse
@@ -147,6 +148,10 @@ def resources_of_requests(machines):
         arn = extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)
         if service == "route53" and arn == "*" and parts[2:3] in (["healthcheck"], ["hostedzone"], ["change"]):
             return f"arn:aws:route53:::{parts[2]}/{parts[3]}" if len(parts) > 3 else "*"
+        if service == "events" and headers.get("x-amz-target", "").endswith(".DescribeEventBus"):
+            # `Name` is a bus here; the emulator takes it for a rule.
+            name = (json.loads(body or b"{}").get("Name") or "default").rsplit("/", 1)[-1]
+            return f"arn:aws:events:{region}:{account_id}:event-bus/{name}"
         if service == "states" and arn == "*":
             # Who answers a waiting state needs permission on its state machine.
             for token, machine in list(machines.items()):
@@ -190,8 +195,6 @@ def conditions_of_policies():
 
 def policies_of_buses():
     """PutPermission with a whole policy replaces that of the bus; the emulator knows only single statements."""
-    import json
-
     from ministack.core.responses import error_response_json, json_response
     from ministack.services import eventbridge
 

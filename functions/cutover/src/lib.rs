@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::evidence::{EvidenceError, record_once};
 use blackstart_aws::ledger::{Ledger, LedgerError};
 use blackstart_aws::notices::{Notices, Topic};
 use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
 use blackstart_aws::tokens::{Cipher, KmsKey, TokenError};
 use blackstart_core::approval::enforce::Refused;
-use blackstart_core::artifact::NotCanonical;
+use blackstart_core::artifact::{Digest, NotCanonical, canonical_digest};
 use blackstart_core::cutover::{CutoverDocument, CutoverRefused};
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::evidence::{Event, JOURNAL, Kind, PACKAGE};
 use blackstart_core::journal::{IllegalEvent, StepKind};
+use blackstart_core::run::RunId;
 use blackstart_core::task::Task;
 use blackstart_core::task::cutover::{
     Applied, Next, Operation, Planned, Prechecked, Reverted, TrafficProgress, Verified,
@@ -139,6 +142,9 @@ pub enum CutoverError {
     /// The ledger did not answer as hoped.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The evidence cannot be recorded.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -161,6 +167,7 @@ impl StageError for CutoverError {
             Self::NotReadBack { .. } => ErrorName::OutcomeUnknown,
             Self::Port(error) => error.name(),
             Self::Ledger(error) => error.name(),
+            Self::Evidence(error) => error.name(),
             Self::Artifact(error) => error.name(),
             Self::Token(error) => error.name(),
         }
@@ -208,8 +215,33 @@ pub async fn handle<W: World, R: Records, C: Cipher, N: Notices>(
     deps: &Deps<W, R, C, N>,
     now: Timestamp,
 ) -> Result<Answer, CutoverError> {
+    let (run, package) = (task.run.clone(), task.input.approved().digest.clone());
     // The operations differ in size by far; boxed, the largest does not burden every caller.
-    Box::pin(operate(task, deps, now)).await
+    let answer = Box::pin(operate(task, deps, now)).await;
+    // Also of an operation that failed: what it did until then is in the journal.
+    let witnessed = match run {
+        Some(run) => witness_journal(&run, &package, deps, now).await,
+        None => Ok(()),
+    };
+    let answer = answer?;
+    witnessed.map(|()| answer)
+}
+
+/// Records in the chain of evidence how the journal ends now. A journal that did not grow is known already.
+async fn witness_journal<W, R: Records, C, N>(
+    run: &RunId,
+    package: &Digest,
+    deps: &Deps<W, R, C, N>,
+    now: Timestamp,
+) -> Result<(), CutoverError> {
+    let entries = log::entries(&deps.records, run).await?;
+    let Some(last) = entries.last() else { return Ok(()) };
+    let event = Event::new(Kind::JournalWritten, now)
+        .subject(PACKAGE, package)
+        .subject(JOURNAL, &canonical_digest(&entries)?)
+        .fact("entries", last.sequence.to_string());
+    record_once(&deps.records, run, event).await?;
+    Ok(())
 }
 
 async fn operate<W: World, R: Records, C: Cipher, N: Notices>(

@@ -151,6 +151,7 @@ async fn advance<D: Documents, B: Builders>(
 ) -> Result<Advanced, RebuildError> {
     let account = deps.builders.open(plan, run).await?;
     let observed = observe(run, plan, &account).await?;
+    let mut requested = Vec::new();
     let progress = match waves::advance(&plan.rebuild.stacks, &observed.states) {
         Advance::Done => Progress::Done,
         Advance::Wait => Progress::Running,
@@ -172,11 +173,12 @@ async fn advance<D: Documents, B: Builders>(
                     })
                     .await?;
                 tracing::info!(stack = %stack.name, wave = stack.wave, ?created, "stack requested");
+                requested.push(stack.name.clone());
             }
             Progress::Running
         }
     };
-    Ok(Advanced { progress })
+    Ok(Advanced { progress, requested })
 }
 
 async fn clean_up<D: Documents, B: Builders>(
@@ -186,6 +188,7 @@ async fn clean_up<D: Documents, B: Builders>(
 ) -> Result<Advanced, RebuildError> {
     let account = deps.builders.open(plan, run).await?;
     let observed = observe(run, plan, &account).await?;
+    let mut requested = Vec::new();
     let progress = match waves::removal(&plan.rebuild.stacks, &observed.states) {
         Removal::Done => Progress::Done,
         Removal::Wait => Progress::Running,
@@ -197,12 +200,13 @@ async fn clean_up<D: Documents, B: Builders>(
                         .delete(&found.id, &request_token(run, stack, "delete"))
                         .await?;
                     tracing::info!(stack = %stack.name, id = %found.id, "deletion requested");
+                    requested.push(stack.name.clone());
                 }
             }
             Progress::Running
         }
     };
-    Ok(Advanced { progress })
+    Ok(Advanced { progress, requested })
 }
 
 /// One sentence per stack that stands in the way, with the first real cause where it failed.

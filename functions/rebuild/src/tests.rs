@@ -261,6 +261,7 @@ async fn until_done(fake: &Fake, operation: &Operation) {
         match ask(fake, operation.clone()).await {
             Ok(Output::Advanced(Advanced {
                 progress: Progress::Done,
+                ..
             })) => return,
             Ok(_) => settle(fake),
             Err(error) => assert_eq!(error.name(), ErrorName::Transient, "{error}"),

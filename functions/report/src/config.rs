@@ -9,6 +9,10 @@ pub struct Config {
     pub ledger_table: String,
     /// `ARTIFACT_BUCKET`.
     pub artifact_bucket: String,
+    /// `EVIDENCE_BUCKET`: where checkpoints and bundles are locked.
+    pub evidence_bucket: String,
+    /// `EVIDENCE_KEY_ID`: the KMS key that signs them.
+    pub evidence_key: String,
 }
 
 impl Config {
@@ -21,6 +25,8 @@ impl Config {
         let config = Self {
             ledger_table: settings.required("LEDGER_TABLE"),
             artifact_bucket: settings.required("ARTIFACT_BUCKET"),
+            evidence_bucket: settings.required("EVIDENCE_BUCKET"),
+            evidence_key: settings.required("EVIDENCE_KEY_ID"),
         };
         settings.finish(config)
     }

@@ -5,6 +5,7 @@
 use blackstart_aws::artifacts::ArtifactStore;
 use blackstart_aws::histories::Histories;
 use blackstart_aws::ledger::Ledger;
+use blackstart_aws::signer::KmsSigner;
 use blackstart_aws::{clients, env, harness, telemetry};
 use report::config::Config;
 use report::{Deps, handle};
@@ -18,6 +19,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         artifacts: ArtifactStore::new(&aws, config.artifact_bucket),
         ledger: Ledger::new(&aws, config.ledger_table),
         histories: Histories::new(&aws),
+        evidence: ArtifactStore::new(&aws, config.evidence_bucket),
+        signer: KmsSigner::new(&aws, config.evidence_key),
     };
     // Boxed: the future holds every document of the run.
     harness::run(&deps.ledger, |task, now| Box::pin(handle(task, &deps, now))).await

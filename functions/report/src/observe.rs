@@ -150,7 +150,11 @@ fn cutover_plan(entry: &Entry) -> Option<&ArtifactRef> {
     }
 }
 
-async fn rows<T: DeserializeOwned>(run: &RunId, prefix: &str, deps: &Deps) -> Result<Vec<T>, LedgerError> {
+pub(crate) async fn rows<T: DeserializeOwned>(
+    run: &RunId,
+    prefix: &str,
+    deps: &Deps,
+) -> Result<Vec<T>, LedgerError> {
     let found = deps.ledger.query::<T>(&Key::run_partition(run), prefix).await?;
     Ok(found.into_iter().map(|(_, row)| row.document).collect())
 }

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::evidence::{EvidenceError, record_once};
 use blackstart_aws::gate::GateRefused;
 use blackstart_aws::ledger::{LedgerError, Versioned};
 use blackstart_aws::port::PortError;
@@ -9,6 +10,7 @@ use blackstart_aws::records::Records;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::evidence::{Event, Kind, PACKAGE};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
 use blackstart_core::restore::job::{JobState, RestoreRecord};
@@ -81,6 +83,9 @@ pub enum RestoreError {
     /// The ledger could not be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The evidence could not be recorded.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The rebuild account did not answer as hoped.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -97,6 +102,7 @@ impl StageError for RestoreError {
             }
             Self::Artifact(error) => error.name(),
             Self::Ledger(error) => error.name(),
+            Self::Evidence(error) => error.name(),
             Self::Port(error) => error.name(),
         }
     }
@@ -125,7 +131,7 @@ pub async fn handle<R: Run, L: Records, A: RebuildAccount>(
         }
         Operation::Poll { plan } => {
             let plan = deps.run.plan(&plan).await?;
-            let progress = poll(&run, &plan, deps).await?;
+            let progress = poll(&run, &plan, deps, now).await?;
             Ok(Output::Progress(RestoreProgress { progress }))
         }
         Operation::Verify {
@@ -133,7 +139,7 @@ pub async fn handle<R: Run, L: Records, A: RebuildAccount>(
             package,
             digest,
         } => {
-            let document = verify_all(&run, &plan, &package, &digest, deps).await?;
+            let document = verify_all(&run, &plan, &package, &digest, deps, now).await?;
             Ok(Output::Restored(Restored { document }))
         }
     }
@@ -183,6 +189,13 @@ async fn start<R: Run, L: Records, A: RebuildAccount>(
             continue;
         }
         let id = account.start(request).await?;
+        // Before the id is noted: what is noted is not looked at again.
+        let event = Event::new(Kind::RestoreRequested, now)
+            .subject(PACKAGE, digest)
+            .fact("resource", request.resource.as_str())
+            .fact("recovery_point", request.recovery_point.as_str())
+            .fact("job", id.as_str());
+        record_once(&deps.records, run, event).await?;
         tracing::info!(resource = %request.resource, recovery_point = %request.recovery_point, job = %id, "restore started");
         record = note(run, record, &request.resource, &id, deps).await?;
     }
@@ -239,6 +252,7 @@ async fn poll<R: Run, L: Records, A: RebuildAccount>(
     run: &RunId,
     plan: &Plan,
     deps: &Deps<R, L, A>,
+    now: Timestamp,
 ) -> Result<Progress, RestoreError> {
     let record: Versioned<RestoreRecord> = deps
         .records
@@ -255,13 +269,22 @@ async fn poll<R: Run, L: Records, A: RebuildAccount>(
             .ok_or_else(|| RestoreError::NotStarted(run.clone()))?;
         let observed = account.job(id).await?;
         let (message, created) = (observed.message.as_deref(), observed.created.as_deref());
+        let ended = |outcome: &str| {
+            Event::new(Kind::RestoreEnded, now)
+                .fact("resource", resource.as_str())
+                .fact("job", id)
+                .fact("outcome", outcome)
+        };
         match JobState::of(&observed.state, message, created, &job.arn) {
             JobState::Running => progress = Progress::Running,
-            JobState::Completed { remark: None } => {}
-            JobState::Completed { remark: Some(remark) } => {
-                tracing::warn!(%resource, job = id, %remark, "restore completed with a remark; the content decides");
+            JobState::Completed { remark } => {
+                record_once(&deps.records, run, ended("completed")).await?;
+                if let Some(remark) = remark {
+                    tracing::warn!(%resource, job = id, %remark, "restore completed with a remark; the content decides");
+                }
             }
             JobState::Failed { why } => {
+                record_once(&deps.records, run, ended(&why)).await?;
                 failed.push(format!(
                     "the restore of `{resource}` (job `{id}`) made nothing: {why}"
                 ));
@@ -281,6 +304,7 @@ async fn verify_all<R: Run, L: Records, A: RebuildAccount>(
     package: &ArtifactRef,
     digest: &Digest,
     deps: &Deps<R, L, A>,
+    now: Timestamp,
 ) -> Result<ArtifactRef, RestoreError> {
     let package = deps.run.in_execution(run, package, digest).await?;
     let plan = deps.run.plan(plan_artifact).await?;
@@ -291,7 +315,7 @@ async fn verify_all<R: Run, L: Records, A: RebuildAccount>(
         Some(_) => return Err(RestoreError::OtherRestore(run.clone())),
         None => return Err(RestoreError::NotStarted(run.clone())),
     }
-    if poll(run, &plan, deps).await? == Progress::Running {
+    if poll(run, &plan, deps, now).await? == Progress::Running {
         return Err(RestoreError::Unfinished(run.clone()));
     }
 

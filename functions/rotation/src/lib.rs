@@ -2,10 +2,12 @@
 #![warn(missing_docs)]
 
 use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::evidence::EvidenceError;
 use blackstart_aws::gate::GateRefused;
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::evidence::{Event, Kind, PACKAGE};
 use blackstart_core::plan::Secret;
 use blackstart_core::rotation::{
     RotatedCredential, RotationDocument, RotationRefused, SCHEMA, Step, approved_secrets, next_step,
@@ -59,6 +61,9 @@ pub enum RotateError {
     /// A document could not be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The evidence could not be recorded.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The rebuild account did not answer as hoped.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -72,6 +77,7 @@ impl StageError for RotateError {
             Self::Refused(_) => ErrorName::PolicyRefused,
             Self::Overtaken { .. } | Self::Restless(_) => ErrorName::PreconditionChanged,
             Self::Artifact(error) => error.name(),
+            Self::Evidence(error) => error.name(),
             Self::Port(error) => error.name(),
         }
     }
@@ -112,6 +118,11 @@ async fn rotate_all<R: Run, A: RebuildAccount>(
     for secret in secrets {
         let version = rotate(run, secret, &account).await?;
         tracing::info!(secret = %secret.name, %version, "secret rotated");
+        let event = Event::new(Kind::CredentialRotated, now)
+            .subject(PACKAGE, digest)
+            .fact("secret", secret.name.as_str())
+            .fact("version", version.as_str());
+        deps.run.record(run, event).await?;
         rotated.push(RotatedCredential {
             name: secret.name.clone(),
             version,

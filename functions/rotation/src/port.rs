@@ -5,12 +5,14 @@ use std::future::Future;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::evidence::{EvidenceError, record_once};
 use blackstart_aws::gate::{GateRefused, approved_package, package_in_execution, unmoved_boundary};
 use blackstart_aws::ledger::Ledger;
 use blackstart_aws::port::PortError;
 use blackstart_aws::secretsmanager::SecretsManager;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::evidence::Event;
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
 use blackstart_core::restore::job::RestoreRecord;
@@ -30,6 +32,8 @@ pub trait Run: Sync {
         digest: &Digest,
         now: Timestamp,
     ) -> impl Future<Output = Result<DecisionPackage, GateRefused>> + Send;
+    /// Records an effect in the chain of evidence, once.
+    fn record(&self, run: &RunId, event: Event) -> impl Future<Output = Result<(), EvidenceError>> + Send;
     /// Keeps the document of what was rotated.
     fn keep(
         &self,
@@ -102,6 +106,11 @@ impl Run for AwsRun {
             unmoved_boundary(&self.ledger, &package).await?;
             Ok(package)
         }
+    }
+
+    async fn record(&self, run: &RunId, event: Event) -> Result<(), EvidenceError> {
+        record_once(&self.ledger, run, event).await?;
+        Ok(())
     }
 
     async fn keep(&self, run: &RunId, document: &RotationDocument) -> Result<ArtifactRef, ArtifactError> {

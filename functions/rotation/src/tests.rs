@@ -2,11 +2,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use blackstart_aws::artifacts::ArtifactError;
+use blackstart_aws::evidence::EvidenceError;
 use blackstart_aws::gate::GateRefused;
+use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError as _};
+use blackstart_core::evidence::Event;
 use blackstart_core::plan::Plan;
 use blackstart_core::rotation::{CURRENT, RotationDocument, SecretValue};
 use blackstart_core::run::RunId;
@@ -28,6 +31,7 @@ struct World {
     versions: BTreeMap<String, (String, BTreeSet<String>)>,
     randoms: usize,
     kept: Vec<RotationDocument>,
+    events: Vec<Event>,
     calls: usize,
     fail: Option<(usize, Lost)>,
 }
@@ -49,6 +53,7 @@ impl Fake {
             versions: BTreeMap::from([("old".to_owned(), ("stolen".to_owned(), labels))]),
             randoms: 0,
             kept: Vec::new(),
+            events: Vec::new(),
             calls: 0,
             fail: None,
         }))
@@ -106,6 +111,11 @@ impl Run for &Fake {
         Ok(self
             .call(|world| world.package.clone())
             .map_err(ArtifactError::from)?)
+    }
+
+    async fn record(&self, _run: &RunId, event: Event) -> Result<(), EvidenceError> {
+        self.call(|world| world.events.push(event))
+            .map_err(|error| LedgerError::from(error).into())
     }
 
     async fn keep(&self, _run: &RunId, document: &RotationDocument) -> Result<ArtifactRef, ArtifactError> {

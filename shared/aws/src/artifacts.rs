@@ -3,6 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use blackstart_core::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::evidence::artifact_path;
 use blackstart_core::plan::{InvalidPlan, Plan};
 use blackstart_core::run::RunId;
 use serde::Serialize;
@@ -231,6 +232,15 @@ impl ArtifactStore {
             );
         }
         Ok(keys)
+    }
+
+    /// Paths of a run's artifacts that begin with `prefix`, in order, as [`Self::find`] takes them.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Port`].
+    pub async fn paths(&self, run: &RunId, prefix: &str) -> Result<Vec<String>, ArtifactError> {
+        let keys = self.list(&self.bucket, &Self::key(run, prefix)).await?;
+        Ok(keys.iter().map(|key| artifact_path(key).to_owned()).collect())
     }
 
     /// Reads `runs/RUN/PATH` in its newest version; `None` if it does not exist.

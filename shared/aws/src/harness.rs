@@ -65,6 +65,28 @@ pub trait StepRecorder<Operation>: Sync {
         &self,
         step: Step<'_, Operation>,
     ) -> impl Future<Output = Result<(), crate::port::PortError>> + Send;
+
+    /// Records in the chain of evidence what an answer means. Without its evidence no answer counts: the step then
+    /// fails, and its repetition finds done what was done.
+    fn witness(
+        &self,
+        _task: &Task<Operation>,
+        _answer: &Value,
+        _at: Timestamp,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Records in the chain of evidence that a step failed. A failure to record it is logged.
+    fn witness_failure(
+        &self,
+        _task: &Task<Operation>,
+        _operation: &str,
+        _failure: &Failure,
+        _at: Timestamp,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Records nothing.
@@ -151,6 +173,7 @@ where
             Err(panic) => Err(Failure { name: ErrorName::Defect, message: panic_text(panic.as_ref()) }),
         };
         let ended = now();
+        let result = witnessed(result, recorder, &task, &operation, ended).await;
         let outcome = result.as_ref().map_or_else(|failure| failure.name.as_str(), |_| "ok");
         let duration_ms = ended.duration_since(began).as_millis();
         tracing::info!(outcome, duration_ms = i64::try_from(duration_ms).unwrap_or(i64::MAX), "task ended");
@@ -161,6 +184,27 @@ where
     }
     .instrument(span)
     .await
+}
+
+/// The result, with its evidence in the chain.
+async fn witnessed<Operation, Recorder: StepRecorder<Operation>>(
+    result: Result<Value, Failure>,
+    recorder: &Recorder,
+    task: &Task<Operation>,
+    operation: &str,
+    at: Timestamp,
+) -> Result<Value, Failure> {
+    let failure = match result {
+        Ok(answer) => match recorder.witness(task, &answer, at).await {
+            Ok(()) => return Ok(answer),
+            Err(unrecorded) => unrecorded,
+        },
+        Err(failure) => failure,
+    };
+    if let Err(unrecorded) = recorder.witness_failure(task, operation, &failure, at).await {
+        tracing::error!(error = %unrecorded.message, "the failure is not in the chain of evidence");
+    }
+    Err(failure)
 }
 
 fn serialize<Output: Serialize>(output: &Output) -> Result<Value, Failure> {

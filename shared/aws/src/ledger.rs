@@ -4,14 +4,20 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use blackstart_core::critical_path::RecordedStep;
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::evidence::operations::{Evident, failed, run_of};
 use blackstart_core::ledger::Key;
+use blackstart_core::task::Task;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::harness::{Step, StepRecorder};
+use crate::evidence::record_once;
+use crate::harness::{Failure, Step, StepRecorder};
 use crate::port::{Effect, PortError, classify};
 
 /// The ledger table.
@@ -80,6 +86,35 @@ impl Ledger {
             .put(key, 1, document)?
             .condition_expression("attribute_not_exists(pk)");
         written(key, put.send().await)
+    }
+
+    /// Writes two documents if both keys are free. `false`: one was taken, or somebody was writing there at the same
+    /// time, and nothing was written.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn put_new_both<A: Serialize, B: Serialize>(
+        &self,
+        first: (&Key, &A),
+        second: (&Key, &B),
+    ) -> Result<bool, LedgerError> {
+        let what = name(first.0);
+        let items = [
+            self.new_item(first.0, first.1)?,
+            self.new_item(second.0, second.1)?,
+        ];
+        let answer = self
+            .dynamodb
+            .transact_write_items()
+            .set_transact_items(Some(items.to_vec()))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(service)) if lost_a_race(service.err()) => Ok(false),
+            // A lost answer: a repeat either writes or finds its own documents.
+            Err(error) => Err(classify(format!("writing {what}"), Effect::IdempotentWrite, &error).into()),
+        }
     }
 
     /// Replaces a document if its version is still `expected`. `false`: it changed meanwhile, and is untouched.
@@ -182,6 +217,55 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Reads the document of a partition with the greatest sort key that begins with `prefix`, strongly consistent.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn last<T: DeserializeOwned>(
+        &self,
+        pk: &str,
+        prefix: &str,
+    ) -> Result<Option<Versioned<T>>, LedgerError> {
+        let answer = self
+            .dynamodb
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            .scan_index_forward(false)
+            .limit(1)
+            .send()
+            .await
+            .map_err(|error| {
+                let what = format!("reading the last ledger item `{pk}` / `{prefix}…`");
+                classify(what, Effect::Read, &error)
+            })?;
+        answer
+            .items()
+            .first()
+            .map(|item| read(item).map(|(_, document)| document))
+            .transpose()
+    }
+
+    fn new_item<T: Serialize>(&self, key: &Key, document: &T) -> Result<TransactWriteItem, LedgerError> {
+        let text = serde_json::to_string(document).map_err(LedgerError::NotJson)?;
+        let put = Put::builder()
+            .table_name(&self.table)
+            .item("pk", AttributeValue::S(key.pk.clone()))
+            .item("sk", AttributeValue::S(key.sk.clone()))
+            .item("version", AttributeValue::N("1".to_owned()))
+            .item("document", AttributeValue::S(text))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(|error| PortError::Refused {
+                what: format!("writing {}", name(key)),
+                why: error.to_string(),
+            })?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
     fn put<T: Serialize>(
         &self,
         key: &Key,
@@ -198,6 +282,21 @@ impl Ledger {
             .item("version", AttributeValue::N(version.to_string()))
             .item("document", AttributeValue::S(text)))
     }
+}
+
+/// Whether a transaction failed because of a key that was taken or is being written, and of nothing else.
+fn lost_a_race(error: &TransactWriteItemsError) -> bool {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return false;
+    };
+    let mut reasons = cancelled
+        .cancellation_reasons()
+        .iter()
+        .filter_map(|reason| reason.code())
+        .filter(|code| *code != "None")
+        .peekable();
+    reasons.peek().is_some()
+        && reasons.all(|code| matches!(code, "ConditionalCheckFailed" | "TransactionConflict"))
 }
 
 fn name(key: &Key) -> String {
@@ -244,7 +343,30 @@ fn read<T: DeserializeOwned>(
     Ok((key, Versioned { document, version }))
 }
 
-impl<Operation: Sync> StepRecorder<Operation> for Ledger {
+impl<Operation: Evident + Sync> StepRecorder<Operation> for Ledger {
+    async fn witness(&self, task: &Task<Operation>, answer: &Value, at: Timestamp) -> Result<(), Failure> {
+        let Some(run) = run_of(task.run.as_ref(), answer) else {
+            return Ok(());
+        };
+        for event in task.input.events(answer, at) {
+            record_once(self, &run, event).await?;
+        }
+        Ok(())
+    }
+
+    async fn witness_failure(
+        &self,
+        task: &Task<Operation>,
+        operation: &str,
+        failure: &Failure,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        let Some(run) = &task.run else { return Ok(()) };
+        let event = failed(&task.context, operation, failure.name, &failure.message, at);
+        record_once(self, run, event).await?;
+        Ok(())
+    }
+
     async fn record(&self, step: Step<'_, Operation>) -> Result<(), PortError> {
         let Some(run) = &step.task.run else { return Ok(()) };
         let context = &step.task.context;

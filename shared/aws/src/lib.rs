@@ -49,6 +49,8 @@ pub mod secretsmanager;
 pub mod sign_in;
 #[cfg(feature = "signed")]
 pub mod signed;
+#[cfg(feature = "kms")]
+pub mod signer;
 pub mod telemetry;
 #[cfg(feature = "tokens")]
 pub mod tokens;

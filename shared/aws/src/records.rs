@@ -17,6 +17,13 @@ pub trait Records: Send + Sync {
         document: &T,
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
 
+    /// Writes two documents if both keys are free. `false`: one was taken, or both are contended; nothing was written.
+    fn put_new_both<A: Serialize + Sync, B: Serialize + Sync>(
+        &self,
+        first: (&Key, &A),
+        second: (&Key, &B),
+    ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+
     /// Replaces a document if its version is still `expected`. `false`: it changed meanwhile, and is untouched.
     fn replace<T: Serialize + Sync>(
         &self,
@@ -40,11 +47,26 @@ pub trait Records: Send + Sync {
         pk: &str,
         prefix: &str,
     ) -> impl Future<Output = Result<Vec<(Key, Versioned<T>)>, LedgerError>> + Send;
+
+    /// Reads the document of a partition with the greatest sort key that begins with `prefix`.
+    fn last<T: DeserializeOwned + Send>(
+        &self,
+        pk: &str,
+        prefix: &str,
+    ) -> impl Future<Output = Result<Option<Versioned<T>>, LedgerError>> + Send;
 }
 
 impl Records for Ledger {
     async fn put_new<T: Serialize + Sync>(&self, key: &Key, document: &T) -> Result<bool, LedgerError> {
         Self::put_new(self, key, document).await
+    }
+
+    async fn put_new_both<A: Serialize + Sync, B: Serialize + Sync>(
+        &self,
+        first: (&Key, &A),
+        second: (&Key, &B),
+    ) -> Result<bool, LedgerError> {
+        Self::put_new_both(self, first, second).await
     }
 
     async fn replace<T: Serialize + Sync>(
@@ -70,6 +92,14 @@ impl Records for Ledger {
         prefix: &str,
     ) -> Result<Vec<(Key, Versioned<T>)>, LedgerError> {
         Self::query(self, pk, prefix).await
+    }
+
+    async fn last<T: DeserializeOwned + Send>(
+        &self,
+        pk: &str,
+        prefix: &str,
+    ) -> Result<Option<Versioned<T>>, LedgerError> {
+        Self::last(self, pk, prefix).await
     }
 }
 
@@ -151,6 +181,30 @@ pub mod memory {
             Ok(free)
         }
 
+        async fn put_new_both<A: Serialize + Sync, B: Serialize + Sync>(
+            &self,
+            first: (&Key, &A),
+            second: (&Key, &B),
+        ) -> Result<bool, LedgerError> {
+            self.begin().await?;
+            let documents = [
+                (
+                    first.0,
+                    serde_json::to_value(first.1).map_err(LedgerError::NotJson)?,
+                ),
+                (
+                    second.0,
+                    serde_json::to_value(second.1).map_err(LedgerError::NotJson)?,
+                ),
+            ];
+            let mut items = lock(&self.items);
+            let free = documents.iter().all(|(key, _)| !items.contains_key(*key));
+            if free {
+                items.extend(documents.map(|(key, document)| (key.clone(), (document, 1))));
+            }
+            Ok(free)
+        }
+
         async fn replace<T: Serialize + Sync>(
             &self,
             key: &Key,
@@ -196,6 +250,19 @@ pub mod memory {
                 .filter(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))
                 .map(|(key, item)| Ok((key.clone(), read(key, item)?)))
                 .collect()
+        }
+
+        async fn last<T: DeserializeOwned + Send>(
+            &self,
+            pk: &str,
+            prefix: &str,
+        ) -> Result<Option<Versioned<T>>, LedgerError> {
+            self.begin().await?;
+            lock(&self.items)
+                .iter()
+                .rfind(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))
+                .map(|(key, item)| read(key, item))
+                .transpose()
         }
     }
 }

@@ -17,9 +17,13 @@ use blackstart_local::project::Project;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+pub mod evidence;
 pub mod play;
 
 use play::{Answer, DrillFailed, Ended, Execution, Proposal, Stage, Trigger};
+
+/// The public half of the key that signed the evidence, beside it.
+const KEY: &str = "evidence-key.pem";
 
 /// Plays a whole recovery on this machine: no AWS account, no Docker.
 #[derive(Debug, Args)]
@@ -230,6 +234,7 @@ impl Drill {
         show_changes(report, out);
         let folder = save_report(stage, project, execution).await?;
         let mut checks = outside::checks(&stage.local, &stage.organisation, end).await?;
+        checks.extend(stage.evidence_checks(&execution.run, end).await?);
         checks.push(Check {
             what: format!("the run concluded {}", <&str>::from(conclusion)),
             holds: report.conclusion == Some(conclusion) && ended.status == ExecutionStatus::Succeeded,
@@ -259,6 +264,11 @@ impl Drill {
         }
         let good = checks.iter().all(|check| check.holds);
         out.line(&format!("\nReport: {}", folder.join("report.html").display()));
+        out.line(&format!(
+            "Evidence: blackstart evidence verify {0}/{1} --key {0}/{KEY} --artifacts {0}",
+            folder.display(),
+            evidence::BUNDLE
+        ));
         out.line(if good {
             self.scenario.explanation()
         } else {
@@ -452,15 +462,20 @@ async fn save_report(
         cause: error_chain(&error),
     };
     std::fs::create_dir_all(&folder).map_err(io)?;
-    for name in ["report.json", "report.html", "report.md", "recording.json"] {
-        if let Some((_, bytes)) = stage.report_file(&execution.run, name).await? {
-            write(&folder.join(name), &bytes).map_err(io)?;
-        }
+    for (path, bytes) in stage.artifact_files(&execution.run).await? {
+        write(&folder.join(path), &bytes).map_err(io)?;
+    }
+    if let Some((bundle, key)) = stage.evidence(&execution.run).await? {
+        write(&folder.join(evidence::BUNDLE), &bundle).map_err(io)?;
+        write(&folder.join(KEY), key.pem().as_bytes()).map_err(io)?;
     }
     Ok(folder)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     std::fs::write(path, bytes)
 }
 

@@ -1,9 +1,14 @@
 //! Verifying the evidence of a run, offline.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
-use blackstart_core::evidence::{Bundle, Fault, Proven, verify};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use blackstart_core::artifact::Digest;
+use blackstart_core::evidence::bundle::{Attested, BundleFault, verify};
+use blackstart_core::evidence::dsse::{NotPem, PublicKey};
 use clap::{Args, Subcommand};
 
 /// What can be done with evidence.
@@ -15,17 +20,26 @@ pub(crate) struct Evidence {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Verifies the hash chain of a bundle and says what it proves.
+    /// Verifies a bundle and says what it proves and what it does not. 0: verified, 1: not, 2: it could not be read.
     Verify {
-        /// The exported evidence of a run, a JSON file.
+        /// The exported evidence of a run: `evidence.intoto.jsonl`.
         bundle: PathBuf,
+        /// The public key that must have signed, PEM or DER, from where the bundle is not from.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// A folder with the run's artifacts, by their paths within the run; each is compared with its digest.
+        #[arg(long, value_name = "FOLDER")]
+        artifacts: Option<PathBuf>,
+        /// Shows every link.
+        #[arg(long)]
+        links: bool,
     },
 }
 
-/// The evidence proves nothing.
+/// The evidence cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EvidenceError {
-    /// The file cannot be read.
+    /// A file cannot be read.
     #[error("`{}` cannot be read", path.display())]
     Unreadable {
         /// The file.
@@ -34,127 +48,242 @@ pub(crate) enum EvidenceError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is no bundle.
-    #[error("`{}` is no evidence bundle", path.display())]
-    Malformed {
+    /// The key is none.
+    #[error("`{}` is no public key in PEM or DER", path.display())]
+    NoKey {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// Why.
         #[source]
-        source: serde_json::Error,
+        source: NotPem,
     },
-    /// The chain does not hold.
-    #[error("the evidence was tampered with: {}", list(.0))]
-    Faulty(Vec<Fault>),
     /// The answer cannot be shown.
     #[error("the answer cannot be written")]
     Output(#[source] std::io::Error),
 }
 
-fn list(faults: &[Fault]) -> String {
-    faults
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+/// Whether a key made an ECDSA P-256 SHA-256 signature, in DER, over a message.
+pub fn signed(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.der())
+        .verify(message, signature)
+        .is_ok()
+}
+
+/// Verifies a bundle with the real signature algorithm.
+///
+/// # Errors
+/// Every fault found.
+pub fn verified(bytes: &[u8], key: Option<&PublicKey>) -> Result<Attested, Vec<BundleFault>> {
+    verify(bytes, key, &signed)
 }
 
 impl Evidence {
-    /// Does what was asked and says so on `out`.
-    pub(crate) fn run(&self, out: &mut dyn Write) -> Result<(), EvidenceError> {
-        let Action::Verify { bundle: path } = &self.action;
-        let bytes = std::fs::read(path).map_err(|source| EvidenceError::Unreadable {
-            path: path.clone(),
-            source,
-        })?;
-        let bundle: Bundle = serde_json::from_slice(&bytes).map_err(|source| EvidenceError::Malformed {
-            path: path.clone(),
-            source,
-        })?;
-        let proven = verify(&bundle).map_err(EvidenceError::Faulty)?;
-        out.write_all(words(&bundle, &proven).as_bytes())
-            .map_err(EvidenceError::Output)
+    /// Does what was asked and says so on `out`. `true`: the evidence holds.
+    pub(crate) fn run(&self, out: &mut dyn Write) -> Result<bool, EvidenceError> {
+        let Action::Verify {
+            bundle,
+            key,
+            artifacts,
+            links,
+        } = &self.action;
+        let bytes = read(bundle)?;
+        let key = key.as_deref().map(read_key).transpose()?;
+        let (text, holds) = match verified(&bytes, key.as_ref()) {
+            Ok(attested) => {
+                let compared = artifacts
+                    .as_deref()
+                    .map(|folder| Compared::with(folder, &attested.artifacts));
+                let holds = compared.as_ref().is_none_or(Compared::holds);
+                (words(&attested, compared.as_ref(), *links), holds)
+            }
+            Err(faults) => (complaint(&faults), false),
+        };
+        out.write_all(shown(&text).as_bytes())
+            .map_err(EvidenceError::Output)?;
+        Ok(holds)
     }
 }
 
-fn words(bundle: &Bundle, proven: &Proven) -> String {
-    let mut text = format!(
-        "The evidence of run {} is a chain of {} links, none edited, exchanged, missing or out of order.\n\
-         It ends in {}.\n",
-        bundle.run, proven.links, proven.head
-    );
-    text.push_str(&match proven.vouched {
-        Some(last) => format!("Up to link {last} a checkpoint vouches that nothing was cut off.\n"),
-        None => {
-            "No checkpoint vouches for its length: links at the end could have been cut off.\n".to_owned()
+fn read(path: &Path) -> Result<Vec<u8>, EvidenceError> {
+    std::fs::read(path).map_err(|source| EvidenceError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_key(path: &Path) -> Result<PublicKey, EvidenceError> {
+    let bytes = read(path)?;
+    // A DER structure begins with the tag of a sequence.
+    if bytes.first() == Some(&0x30) {
+        return Ok(PublicKey::of_der(bytes));
+    }
+    PublicKey::of_pem(&String::from_utf8_lossy(&bytes)).map_err(|source| EvidenceError::NoKey {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Artifacts, compared with the digests of the bundle.
+#[derive(Debug, Default)]
+struct Compared {
+    same: usize,
+    missing: Vec<String>,
+    different: Vec<String>,
+}
+
+impl Compared {
+    fn with(folder: &Path, artifacts: &BTreeMap<String, Digest>) -> Self {
+        let mut compared = Self::default();
+        for (name, wanted) in artifacts {
+            match within(folder, name).and_then(|path| std::fs::read(path).ok()) {
+                Some(bytes) if Digest::of(&bytes) == *wanted => compared.same += 1,
+                Some(_) => compared.different.push(name.clone()),
+                None => compared.missing.push(name.clone()),
+            }
         }
-    });
-    for link in &bundle.links {
-        let kind: &str = link.event.kind.into();
-        let facts = link
-            .event
-            .facts
-            .iter()
-            .map(|(name, value)| format!("{name}={value:?}"));
-        let facts: Vec<String> = facts.collect();
-        text.push_str(&format!(
-            "{:>4}  {}  {kind}  {}\n",
-            link.seq,
-            link.event.at,
-            facts.join(" ")
-        ));
+        compared
+    }
+
+    fn holds(&self) -> bool {
+        self.different.is_empty()
+    }
+}
+
+/// A path below the folder. A name in a bundle is hostile text: it must not lead anywhere else.
+fn within(folder: &Path, name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    plain.then(|| folder.join(path))
+}
+
+fn complaint(faults: &[BundleFault]) -> String {
+    let mut text = String::from("The evidence does not hold. Nothing in it is proven.\n");
+    for fault in faults {
+        let _infallible = writeln!(text, "  ✗ {fault}");
     }
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use blackstart_core::evidence::{Event, Kind, SCHEMA, append};
-    use blackstart_core::run::{RunId, WorkloadName};
-
-    use super::*;
-
-    fn bundle() -> Bundle {
-        let run = RunId::of_execution(&WorkloadName::try_from("orders".to_owned()).unwrap(), "x");
-        let event =
-            Event::new(Kind::VoteTaken, jiff::Timestamp::UNIX_EPOCH).fact("rationale", "\u{1b}[2Jclean");
-        let links = vec![append(&run, None, event).unwrap()];
-        Bundle {
-            schema: SCHEMA.to_owned(),
-            run,
-            links,
-            checkpoints: Vec::new(),
+fn words(attested: &Attested, compared: Option<&Compared>, links: bool) -> String {
+    let mut proven = vec![format!(
+        "every line was signed by key {}, {}, and no byte was changed since",
+        attested.key.id(),
+        if attested.pinned {
+            "the one that you gave"
+        } else {
+            "the one in the bundle"
         }
+    )];
+    proven.push(format!(
+        "{} links, none edited, exchanged, missing, out of order or at a place twice; the last is {}",
+        attested.proven.links, attested.proven.head
+    ));
+    if !attested.checkpoints.is_empty() {
+        let stages: Vec<String> = attested
+            .checkpoints
+            .iter()
+            .map(|(stage, seq)| format!("{stage} up to link {seq}"))
+            .collect();
+        proven.push(format!(
+            "the chain is the one of {} checkpoints that were signed while the run lived: {}",
+            stages.len(),
+            stages.join(", ")
+        ));
+    }
+    proven.push(format!(
+        "{} effects past the gate, each after an approval of exactly its package by a quorum",
+        attested.approved_effects
+    ));
+    for approval in &attested.approvals {
+        let people: Vec<&str> = approval.people.iter().map(String::as_str).collect();
+        proven.push(format!(
+            "package {} was approved by {} ({} needed)",
+            approval.package,
+            people.join(", "),
+            approval.quorum
+        ));
+    }
+    if let Some(compared) = compared.filter(|compared| compared.same > 0) {
+        proven.push(format!(
+            "{} artifacts of your folder are byte for byte those of the run",
+            compared.same
+        ));
     }
 
-    fn verified(bundle: &Bundle) -> Result<String, EvidenceError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        serde_json::to_writer(file.as_file(), bundle).unwrap();
-        let mut out = Vec::new();
-        Evidence {
-            action: Action::Verify {
-                bundle: file.path().to_owned(),
-            },
-        }
-        .run(&mut out)?;
-        Ok(String::from_utf8(out).unwrap())
-    }
-
-    #[test]
-    fn a_whole_chain_is_explained_without_obeying_its_text() {
-        let text = verified(&bundle()).unwrap();
-        assert!(
-            text.contains("a chain of 1 links") && text.contains("No checkpoint vouches"),
-            "{text}"
+    let mut open = Vec::new();
+    if !attested.pinned {
+        open.push(
+            "whose key it is: whoever made this file could have made the key too; get the key elsewhere and pin it \
+             with --key"
+                .to_owned(),
         );
-        assert!(!text.contains('\u{1b}'), "{text:?}");
     }
+    match compared {
+        None => open.push(format!(
+            "that the {} artifacts are the ones of the run: give their folder with --artifacts",
+            attested.artifacts.len()
+        )),
+        Some(compared) if !compared.missing.is_empty() => open.push(format!(
+            "anything about {} artifacts that are not in your folder: {}",
+            compared.missing.len(),
+            compared.missing.join(", ")
+        )),
+        Some(_) => {}
+    }
+    open.push(format!(
+        "anything that happened after {}, when it was exported",
+        attested.at
+    ));
+    open.push(
+        "that what the functions recorded was true when they recorded it: only that nobody changed it afterwards"
+            .to_owned(),
+    );
 
-    #[test]
-    fn a_faulty_chain_is_an_error_that_says_where() {
-        let mut faulty = bundle();
-        faulty.links[0].event.facts.insert("person".into(), "eve".into());
-        let error = verified(&faulty).unwrap_err();
-        assert!(error.to_string().contains("link 0 was edited"), "{error}");
+    let mut text = format!("Run {}, evidence of {}\n\nProven\n", attested.run, attested.at);
+    for line in proven {
+        let _infallible = writeln!(text, "  ✓ {line}");
     }
+    if let Some(compared) = compared.filter(|compared| !compared.holds()) {
+        text.push_str("\nRefuted\n");
+        for name in &compared.different {
+            let _infallible = writeln!(text, "  ✗ `{name}` in your folder is not the artifact of the run");
+        }
+    }
+    text.push_str("\nNot proven\n");
+    for line in open {
+        let _infallible = writeln!(text, "  · {line}");
+    }
+    if links {
+        text.push_str("\nLinks\n");
+        for link in &attested.links {
+            let kind: &str = link.event.kind.into();
+            let facts: Vec<String> = link
+                .event
+                .facts
+                .iter()
+                .map(|(name, value)| format!("{name}={value:?}"))
+                .collect();
+            let _infallible = writeln!(
+                text,
+                "{:>5}  {}  {kind}  {}",
+                link.seq,
+                link.event.at,
+                facts.join(" ")
+            );
+        }
+    }
+    text
 }
+
+/// Text from votes, names and errors, made harmless for a terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            let hostile = (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+            if hostile { '\u{fffd}' } else { c }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

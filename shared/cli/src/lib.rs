@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 mod approve;
 pub mod drill;
-mod evidence;
+pub mod evidence;
 mod gateway;
 mod indicators;
 mod plan;
@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
         Command::Operator(args) => answered(awaited(async {
             args.run(&own().await, out).await.map(|()| true)
         })),
-        Command::Evidence(args) => answered(args.run(out).map(|()| true)),
+        Command::Evidence(args) => answered(args.run(out)),
         Command::Plan(args) => answered(args.run(out)),
         Command::References(command) => match references::run(&command, out) {
             Ok(false) => ExitCode::from(2),

@@ -29,6 +29,8 @@ pub mod vote;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod model;
 
 /// The document that the approvers approve. Its digest is taken over its canonical JSON (RFC 8785), and every
 /// executor past the gate recomputes it from what it is about to do.

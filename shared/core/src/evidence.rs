@@ -1,7 +1,8 @@
 //! The evidence of a run: an append-only hash chain with one link per decision and effect, from trigger to report.
 //!
 //! Every link holds the hash of the link before it, the first one that of the run's id. A checkpoint, kept and
-//! signed elsewhere, says how long the chain was and how it ended, so that a cut is seen too.
+//! signed elsewhere, says how long the chain was and how it ended, so that a cut is seen too. [`operations`] says
+//! which operation leaves which links, [`bundle`] what is exported and how it is verified.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +11,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use crate::artifact::{Digest, NotCanonical, canonical_digest};
+use crate::artifact::{ArtifactRef, Digest, NotCanonical, canonical_digest};
 use crate::run::RunId;
+
+pub mod bundle;
+pub mod dsse;
+pub mod operations;
+
+#[cfg(test)]
+mod tests;
 
 /// The schema of an evidence bundle.
 pub const SCHEMA: &str = "blackstart.evidence/1";
@@ -36,14 +44,40 @@ pub const SCHEMA: &str = "blackstart.evidence/1";
 pub enum Kind {
     /// The run was opened by a trigger.
     RunOpened,
+    /// Another trigger was attached to the run.
+    TriggerAttached,
+    /// The log objects were listed.
+    LogsCollected,
     /// The event boundary was set or moved earlier.
     BoundarySet,
+    /// The logs hold no indicator.
+    BoundaryNotFound,
+    /// Recovery points were listed and grouped.
+    CandidatesListed,
+    /// What to validate next was decided, or that nothing is left to.
+    WalkDecided,
+    /// Scans and trial restores of a recovery set were started.
+    TrialStarted,
     /// A recovery set was judged.
     SetJudged,
+    /// The trial restores of a recovery set were removed.
+    TrialRemoved,
     /// A recovery set was selected.
     SetSelected,
+    /// No recovery set could be selected.
+    NothingSelected,
+    /// The templates were checked against their digests and rules.
+    TemplatesChecked,
+    /// The creation or deletion of stacks was requested.
+    StacksRequested,
+    /// All stacks exist.
+    StacksBuilt,
+    /// The stacks were removed.
+    StacksRemoved,
     /// Infrastructure was built and checked for isolation.
     InfrastructureBuilt,
+    /// The references of one sibling were inventoried.
+    SiblingInventoried,
     /// The references of all siblings were inventoried.
     ReferencesInventoried,
     /// A decision package was made.
@@ -62,25 +96,111 @@ pub enum Kind {
     OperatorAsked,
     /// An operator answered.
     OperatorAnswered,
-    /// Data was restored.
+    /// A restore of one resource was requested.
+    RestoreRequested,
+    /// The restore of one resource ended.
+    RestoreEnded,
+    /// All restores of the approved set were requested.
+    RestoreStarted,
+    /// Data was restored and equals what was validated.
     DataRestored,
-    /// Credentials were made new.
+    /// One credential was made new. Its name and version, never its value.
+    CredentialRotated,
+    /// All credentials were made new.
     CredentialsRotated,
     /// The steps of the cutover were computed and proven.
     CutoverPlanned,
-    /// A document of a sibling was changed.
-    ReferenceChanged,
+    /// The live values were compared with the plan before anything was changed.
+    CutoverPrechecked,
+    /// The journal of the cutover grew.
+    JournalWritten,
+    /// The references of one sibling were changed.
+    ReferencesChanged,
+    /// What to do after a failure was decided.
+    AftermathDecided,
     /// A change was undone.
     StepReverted,
+    /// The nonce was published and the health check created.
+    TrafficPrepared,
+    /// The new environment answered as itself.
+    EnvironmentProbed,
     /// Records were changed.
     TrafficShifted,
+    /// The change of records reached all authoritative servers.
+    TrafficInSync,
     /// The state after a phase was read back and compared.
     StateVerified,
+    /// A step failed. What it had done until then has links of its own.
+    StepFailed,
+    /// A step ended with an answer that has no other link.
+    StepAnswered,
     /// The report was written.
     ReportWritten,
     /// The run was closed.
     RunClosed,
 }
+
+impl Kind {
+    /// Whether this is an effect past the gate: it needs an approval of exactly the package that it names.
+    #[must_use]
+    pub fn needs_approval(self) -> bool {
+        match self {
+            Self::RestoreRequested
+            | Self::RestoreStarted
+            | Self::DataRestored
+            | Self::CredentialRotated
+            | Self::CredentialsRotated
+            | Self::CutoverPlanned
+            | Self::CutoverPrechecked
+            | Self::JournalWritten
+            | Self::ReferencesChanged
+            | Self::StepReverted
+            | Self::TrafficPrepared
+            | Self::EnvironmentProbed
+            | Self::TrafficShifted
+            | Self::TrafficInSync
+            | Self::StateVerified => true,
+            Self::RunOpened
+            | Self::TriggerAttached
+            | Self::LogsCollected
+            | Self::BoundarySet
+            | Self::BoundaryNotFound
+            | Self::CandidatesListed
+            | Self::WalkDecided
+            | Self::TrialStarted
+            | Self::SetJudged
+            | Self::TrialRemoved
+            | Self::SetSelected
+            | Self::NothingSelected
+            | Self::TemplatesChecked
+            | Self::StacksRequested
+            | Self::StacksBuilt
+            | Self::StacksRemoved
+            | Self::InfrastructureBuilt
+            | Self::SiblingInventoried
+            | Self::ReferencesInventoried
+            | Self::PackagePrepared
+            | Self::GateOpened
+            | Self::AttemptTurnedAway
+            | Self::VoteTaken
+            | Self::GateDecided
+            | Self::GateAnswered
+            | Self::OperatorAsked
+            | Self::OperatorAnswered
+            | Self::RestoreEnded
+            | Self::AftermathDecided
+            | Self::StepFailed
+            | Self::StepAnswered
+            | Self::ReportWritten
+            | Self::RunClosed => false,
+        }
+    }
+}
+
+/// Name under which a link refers to a decision package.
+pub const PACKAGE: &str = "package";
+/// Name under which a link refers to the journal of a cutover, and its path as an artifact.
+pub const JOURNAL: &str = "journal.json";
 
 /// What happened, before it is part of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -120,6 +240,31 @@ impl Event {
     pub fn fact(mut self, name: &str, value: impl Into<String>) -> Self {
         self.facts.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Adds an artifact of the run as a subject, under its path within the run.
+    #[must_use]
+    pub fn artifact(self, artifact: &ArtifactRef) -> Self {
+        let path = artifact_path(&artifact.key).to_owned();
+        self.subject(&path, &artifact.sha256)
+    }
+
+    /// Names the event by what it says, whenever it is said: the same effect recorded again has the same id.
+    ///
+    /// # Errors
+    /// [`NotCanonical`] when the event has no canonical form.
+    pub fn id(&self) -> Result<Digest, NotCanonical> {
+        canonical_digest(&(self.kind, &self.subjects, &self.facts))
+    }
+}
+
+/// Path of an artifact within its run: `runs/RUN/PATH` to `PATH`.
+#[must_use]
+pub fn artifact_path(key: &str) -> &str {
+    let mut parts = key.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("runs"), Some(_), Some(path)) => path,
+        _ => key,
     }
 }
 
@@ -344,167 +489,5 @@ fn verify_succession(run: &RunId, places: &BTreeMap<u64, &Link>, faults: &mut BT
         }
         prev = Some(link.hash.clone());
         expected = seq.saturating_add(1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::run::WorkloadName;
-
-    fn run() -> RunId {
-        RunId::of_execution(&WorkloadName::try_from("orders".to_owned()).unwrap(), "x")
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_770_000_000 + second).unwrap()
-    }
-
-    fn extend(links: &mut Vec<Link>, kind: Kind, who: &str) {
-        let second = i64::try_from(links.len()).unwrap();
-        let event = Event::new(kind, at(second))
-            .subject("package", &Digest::of(b"p"))
-            .fact("person", who);
-        let link = append(&run(), links.last(), event).unwrap();
-        links.push(link);
-    }
-
-    fn bundle(length: usize) -> Bundle {
-        let mut links = Vec::new();
-        for _ in 0..length {
-            extend(&mut links, Kind::VoteTaken, "ada");
-        }
-        let checkpoints = links
-            .iter()
-            .filter(|link| link.seq % 3 == 2)
-            .map(|link| Checkpoint {
-                seq: link.seq,
-                head: link.hash.clone(),
-                at: at(99),
-            })
-            .collect();
-        Bundle {
-            schema: SCHEMA.to_owned(),
-            run: run(),
-            links,
-            checkpoints,
-        }
-    }
-
-    #[test]
-    fn the_chain_verifies_at_every_prefix() {
-        let whole = bundle(10);
-        for length in 1..=10 {
-            let links = whole.links[..length].to_vec();
-            let end = length as u64;
-            let checkpoints = whole
-                .checkpoints
-                .iter()
-                .filter(|c| c.seq < end)
-                .cloned()
-                .collect();
-            let proven = verify(&Bundle {
-                links,
-                checkpoints,
-                ..whole.clone()
-            })
-            .unwrap();
-            assert_eq!(proven.links, end);
-        }
-        assert_eq!(verify(&whole).unwrap().vouched, Some(8));
-        assert_eq!(verify(&bundle(0)).unwrap_err(), [Fault::Empty]);
-    }
-
-    #[test]
-    fn an_edit_is_found_with_its_hash_left_or_made_to_fit() {
-        let mut edited = bundle(9);
-        edited.links[4].event.facts.insert("person".into(), "eve".into());
-        assert_eq!(verify(&edited).unwrap_err(), [Fault::Edited { seq: 4 }]);
-        edited.links[4].hash = edited.links[4].recomputed().unwrap();
-        assert_eq!(verify(&edited).unwrap_err(), [Fault::Broken { seq: 5 }]);
-    }
-
-    #[test]
-    fn a_chain_rewritten_from_the_edit_on_contradicts_its_checkpoint() {
-        let original = bundle(9);
-        let mut links = original.links[..4].to_vec();
-        for _ in 4..9 {
-            extend(&mut links, Kind::VoteTaken, "eve");
-        }
-        let rewritten = Bundle { links, ..original };
-        assert_eq!(
-            verify(&rewritten).unwrap_err(),
-            [
-                Fault::Rewritten { seq: 5, at: at(99) },
-                Fault::Rewritten { seq: 8, at: at(99) }
-            ]
-        );
-    }
-
-    #[test]
-    fn a_reordering_is_found() {
-        let mut reordered = bundle(9);
-        reordered.links.swap(3, 4);
-        assert_eq!(verify(&reordered).unwrap_err(), [Fault::Reordered { seq: 3 }]);
-    }
-
-    #[test]
-    fn a_gap_is_found() {
-        let mut gap = bundle(9);
-        gap.links.drain(3..5);
-        assert_eq!(verify(&gap).unwrap_err(), [Fault::Gap { from: 3, to: 4 }]);
-        let mut beginning = bundle(9);
-        beginning.links.remove(0);
-        assert_eq!(verify(&beginning).unwrap_err(), [Fault::Gap { from: 0, to: 0 }]);
-    }
-
-    #[test]
-    fn a_truncation_is_found_by_the_checkpoint() {
-        let mut cut = bundle(9);
-        cut.links.truncate(8);
-        assert_eq!(
-            verify(&cut).unwrap_err(),
-            [Fault::Truncated { seq: 8, at: at(99) }]
-        );
-    }
-
-    #[test]
-    fn a_fork_is_found() {
-        let mut fork = bundle(9);
-        let mut other = fork.links[..4].to_vec();
-        extend(&mut other, Kind::GateDecided, "eve");
-        fork.links.insert(5, other.remove(4));
-        assert!(verify(&fork).unwrap_err().contains(&Fault::Fork { seq: 4 }));
-    }
-
-    #[test]
-    fn the_chain_of_another_run_is_not_this_one_s() {
-        let other = RunId::of_execution(&WorkloadName::try_from("orders".to_owned()).unwrap(), "y");
-        assert_eq!(
-            verify(&Bundle {
-                run: other,
-                ..bundle(9)
-            })
-            .unwrap_err(),
-            [Fault::Broken { seq: 0 }]
-        );
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
-
-        #[test]
-        fn any_changed_byte_of_a_bundle_is_found_or_changes_nothing(at in any::<prop::sample::Index>(), mask in 1..=255u8) {
-            let original = bundle(6);
-            let mut bytes = serde_json::to_vec(&original).unwrap();
-            let at = at.index(bytes.len());
-            bytes[at] ^= mask;
-            if let Ok(read) = serde_json::from_slice::<Bundle>(&bytes) {
-                // The time of a checkpoint is not part of the chain; its signature covers it.
-                prop_assert!(verify(&read).is_err() || read.links == original.links);
-            }
-        }
     }
 }

@@ -187,6 +187,13 @@ impl Key {
     /// Prefix of the evidence chain of a run.
     pub const EVIDENCE_PREFIX: &'static str = "EVIDENCE#";
 
+    /// Place in the chain of the event with this id. Written with its link, both or neither, so that an event is in
+    /// the chain once however often it is recorded.
+    #[must_use]
+    pub fn evidence_event(run: &RunId, id: &Digest) -> Self {
+        Self::in_run(run, format!("EVENT#{id}"))
+    }
+
     /// The lease on one document that a cutover changes.
     #[must_use]
     pub fn lease(document: &str) -> Self {

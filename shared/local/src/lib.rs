@@ -10,6 +10,7 @@ pub mod deploy;
 pub mod edge;
 pub mod front;
 pub mod issuer;
+pub mod leaks;
 pub mod ministack;
 pub mod organisation;
 pub mod outside;

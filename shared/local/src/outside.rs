@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use aws_sdk_route53::types::RrType;
 
-use crate::LocalAws;
-use crate::accounts::{LOG_ARCHIVE, REBUILD, RECOVERY, SIBLINGS, VALIDATION};
+use crate::accounts::{REBUILD, RECOVERY};
 use crate::organisation::plan::{NAME, NEW_ADDRESS, OLD_ADDRESS, RESTORED_BUCKET, RESTORED_TABLE};
 use crate::organisation::siblings::{self, Sibling};
 use crate::organisation::{Organisation, names_old, workload};
 use crate::step::{Doing, StepFailed};
+use crate::{LocalAws, leaks};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub async fn checks(
     }
     checks.push(dns_check(local, organisation, end).await?);
     checks.extend(restored_checks(local, end).await?);
-    checks.push(token_check(local).await?);
+    checks.push(leaks::check(local).await?);
     Ok(checks)
 }
 
@@ -194,104 +194,4 @@ async fn objects(s3: &aws_sdk_s3::Client, bucket: &str) -> Result<BTreeMap<Strin
         objects.insert(key, body.to_vec());
     }
     Ok(objects)
-}
-
-/// Looks for every task token there was, in everything that can be read: logs, objects, items, queues' bodies aside.
-async fn token_check(local: &LocalAws) -> Result<Check, StepFailed> {
-    let tokens = local
-        .ministack()
-        .task_tokens()
-        .doing("reading the record of task tokens")?;
-    let mut places = Vec::new();
-    let mut look = |place: String, text: &[u8]| {
-        if tokens.iter().any(|token| contains(text, token.as_bytes())) {
-            places.push(place);
-        }
-    };
-    let log = std::fs::read(local.ministack().log()).doing("reading the emulator's log")?;
-    look("the emulator's log".to_owned(), &log);
-    let accounts = [RECOVERY, VALIDATION, REBUILD, LOG_ARCHIVE];
-    for account in accounts.into_iter().chain(SIBLINGS) {
-        let config = local.root_of(account);
-        let s3 = aws_sdk_s3::Client::new(&config);
-        let buckets = s3.list_buckets().send().await.doing("listing buckets")?.buckets;
-        for bucket in buckets
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|bucket| bucket.name)
-        {
-            // What the deployment tool uploaded are the functions themselves.
-            if bucket.starts_with("aws-sam-cli-") {
-                continue;
-            }
-            for (key, body) in objects(&s3, &bucket).await? {
-                look(format!("s3://{bucket}/{key}"), &body);
-            }
-        }
-        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
-        let tables = dynamodb
-            .list_tables()
-            .send()
-            .await
-            .doing("listing tables")?
-            .table_names;
-        for table in tables.unwrap_or_default() {
-            let items = dynamodb
-                .scan()
-                .table_name(&table)
-                .into_paginator()
-                .items()
-                .send()
-                .collect::<Result<Vec<_>, _>>()
-                .await
-                .doing(format!("reading table {table}"))?;
-            for item in items {
-                look(
-                    format!("an item of table {table}"),
-                    format!("{item:?}").as_bytes(),
-                );
-            }
-        }
-    }
-    for (group, message) in log_messages(local).await? {
-        look(format!("log group {group}"), message.as_bytes());
-    }
-    places.dedup();
-    Ok(Check::new(
-        "no task token stands in a log, an object or an item",
-        places.is_empty(),
-        format!("{} tokens; found in: [{}]", tokens.len(), places.join(", ")),
-    ))
-}
-
-async fn log_messages(local: &LocalAws) -> Result<Vec<(String, String)>, StepFailed> {
-    let logs = aws_sdk_cloudwatchlogs::Client::new(&local.root_of(RECOVERY));
-    let groups = logs
-        .describe_log_groups()
-        .into_paginator()
-        .items()
-        .send()
-        .collect::<Result<Vec<_>, _>>()
-        .await
-        .doing("listing log groups")?;
-    let mut messages = Vec::new();
-    for group in groups.into_iter().filter_map(|group| group.log_group_name) {
-        let events = logs
-            .filter_log_events()
-            .log_group_name(&group)
-            .into_paginator()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .doing(format!("reading log group {group}"))?;
-        let found = events
-            .into_iter()
-            .flat_map(|page| page.events.unwrap_or_default());
-        messages.extend(found.filter_map(|event| Some((group.clone(), event.message?))));
-    }
-    Ok(messages)
-}
-
-fn contains(text: &[u8], wanted: &[u8]) -> bool {
-    !wanted.is_empty() && text.windows(wanted.len()).any(|window| window == wanted)
 }

@@ -22,9 +22,10 @@ const GATE: Grantor = ("template.yaml", "GateRole");
 const INTAKE: Grantor = ("template.yaml", "IntakeRole");
 const REPORT: Grantor = ("template.yaml", "ReportRole");
 const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
+const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 16] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 17] = [
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
@@ -40,11 +41,12 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 16] = [
     ("notices", "sns", &[CUTOVER, GATE]),
     ("route53", "route53", &[CUTOVER]),
     ("secretsmanager", "secretsmanager", &[REBUILD]),
+    ("signer", "kms", &[EVIDENCE_KEY]),
     ("tokens", "kms", &[TOKEN_KEY]),
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 48] = [
+const NAMED_OTHERWISE: [(&str, &str); 49] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -108,17 +110,19 @@ const NAMED_OTHERWISE: [(&str, &str); 48] = [
     ("put_bucket_policy", "s3:PutBucketPolicy"),
     ("put_key_policy", "kms:PutKeyPolicy"),
     ("set_queue_attributes", "sqs:SetQueueAttributes"),
+    // A transaction of puts needs the permission of a put.
+    ("transact_write_items", "dynamodb:PutItem"),
     ("update_assume_role_policy", "iam:UpdateAssumeRolePolicy"),
 ];
 
 /// Words with which the name of a request begins.
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "add", "change", "create", "delete", "describe", "get", "list", "put", "remove", "revoke", "send", "set",
-    "start", "update",
+    "start", "transact", "update",
 ];
 
 /// Requests of one word.
-const SINGLE_WORDS: [&str; 5] = ["decrypt", "encrypt", "publish", "query", "scan"];
+const SINGLE_WORDS: [&str; 6] = ["decrypt", "encrypt", "publish", "query", "scan", "sign"];
 
 /// The text of an adapter: its file, and those of its folder.
 fn source(adapter: &str) -> Option<String> {

@@ -125,6 +125,38 @@ fn only_the_gate_answers_waiting_states_and_opens_tokens() {
     assert_eq!(opening, [serde_json::json!({"Fn::GetAtt": "GateRole.Arn"})]);
 }
 
+/// What one function may do to a key by the key's own policy, the account's administrators left out.
+fn users_of(template: &Value, key: &str, action: &str) -> Vec<Value> {
+    let keys = template::resources(template, "AWS::KMS::Key");
+    template::statements(&keys[key]["KeyPolicy"])
+        .into_iter()
+        .filter(|statement| {
+            template::actions(statement)
+                .iter()
+                .any(|allowed| allowed == action || allowed == "kms:*")
+        })
+        .flat_map(|statement| template::many(&statement["Principal"]["AWS"]))
+        .collect()
+}
+
+#[test]
+fn only_the_report_signs_evidence_and_writes_where_it_is_locked() {
+    let template = template::recovery_account();
+    assert_eq!(
+        users_of(&template, "EvidenceKey", "kms:Sign"),
+        [serde_json::json!({"Fn::GetAtt": "ReportRole.Arn"})]
+    );
+    let writing = holders(&template, |statement| {
+        statement["Resource"].to_string().contains("EvidenceBucket")
+            && template::actions(statement)
+                .iter()
+                .any(|action| !action.starts_with("s3:Get") && !action.starts_with("s3:List"))
+    });
+    assert_eq!(writing, set(["report"]));
+    let buckets = template::resources(&template, "AWS::S3::Bucket");
+    assert_eq!(buckets["EvidenceBucket"]["ObjectLockEnabled"], true);
+}
+
 #[test]
 fn every_foreign_role_trusts_exactly_the_functions_that_may_assume_it() {
     let template = template::recovery_account();
@@ -357,7 +389,10 @@ fn reachable_services(template: &Value, function: &str, statements: &[Value]) ->
     let (first, rest) = function.split_at(1);
     let role = format!("{}{rest}Role.Arn", first.to_uppercase());
     let keys = template::resources(template, "AWS::KMS::Key");
-    if keys["TokenKey"]["KeyPolicy"].to_string().contains(&role) {
+    let uses_a_key = ["TokenKey", "EvidenceKey"]
+        .iter()
+        .any(|key| keys[*key]["KeyPolicy"].to_string().contains(&role));
+    if uses_a_key {
         reachable.insert("kms".to_owned());
     }
     reachable

@@ -68,6 +68,8 @@ fn schemas() -> BTreeMap<String, Schema> {
         ("references-merge", schema_for!(task::references::Inventoried)),
         ("references-siblings", schema_for!(task::references::Siblings)),
         ("report-interim", schema_for!(task::report::Written)),
+        ("report-export", schema_for!(task::report::Exported)),
+        ("report-seal", schema_for!(task::report::Sealed)),
         ("report-write", schema_for!(task::report::Written)),
         ("restore-poll", schema_for!(task::restore::RestoreProgress)),
         ("restore-start", schema_for!(task::restore::RestoreProgress)),

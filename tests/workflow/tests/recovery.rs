@@ -55,6 +55,9 @@ async fn ends_as_it_must(stage: &Stage, play: Play, ended: &Ended) {
     {
         assert!(check.holds, "{}: {}", check.what, check.seen);
     }
+    for check in stage.evidence_checks(&report.run.run, end).await.unwrap() {
+        assert!(check.holds, "{}: {}", check.what, check.seen);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! One recovery on the local AWS, from outside: start it, follow it, vote, and look at how it ended.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
@@ -8,7 +9,6 @@ use blackstart_aws::ledger::{Ledger, LedgerError};
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::approval::vote::{Ballot, Choice};
-use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::critical_path::RecordedStep;
 use blackstart_core::error_name::error_chain;
 use blackstart_core::ledger::Key;
@@ -74,7 +74,7 @@ pub enum DrillFailed {
     },
 }
 
-fn call<E: std::error::Error>(doing: &'static str) -> impl Fn(E) -> DrillFailed {
+pub(super) fn call<E: std::error::Error>(doing: &'static str) -> impl Fn(E) -> DrillFailed {
     move |error| DrillFailed::Call {
         doing,
         cause: error_chain(&error),
@@ -419,16 +419,18 @@ impl Stage {
         }
     }
 
-    /// One file of the report, as it was written.
+    /// Every artifact of a run by its path.
     ///
     /// # Errors
     /// [`DrillFailed::Artifact`].
-    pub async fn report_file(
-        &self,
-        run: &RunId,
-        name: &str,
-    ) -> Result<Option<(ArtifactRef, Vec<u8>)>, DrillFailed> {
-        Ok(self.artifacts.find(run, name).await?)
+    pub async fn artifact_files(&self, run: &RunId) -> Result<BTreeMap<String, Vec<u8>>, DrillFailed> {
+        let mut files = BTreeMap::new();
+        for path in self.artifacts.paths(run, "").await? {
+            if let Some((_, bytes)) = self.artifacts.find(run, &path).await? {
+                files.insert(path, bytes);
+            }
+        }
+        Ok(files)
     }
 }
 

@@ -118,6 +118,26 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// What was approved.
+    #[must_use]
+    pub fn approved(&self) -> &Approved {
+        match self {
+            Self::Plan { approved }
+            | Self::Precheck { approved, .. }
+            | Self::Apply { approved, .. }
+            | Self::PrepareTraffic { approved, .. }
+            | Self::Probe { approved, .. }
+            | Self::ShiftTraffic { approved, .. }
+            | Self::AwaitSync { approved, .. }
+            | Self::Verify { approved, .. }
+            | Self::Next { approved, .. }
+            | Self::Revert { approved, .. }
+            | Self::AskOperator { approved, .. } => approved,
+        }
+    }
+}
+
 /// The phases in which references change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

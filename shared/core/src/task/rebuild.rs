@@ -46,6 +46,9 @@ pub struct Checked {
 pub struct Advanced {
     /// Whether all stacks have ended.
     pub progress: Progress,
+    /// The stacks whose creation or deletion was requested just now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requested: Vec<String>,
 }
 
 /// The answer to [`Operation::Preflight`], and the result of the branch.

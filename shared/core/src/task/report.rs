@@ -27,6 +27,33 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
     },
+    /// Signs how long the chain of evidence is now and how it ends, at the boundary of a stage.
+    Seal {
+        /// The stage that ended.
+        stage: String,
+    },
+    /// Signs the whole chain with the digests of the run's artifacts and puts them where they are locked.
+    Export {},
+}
+
+/// The answer to [`Operation::Seal`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// Place of the last link that the checkpoint vouches for.
+    pub seq: u64,
+    /// The signed checkpoint.
+    pub checkpoint: ArtifactRef,
+}
+
+/// The answer to [`Operation::Export`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exported {
+    /// The bundle: one DSSE envelope per line.
+    pub bundle: ArtifactRef,
+    /// Number of links in it.
+    pub links: u64,
 }
 
 /// The answer to both operations.

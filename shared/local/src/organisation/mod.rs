@@ -13,11 +13,11 @@ use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus};
 use aws_sdk_route53::types as dns;
 use blackstart_core::plan::Plan;
 
-use crate::LocalAws;
 use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
 use crate::deploy::Deployed;
 use crate::project::Project;
 use crate::step::{Doing, StepFailed};
+use crate::{LocalAws, leaks};
 use siblings::Sibling;
 
 /// The bucket to which CloudTrail delivers.
@@ -137,6 +137,7 @@ impl Organisation {
                 .await
                 .doing(format!("uploading {key}"))?;
         }
+        leaks::keep_notices(local, deployed).await?;
         Ok(Ready {
             plan,
             people: make_people(local, deployed.output("ApproverPolicy")?).await?,

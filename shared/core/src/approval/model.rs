@@ -1,0 +1,810 @@
+//! A model of the gate, explored to its end: every order in which voters, repeated requests, the deadline, a moved
+//! boundary, crashes, an abort and a redrive can meet.
+//!
+//! What is decided is decided by the real code: [`admit`], [`tally`], [`GateState::decided`] and
+//! [`GateRecord::decision`]. What the model has of its own is the order of reads and conditional writes around them, as
+//! the `approval` function does them: one step of the model is one call to the ledger or to Step Functions. The search
+//! is breadth-first over all reachable states, so that a counterexample is a shortest one.
+
+use std::collections::{HashMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::fixtures::artifact;
+use super::gate::{GateRecord, GateState, SCHEMA};
+use super::quorum::{Outcome, Rules, admit, tally};
+use super::vote::{Choice, Vote};
+use crate::artifact::Digest;
+use crate::run::RunId;
+use crate::task::approval::Decision;
+
+/// Requests that are under way at the same time.
+const REQUESTS: usize = 3;
+/// People by index; the last one asked for the run.
+const PEOPLE: [&str; 4] = ["ada", "bob", "cy", "requester"];
+const QUORUM: u8 = 2;
+
+/// One request of a voter, which the network may deliver twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Request {
+    person: u8,
+    /// Which of the person's identities.
+    identity: u8,
+    choice: Choice,
+    /// The package that the ballot names.
+    package: u8,
+}
+
+/// What is wrong with the gate on purpose, to see that the search finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// The gate is written without its condition.
+    GateOverwritten,
+    /// Votes are counted, not people; by identity, as a careless key would store them.
+    VotesCounted,
+    /// The deadline is not looked at.
+    DeadlineIgnored,
+    /// Whoever asked for the run may vote.
+    RequesterVotes,
+    /// The answer is sent for whatever package waits now.
+    AnswerForAnyPackage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Gate {
+    Absent,
+    Open,
+    Approved,
+    Refused,
+    Expired,
+    Void,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Record {
+    gate: Gate,
+    version: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Cast {
+    choice: Choice,
+    late: bool,
+    identity: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Token {
+    attempt: u8,
+    version: u8,
+    taken: bool,
+}
+
+/// Where a request is. `late` is its own clock, read when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Phase {
+    Before,
+    GateRead { late: bool, seen: Record },
+    Counting { late: bool, seen: Record },
+    Writing { late: bool, seen: Record, wanted: Gate },
+    Telling { gate: Gate },
+    Holding { gate: Gate, token: Token },
+    Sent { token: Token },
+    Done,
+}
+
+/// What Step Functions does with the wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Machine {
+    /// The task runs that stores the token of this attempt; then it opens the gate.
+    Sealing,
+    Opening,
+    /// Nothing but the token can end this.
+    Waiting,
+    /// A person stopped the execution; a redrive waits again, with a new token.
+    Aborted,
+    /// The wait timed out: the gate is read, then closed, then the token is forgotten.
+    Expiring {
+        seen: Option<Record>,
+    },
+    Forgetting,
+    Ended,
+}
+
+/// What can happen beside the votes. All of it at once has too many orders to be explored in seconds, so a search is
+/// given some of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct May {
+    /// The time to decide runs out, and the wait with it.
+    expire: bool,
+    /// The boundary moves.
+    move_boundary: bool,
+    /// A person aborts the execution and redrives it.
+    redrive: bool,
+    /// The network delivers a request again.
+    repeat: bool,
+    /// A sender dies with the token in its hands.
+    die: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct World {
+    late: bool,
+    moved: bool,
+    /// The package that the state machine asks about.
+    package: u8,
+    attempt: u8,
+    redriven: bool,
+    machine: Machine,
+    gates: [Record; 2],
+    /// By package, person, and identity; the real store has one place per person.
+    votes: [[[Option<Cast>; 2]; 4]; 2],
+    tokens: [Option<Token>; 2],
+    requests: [Phase; REQUESTS],
+    /// What may still happen to the voters and the run. Each once.
+    may: May,
+    /// What Step Functions heard last, about which package, in which attempt.
+    heard: Option<(Gate, u8, u8)>,
+    /// How many answers it took in this attempt.
+    successes: u8,
+    /// The package of which somebody was told that it is refused by them.
+    refusal_told: [bool; 2],
+    /// The package whose gate was closed because nobody decided.
+    closed: [bool; 2],
+}
+
+struct Model {
+    fault: Fault,
+    requests: [Request; REQUESTS],
+    digests: [Digest; 2],
+    /// Decisions by package, votes, moved boundary, clock: the real code is asked once for each.
+    known: HashMap<(u8, [[Option<Cast>; 2]; 4], bool, bool), Option<Gate>>,
+}
+
+fn deadline() -> Timestamp {
+    "2026-03-02T12:00:00Z".parse().unwrap()
+}
+
+fn clock(late: bool) -> Timestamp {
+    let minutes = if late { 1 } else { -1 };
+    deadline() + SignedDuration::from_mins(minutes)
+}
+
+impl Model {
+    fn new(fault: Fault, requests: [Request; REQUESTS]) -> Self {
+        Self {
+            fault,
+            requests,
+            digests: [Digest::of(b"first package"), Digest::of(b"second package")],
+            known: HashMap::new(),
+        }
+    }
+
+    fn digest(&self, package: u8) -> &Digest {
+        &self.digests[usize::from(package)]
+    }
+
+    fn rules(&self, package: u8) -> Rules {
+        let asked = PEOPLE[3].to_owned();
+        let mut eligible: std::collections::BTreeSet<String> =
+            PEOPLE[..3].iter().map(|p| (*p).to_owned()).collect();
+        let careless = self.fault == Fault::RequesterVotes;
+        if careless {
+            eligible.insert(asked.clone());
+        }
+        Rules {
+            digest: self.digest(package).clone(),
+            eligible,
+            requester: (!careless).then_some(asked),
+            quorum: QUORUM,
+            minimum_rationale: 5,
+            decide_by: if self.fault == Fault::DeadlineIgnored {
+                clock(true)
+            } else {
+                deadline()
+            },
+        }
+    }
+
+    fn vote(&self, package: u8, person: usize, cast: Cast) -> Vote {
+        Vote {
+            at: clock(cast.late),
+            person: if self.fault == Fault::VotesCounted && cast.identity == 1 {
+                // Counted under the name of the role instead of the person's: another eligible "person".
+                PEOPLE[(person + 1) % 3].to_owned()
+            } else {
+                PEOPLE[person].to_owned()
+            },
+            identity: format!("arn:aws:iam::111111111111:role/{person}-{}", cast.identity),
+            digest: self.digest(package).clone(),
+            decision: cast.choice,
+            rationale: "looked at it".to_owned(),
+        }
+    }
+
+    fn record(&self, package: u8, state: GateState) -> GateRecord {
+        GateRecord {
+            schema: SCHEMA.to_owned(),
+            run: RunId::of_execution(&super::fixtures::workload(), "x"),
+            plan: artifact("plan"),
+            package: artifact("package"),
+            digest: self.digest(package).clone(),
+            requester: None,
+            opened: clock(false),
+            decide_by: deadline(),
+            state,
+            answered: None,
+        }
+    }
+
+    /// What the votes amount to, by the real code.
+    fn decided(&mut self, package: u8, world: &World, late: bool) -> Option<Gate> {
+        let moved = world.moved && package == 0;
+        let votes = world.votes[usize::from(package)];
+        if let Some(known) = self.known.get(&(package, votes, moved, late)) {
+            return *known;
+        }
+        let cast: Vec<Vote> = votes
+            .iter()
+            .enumerate()
+            .flat_map(|(person, of)| of.iter().flatten().map(move |cast| (person, *cast)))
+            .map(|(person, cast)| self.vote(package, person, cast))
+            .collect();
+        let rules = self.rules(package);
+        let tally = tally(&cast, &rules, moved, clock(late));
+        let pending = matches!(tally.outcome, Outcome::Pending { .. });
+        let state = GateState::decided(&tally.outcome, Vec::new(), clock(late));
+        assert_eq!(pending, state.is_none());
+        let gate = state.map(|state| match state {
+            GateState::Open {} => Gate::Open,
+            GateState::Approved { .. } => Gate::Approved,
+            GateState::Refused { .. } => Gate::Refused,
+            GateState::Expired { .. } => Gate::Expired,
+            GateState::Void { .. } => Gate::Void,
+        });
+        self.known.insert((package, votes, moved, late), gate);
+        gate
+    }
+
+    /// What Step Functions would be told, by the real code: which decision about which package.
+    fn answer(&self, package: u8, gate: Gate) -> Option<(Gate, u8)> {
+        let at = clock(false);
+        let state = match gate {
+            Gate::Absent | Gate::Open => GateState::Open {},
+            Gate::Approved => GateState::Approved { at, by: Vec::new() },
+            Gate::Refused => GateState::Refused {
+                at,
+                by: String::new(),
+            },
+            Gate::Expired => GateState::Expired { at },
+            Gate::Void => GateState::Void { at },
+        };
+        let (gate, digest) = match self.record(package, state).decision()? {
+            Decision::Approved { digest, .. } => (Gate::Approved, digest),
+            Decision::Refused { digest, .. } => (Gate::Refused, digest),
+            Decision::Void { digest, .. } => (Gate::Void, digest),
+        };
+        let about = self.digests.iter().position(|known| *known == digest).unwrap();
+        Some((gate, u8::try_from(about).unwrap()))
+    }
+
+    /// Every state that can follow.
+    fn successors(&mut self, world: &World) -> Vec<(String, World)> {
+        let mut next = Vec::new();
+        Self::environment(world, &mut next);
+        Self::machine(world, &mut next);
+        for place in 0..REQUESTS {
+            self.request(world, place, &mut next);
+        }
+        next
+    }
+
+    fn environment(world: &World, next: &mut Vec<(String, World)>) {
+        let mut add = |what: &str, change: &dyn Fn(&mut World)| {
+            let mut changed = *world;
+            change(&mut changed);
+            next.push((what.to_owned(), changed));
+        };
+        if world.may.expire && !world.late {
+            add("the time to decide is over", &|world| world.late = true);
+        }
+        if world.may.move_boundary && !world.moved {
+            add("the boundary moves", &|world| world.moved = true);
+        }
+        if world.may.redrive && world.machine == Machine::Waiting {
+            add("a person aborts the execution", &|world| {
+                world.machine = Machine::Aborted
+            });
+        }
+        if world.machine == Machine::Waiting && world.late {
+            add("the wait times out", &|world| {
+                world.machine = Machine::Expiring { seen: None };
+            });
+        }
+        if world.machine == Machine::Aborted {
+            add("a person redrives the execution", &|world| {
+                world.machine = Machine::Sealing;
+                world.may.redrive = false;
+                world.redriven = true;
+                world.attempt += 1;
+                world.successes = 0;
+            });
+        }
+        // A claim lapses after functions that send are dead.
+        for package in 0..2 {
+            let held = world
+                .requests
+                .iter()
+                .any(|phase| matches!(phase, Phase::Holding { .. } | Phase::Sent { .. }));
+            if !held && world.tokens[package].is_some_and(|token| token.taken) {
+                add("a claim lapses", &|world| {
+                    if let Some(token) = &mut world.tokens[package] {
+                        token.taken = false;
+                    }
+                });
+            }
+        }
+    }
+
+    fn machine(world: &World, next: &mut Vec<(String, World)>) {
+        let package = usize::from(world.package);
+        let mut changed = *world;
+        let what = match world.machine {
+            Machine::Sealing => {
+                let version = world.tokens[package].map_or(1, |token| token.version + 1);
+                changed.tokens[package] = Some(Token {
+                    attempt: world.attempt,
+                    version,
+                    taken: false,
+                });
+                changed.machine = Machine::Opening;
+                "the token is stored"
+            }
+            Machine::Opening => {
+                if world.gates[package].gate == Gate::Absent {
+                    changed.gates[package] = Record {
+                        gate: Gate::Open,
+                        version: 1,
+                    };
+                }
+                changed.machine = Machine::Waiting;
+                "the gate is opened"
+            }
+            Machine::Expiring { seen: None } => {
+                changed.machine = Machine::Expiring {
+                    seen: Some(world.gates[package]),
+                };
+                "the gate is read to close it"
+            }
+            Machine::Expiring { seen: Some(seen) } => {
+                if seen.gate == Gate::Expired {
+                    changed.closed[package] = true;
+                    changed.machine = Machine::Forgetting;
+                } else if seen.version == world.gates[package].version {
+                    changed.gates[package] = Record {
+                        gate: Gate::Expired,
+                        version: seen.version + 1,
+                    };
+                    changed.closed[package] = true;
+                    changed.machine = Machine::Forgetting;
+                } else {
+                    changed.machine = Machine::Expiring { seen: None };
+                }
+                "the gate is closed"
+            }
+            Machine::Forgetting => {
+                changed.tokens[package] = None;
+                changed.machine = Machine::Ended;
+                "the token is forgotten"
+            }
+            Machine::Waiting | Machine::Aborted | Machine::Ended => return,
+        };
+        next.push((what.to_owned(), changed));
+    }
+
+    #[expect(clippy::too_many_lines, reason = "the calls of one request in their order")]
+    fn request(&mut self, world: &World, place: usize, next: &mut Vec<(String, World)>) {
+        let request = self.requests[place];
+        let package = usize::from(request.package);
+        let (person, identity) = (usize::from(request.person), usize::from(request.identity));
+        // One place per person, unless that is what is broken.
+        let slot = if self.fault == Fault::VotesCounted {
+            identity
+        } else {
+            0
+        };
+        let mut changed = *world;
+        let mut push = |what: &str, phase: Phase, mut changed: World| {
+            changed.requests[place] = phase;
+            next.push((format!("request {place}: {what}"), changed));
+        };
+        match world.requests[place] {
+            Phase::Before => {
+                let seen = world.gates[package];
+                let phase = if seen.gate == Gate::Absent {
+                    Phase::Done
+                } else {
+                    Phase::GateRead {
+                        late: world.late,
+                        seen,
+                    }
+                };
+                push("the gate is read", phase, changed);
+            }
+            Phase::GateRead { late, seen } => {
+                let cast = Cast {
+                    choice: request.choice,
+                    late,
+                    identity: request.identity,
+                };
+                let earlier = world.votes[package][person][slot];
+                let repeated = earlier.is_some_and(|earlier| earlier.choice == cast.choice);
+                let vote = self.vote(request.package, person, Cast { identity: 0, ..cast });
+                let admitted = repeated || admit(&vote, &self.rules(request.package)).is_ok();
+                if admitted && !repeated && seen.gate == Gate::Open {
+                    if earlier.is_some() {
+                        push("has voted already", Phase::Done, changed);
+                        return;
+                    }
+                    changed.votes[package][person][slot] = Some(cast);
+                    push("the vote is stored", Phase::Counting { late, seen }, changed);
+                } else {
+                    push("no new vote", Phase::Counting { late, seen }, changed);
+                }
+            }
+            Phase::Counting { late, seen } => {
+                if seen.gate != Gate::Open {
+                    push("the gate is decided", Phase::Telling { gate: seen.gate }, changed);
+                    return;
+                }
+                match self.decided(request.package, world, late) {
+                    None => push("pending", Phase::Done, changed),
+                    Some(wanted) => push("counted", Phase::Writing { late, seen, wanted }, changed),
+                }
+            }
+            Phase::Writing { late, seen, wanted } => {
+                let now = world.gates[package];
+                if now.version == seen.version || self.fault == Fault::GateOverwritten {
+                    changed.gates[package] = Record {
+                        gate: wanted,
+                        version: now.version + 1,
+                    };
+                    push("decides", Phase::Telling { gate: wanted }, changed);
+                } else {
+                    push("lost the race", Phase::Counting { late, seen: now }, changed);
+                }
+            }
+            Phase::Telling { gate } => {
+                let refused_by_me = gate == Gate::Refused
+                    && request.choice == Choice::Refuse
+                    && world.votes[package][person][slot].is_some();
+                changed.refusal_told[package] |= refused_by_me;
+                if self.answer(request.package, gate).is_none() {
+                    push("nothing to tell", Phase::Done, changed);
+                    return;
+                }
+                let store = if self.fault == Fault::AnswerForAnyPackage {
+                    usize::from(world.package)
+                } else {
+                    package
+                };
+                match world.tokens[store] {
+                    Some(token) if !token.taken => {
+                        let token = Token {
+                            taken: true,
+                            version: token.version + 1,
+                            ..token
+                        };
+                        changed.tokens[store] = Some(token);
+                        push("takes the token", Phase::Holding { gate, token }, changed);
+                    }
+                    Some(_) | None => push("no token to take", Phase::Done, changed),
+                }
+            }
+            Phase::Holding { gate, token } => {
+                if world.may.die {
+                    let mut dead = changed;
+                    dead.may.die = false;
+                    push("dies with the token", Phase::Done, dead);
+                }
+                if world.machine == Machine::Waiting && world.attempt == token.attempt {
+                    let (gate, about) = self.answer(request.package, gate).unwrap();
+                    changed.heard = Some((gate, about, world.attempt));
+                    changed.successes += 1;
+                    if gate == Gate::Void && about == 0 {
+                        // A new package is made under the boundary of now.
+                        changed.package = 1;
+                        changed.attempt += 1;
+                        changed.successes = 0;
+                        changed.machine = Machine::Sealing;
+                    } else {
+                        changed.machine = Machine::Ended;
+                    }
+                    if world.may.die {
+                        let mut dead = changed;
+                        dead.may.die = false;
+                        push("answers, and dies", Phase::Done, dead);
+                    }
+                    push("answers", Phase::Sent { token }, changed);
+                } else {
+                    push("is too late", Phase::Sent { token }, changed);
+                }
+            }
+            Phase::Sent { token } => {
+                for held in &mut changed.tokens {
+                    if *held == Some(token) {
+                        *held = None;
+                    }
+                }
+                push("forgets the token", Phase::Done, changed);
+            }
+            Phase::Done => {}
+        }
+        // The network delivers a request twice.
+        if world.requests[place] == Phase::Done && world.may.repeat {
+            let mut again = *world;
+            again.may.repeat = false;
+            again.requests[place] = Phase::Before;
+            next.push((format!("request {place}: is delivered again"), again));
+        }
+    }
+
+    /// What must hold in every state.
+    fn violation(&self, before: &World, world: &World) -> Option<String> {
+        if world.successes > 1 {
+            return Some("two answers were taken in one attempt".to_owned());
+        }
+        for package in 0..2 {
+            let (from, to) = (before.gates[package].gate, world.gates[package].gate);
+            let decided = !matches!(from, Gate::Absent | Gate::Open);
+            // Closing a gate whose wait is over is the one change that may follow a decision.
+            if decided && from != to && to != Gate::Expired {
+                return Some(format!("a gate that was {from:?} became {to:?}"));
+            }
+        }
+        if world.heard == before.heard {
+            return None;
+        }
+        let (gate, about, _) = world.heard?;
+        let asked = before.package;
+        if about != asked {
+            return Some("the answer is about another package than the one that waits".to_owned());
+        }
+        let package = usize::from(asked);
+        if before.closed[package] {
+            return Some("an answer was taken after the gate was closed".to_owned());
+        }
+        if gate != Gate::Approved {
+            return None;
+        }
+        if before.refusal_told[package] {
+            return Some("a package was approved after its refusal had been confirmed".to_owned());
+        }
+        // Said again without the code under test: distinct people of the roster, in time, not the requester.
+        let approving = before.votes[package][..3]
+            .iter()
+            .filter(|of| {
+                of.iter()
+                    .flatten()
+                    .any(|cast| cast.choice == Choice::Approve && !cast.late)
+            })
+            .count();
+        (approving < usize::from(QUORUM))
+            .then(|| format!("approved by {approving} people, {QUORUM} are needed"))
+    }
+
+    fn start(may: May) -> World {
+        let absent = Record {
+            gate: Gate::Absent,
+            version: 0,
+        };
+        World {
+            late: false,
+            moved: false,
+            package: 0,
+            attempt: 0,
+            redriven: false,
+            machine: Machine::Sealing,
+            gates: [absent; 2],
+            votes: [[[None; 2]; 4]; 2],
+            tokens: [None; 2],
+            requests: [Phase::Before; REQUESTS],
+            may,
+            heard: None,
+            successes: 0,
+            refusal_told: [false; 2],
+            closed: [false; 2],
+        }
+    }
+
+    /// Explores everything that can be reached.
+    ///
+    /// # Errors
+    /// What is wrong, and the shortest way there.
+    fn explore(&mut self, may: May) -> Result<Explored, String> {
+        let start = Self::start(may);
+        let mut worlds = vec![start];
+        let mut reached: Vec<(usize, String)> = vec![(0, "the state machine asks".to_owned())];
+        let mut places = HashMap::from([(start, 0_usize)]);
+        let mut queue = VecDeque::from([0_usize]);
+        let mut explored = Explored::default();
+        while let Some(place) = queue.pop_front() {
+            let world = worlds[place];
+            explored.count(&world);
+            for (what, successor) in self.successors(&world) {
+                explored.transitions += 1;
+                if let Some(why) = self.violation(&world, &successor) {
+                    return Err(Self::story(&reached, place, &what, &why));
+                }
+                if !places.contains_key(&successor) {
+                    places.insert(successor, worlds.len());
+                    queue.push_back(worlds.len());
+                    worlds.push(successor);
+                    reached.push((place, what));
+                }
+            }
+        }
+        explored.states = worlds.len();
+        Ok(explored)
+    }
+
+    fn story(reached: &[(usize, String)], last: usize, what: &str, why: &str) -> String {
+        let mut steps = vec![what.to_owned()];
+        let mut place = last;
+        while place != 0 {
+            let (before, step) = &reached[place];
+            steps.push(step.clone());
+            place = *before;
+        }
+        steps.reverse();
+        format!("{why}: {}", steps.join("; "))
+    }
+}
+
+/// What a whole search saw. The counters show that the interesting cases were reached at all.
+#[derive(Debug, Default)]
+struct Explored {
+    states: usize,
+    transitions: usize,
+    approved: usize,
+    refused: usize,
+    void: usize,
+    closed: usize,
+    redriven: usize,
+}
+
+impl Explored {
+    fn add(&mut self, other: &Self) {
+        self.states += other.states;
+        self.transitions += other.transitions;
+        self.approved += other.approved;
+        self.refused += other.refused;
+        self.void += other.void;
+        self.closed += other.closed;
+        self.redriven += other.redriven;
+    }
+
+    fn count(&mut self, world: &World) {
+        let heard = |wanted| usize::from(world.heard.is_some_and(|(gate, _, _)| gate == wanted));
+        self.approved += heard(Gate::Approved);
+        self.refused += heard(Gate::Refused);
+        self.void += heard(Gate::Void);
+        self.closed += usize::from(world.closed[0] || world.closed[1]);
+        self.redriven += usize::from(world.redriven && world.heard.is_some());
+    }
+}
+
+fn request(person: u8, identity: u8, choice: Choice, package: u8) -> Request {
+    Request {
+        person,
+        identity,
+        choice,
+        package,
+    }
+}
+
+/// The people who meet at the gate, in several casts.
+fn casts() -> [[Request; REQUESTS]; 4] {
+    use Choice::{Approve, Refuse};
+    [
+        // One person through two roles, and a second person.
+        [
+            request(0, 0, Approve, 0),
+            request(0, 1, Approve, 0),
+            request(1, 0, Approve, 0),
+        ],
+        // A quorum, and one who refuses.
+        [
+            request(0, 0, Approve, 0),
+            request(1, 0, Approve, 0),
+            request(2, 0, Refuse, 0),
+        ],
+        // Whoever asked for the run, and a quorum of others.
+        [
+            request(3, 0, Approve, 0),
+            request(0, 0, Approve, 0),
+            request(1, 0, Approve, 0),
+        ],
+        // A vote on the first package, and a quorum on the second.
+        [
+            request(1, 0, Approve, 0),
+            request(0, 0, Approve, 1),
+            request(1, 0, Approve, 1),
+        ],
+    ]
+}
+
+/// What happens together in one search.
+fn happenings() -> [May; 3] {
+    let nothing = May::default();
+    [
+        May {
+            expire: true,
+            redrive: true,
+            ..nothing
+        },
+        May {
+            move_boundary: true,
+            repeat: true,
+            ..nothing
+        },
+        May {
+            redrive: true,
+            die: true,
+            ..nothing
+        },
+    ]
+}
+
+#[test]
+fn no_order_of_events_opens_the_gate_wrongly() {
+    let mut total = Explored::default();
+    for (requests, may) in casts()
+        .into_iter()
+        .flat_map(|requests| happenings().map(|may| (requests, may)))
+    {
+        let explored = Model::new(Fault::None, requests)
+            .explore(may)
+            .unwrap_or_else(|story| panic!("{story}"));
+        total.add(&explored);
+    }
+    println!("{total:?}");
+    let reached = [
+        total.approved,
+        total.refused,
+        total.void,
+        total.closed,
+        total.redriven,
+    ];
+    assert!(
+        total.states > 50_000 && reached.iter().all(|states| *states > 100),
+        "{total:?}"
+    );
+}
+
+/// A search that cannot find a fault proves nothing.
+#[test]
+fn the_search_finds_every_gate_that_is_broken_on_purpose() {
+    let [two_roles, refusal, requester, two_packages] = casts();
+    let everything = May {
+        expire: true,
+        move_boundary: true,
+        redrive: true,
+        repeat: true,
+        die: true,
+    };
+    for (fault, requests, why) in [
+        (Fault::GateOverwritten, refusal, "became"),
+        (Fault::VotesCounted, two_roles, "approved by 1 people"),
+        (Fault::DeadlineIgnored, two_roles, "2 are needed"),
+        (Fault::RequesterVotes, requester, "approved by 1 people"),
+        (Fault::AnswerForAnyPackage, two_packages, "another package"),
+    ] {
+        let story = Model::new(fault, requests)
+            .explore(everything)
+            .expect_err("the fault is not found");
+        println!("{fault:?}: {story}");
+        assert!(story.contains(why), "{fault:?}: {story}");
+    }
+}

@@ -56,7 +56,7 @@ pub struct Exported {
     pub links: u64,
 }
 
-/// The answer to both operations.
+/// The answer to [`Operation::Write`] and [`Operation::Interim`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Written {

@@ -161,7 +161,7 @@ fn plan(identities: &dyn Fn(&str) -> Vec<String>) -> Value {
 pub(crate) struct Scene {
     pub(crate) deps: TestDeps,
     pub(crate) digest: Digest,
-    package: ArtifactRef,
+    pub(crate) package: ArtifactRef,
     plan: ArtifactRef,
 }
 
@@ -347,6 +347,15 @@ pub(crate) async fn asked_with(subject: &dyn Fn(&str) -> String) -> Scene {
 
 impl Scene {
     pub(crate) async fn ask(&self, token: &str, retry_count: u32) -> Result<Answer, ApprovalError> {
+        self.ask_at(token, retry_count, now()).await
+    }
+
+    pub(crate) async fn ask_at(
+        &self,
+        token: &str,
+        retry_count: u32,
+        at: Timestamp,
+    ) -> Result<Answer, ApprovalError> {
         self.deps.callbacks.wait(token);
         let Self {
             digest,
@@ -356,7 +365,30 @@ impl Scene {
         } = self;
         let ask =
             json!({"operation": "ask", "plan": plan, "package": package, "digest": digest, "token": token});
-        handle(task(&ask, retry_count), &self.deps, now()).await
+        handle(task(&ask, retry_count), &self.deps, at).await
+    }
+
+    /// What the state machine of the cutover asks before a second gate, for a plan that was made under `package`.
+    pub(crate) async fn prepare_second(
+        &self,
+        package: &Digest,
+        at: Timestamp,
+    ) -> Result<Answer, ApprovalError> {
+        let document = json!({
+            "schema": "blackstart.cutover/1", "package": package, "steps": [],
+            "traffic": {"zone": "Z1", "before": [], "after": []},
+        });
+        let cutover = self
+            .deps
+            .artifacts
+            .add("cutover", serde_json::to_vec(&document).unwrap());
+        let approved = json!({"plan": self.plan, "package": self.package, "digest": self.digest});
+        let mut task = task(
+            &json!({"operation": "prepare_second", "approved": approved, "cutover": cutover}),
+            0,
+        );
+        task.context.entered = at;
+        handle(task, &self.deps, at).await
     }
 
     pub(crate) async fn expire(&self, at: Timestamp) -> Result<Answer, ApprovalError> {

@@ -8,16 +8,20 @@ use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
 use blackstart_aws::tokens::{Cipher, TokenError, Wait};
 use blackstart_core::approval::DecisionPackage;
+use blackstart_core::approval::enforce::{Refused, check_approved};
 use blackstart_core::approval::gate::{GateRecord, GateState};
-use blackstart_core::approval::package::{Facts, PackageRefused, Referenced, build};
+use blackstart_core::approval::package::{Facts, PackageRefused, Referenced, Sealed, build};
 use blackstart_core::approval::roster::Roster;
+use blackstart_core::approval::second;
 use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::cutover::CutoverDocument;
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::evidence::{Event, Kind};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{InvalidPlan, Plan};
 use blackstart_core::run::{Mode, RunId, RunRecord, WorkloadName};
 use blackstart_core::task::approval::{Expired, Operation, Prepared, TaskToken};
+use blackstart_core::task::cutover::Approved;
 use blackstart_core::task::validation::{BranchResult, Branches};
 use blackstart_core::task::{StateContext, Task};
 use blackstart_core::validation::SelectionDocument;
@@ -96,6 +100,9 @@ pub enum ApprovalError {
     /// The plan does not pass its checks.
     #[error(transparent)]
     Plan(#[from] InvalidPlan),
+    /// What came before the second gate is not approved.
+    #[error(transparent)]
+    NotApproved(#[from] Refused),
     /// The inputs do not add up.
     #[error(transparent)]
     Package(#[from] PackageRefused),
@@ -126,6 +133,7 @@ impl StageError for ApprovalError {
             }
             Self::BoundaryMoved => ErrorName::PreconditionChanged,
             Self::Contended(_) => ErrorName::Transient,
+            Self::NotApproved(error) => error.name(),
             Self::Package(error) => error.name(),
             Self::Artifact(error) => error.name(),
             Self::Ledger(error) => error.name(),
@@ -171,6 +179,12 @@ where
             };
             // The state's own time: a retry makes the same package, and the digest stays what it was.
             prepare(asked, deps, task.context.entered)
+                .await
+                .map(Answer::Prepared)
+        }
+        Operation::PrepareSecond { approved, cutover } => {
+            // The state's own time, as above.
+            prepare_second(&run, &approved, &cutover, deps, task.context.entered)
                 .await
                 .map(Answer::Prepared)
         }
@@ -260,15 +274,62 @@ async fn prepare<R: Records, A: Artifacts, K, C, N>(
         return Err(ApprovalError::BoundaryMoved);
     }
 
-    let wait_seconds = sealed.package.decide_by.duration_since(now).as_secs();
-    let path = format!("decision/{}.json", sealed.digest);
-    let package = deps.artifacts.put(run, &path, sealed.bytes).await?;
     let event = Event::new(Kind::PackagePrepared, now)
         .subject("package", &sealed.digest)
         .subject("plan", &plan_ref.sha256)
         .subject("selection", &selection_ref.sha256)
         .subject("rebuild", &rebuild_ref.sha256)
         .subject("inventory", &inventory_ref.sha256);
+    keep(run, sealed, event, deps, now).await
+}
+
+async fn prepare_second<R: Records, A: Artifacts, K, C, N>(
+    run: &RunId,
+    approved: &Approved,
+    cutover_ref: &ArtifactRef,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Prepared, ApprovalError> {
+    let gate = deps
+        .records
+        .get::<GateRecord>(&Key::gate(run, &approved.digest))
+        .await?;
+    let gate = gate.ok_or_else(|| ApprovalError::NoGate(approved.digest.clone()))?;
+    let bytes = deps.artifacts.get(&approved.package).await?;
+    let first = check_approved(&bytes, &approved.digest, &gate.document)?;
+    if first.run != *run || first.plan != approved.plan {
+        return Err(ApprovalError::OtherRun(first.run));
+    }
+    let plan = Plan::parse(&deps.artifacts.get(&approved.plan).await?)?;
+    let cutover: CutoverDocument = read(&deps.artifacts, "cutover plan", cutover_ref).await?;
+    if moved(&deps.records, run, first.boundary).await? {
+        return Err(ApprovalError::BoundaryMoved);
+    }
+    let sealed = second::package(
+        &first,
+        &approved.digest,
+        (&cutover, cutover_ref),
+        &plan.approval,
+        now,
+    )?;
+    let event = Event::new(Kind::PackagePrepared, now)
+        .subject("package", &sealed.digest)
+        .subject("follows", &approved.digest)
+        .subject("cutover", &cutover_ref.sha256);
+    keep(run, sealed, event, deps, now).await
+}
+
+/// Stores a package, and says so in the evidence.
+async fn keep<R: Records, A: Artifacts, K, C, N>(
+    run: &RunId,
+    sealed: Sealed,
+    event: Event,
+    deps: &Deps<R, A, K, C, N>,
+    now: Timestamp,
+) -> Result<Prepared, ApprovalError> {
+    let wait_seconds = sealed.package.decide_by.duration_since(now).as_secs();
+    let path = format!("decision/{}.json", sealed.digest);
+    let package = deps.artifacts.put(run, &path, sealed.bytes).await?;
     record_once(&deps.records, run, event).await?;
     Ok(Prepared {
         package,

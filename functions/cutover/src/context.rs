@@ -5,10 +5,11 @@ use std::time::Duration;
 use blackstart_aws::records::Records;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::approval::enforce::{check_approved, check_boundary, check_executable};
-use blackstart_core::approval::gate::GateRecord;
+use blackstart_core::approval::gate::{GateRecord, GateState};
+use blackstart_core::approval::second;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::cutover::CutoverDocument;
-use blackstart_core::journal::Entry;
+use blackstart_core::journal::{Entry, StepState};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
 use blackstart_core::run::RunId;
@@ -104,6 +105,44 @@ impl<'a, W: World, R: Records, C, N> Context<'a, W, R, C, N> {
             .await?
             .ok_or_else(|| CutoverError::Foreign("the run has no event boundary".to_owned()))?;
         Ok(check_boundary(&self.package, &current.document)?)
+    }
+
+    /// Where the plan asks for a second gate: whether it approved exactly this cutover plan. Its time counts for the
+    /// first step; what was begun in time is carried through.
+    pub(crate) async fn second_gate_is_passed(
+        &self,
+        cutover: &ArtifactRef,
+        open: &Open,
+    ) -> Result<(), CutoverError> {
+        if !self.plan.approval.second_gate {
+            return Ok(());
+        }
+        let begun = open
+            .log
+            .journal
+            .states()
+            .any(|(_, state)| state != StepState::Planned);
+        let gates = self
+            .deps
+            .records
+            .query::<GateRecord>(&Key::run_partition(&self.run), Key::GATE_PREFIX)
+            .await?;
+        for (_, gate) in gates {
+            let gate = gate.document;
+            if !matches!(gate.state, GateState::Approved { .. }) || gate.digest == self.approved.digest {
+                continue;
+            }
+            let bytes = self.deps.world.artifact(&gate.package).await?;
+            let package = check_approved(&bytes, &gate.digest, &gate)?;
+            if second::is_for(&package, &self.approved.digest, cutover) {
+                if !begun {
+                    check_executable(&bytes, &gate.digest, &gate, self.began)?;
+                    self.boundary_is_unmoved().await?;
+                }
+                return Ok(());
+            }
+        }
+        Err(CutoverError::NotApprovedAgain)
     }
 
     /// The cutover plan and its journal, if this plan is the one that the journal was opened for.

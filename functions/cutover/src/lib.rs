@@ -89,6 +89,9 @@ pub enum CutoverError {
     /// The package was never put before the approvers.
     #[error("no gate was opened for this package")]
     NeverAsked,
+    /// The plan asks for a second gate, and it did not approve this cutover plan.
+    #[error("the finished cutover plan was not approved, and the recovery plan asks for that")]
+    NotApprovedAgain,
     /// What was given does not belong to what was approved.
     #[error("{0}")]
     Foreign(String),
@@ -158,7 +161,7 @@ impl StageError for CutoverError {
         match self {
             Self::NoRun | Self::Malformed { .. } | Self::UnknownStep(_) => ErrorName::InvalidInput,
             Self::NotApproved(error) => error.name(),
-            Self::NeverAsked | Self::Foreign(_) => ErrorName::PolicyRefused,
+            Self::NeverAsked | Self::NotApprovedAgain | Self::Foreign(_) => ErrorName::PolicyRefused,
             Self::NotCanonical(_) => ErrorName::Defect,
             Self::Unplannable(_) | Self::Drifted(_) | Self::Journal(_) | Self::StillTrusted(_) => {
                 ErrorName::PreconditionChanged
@@ -269,6 +272,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
         } => {
             let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let mut open = context.open(&cutover).await?;
+            context.second_gate_is_passed(&cutover, &open).await?;
             context
                 .apply(&mut open, phase, &account)
                 .await
@@ -277,6 +281,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
         Operation::PrepareTraffic { approved, cutover } => {
             let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let mut open = context.open(&cutover).await?;
+            context.second_gate_is_passed(&cutover, &open).await?;
             context.prepare_traffic(&mut open).await.map(Answer::Traffic)
         }
         Operation::Probe { approved, cutover } => {
@@ -287,6 +292,7 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
         Operation::ShiftTraffic { approved, cutover } => {
             let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let mut open = context.open(&cutover).await?;
+            context.second_gate_is_passed(&cutover, &open).await?;
             context.shift_traffic(&mut open).await.map(Answer::Traffic)
         }
         Operation::AwaitSync { approved, cutover } => {

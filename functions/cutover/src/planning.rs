@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blackstart_aws::records::Records;
-use blackstart_core::artifact::{Digest, canonical_json};
+use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
 use blackstart_core::cutover::{CutoverDocument, CutoverFacts, Stand, plan};
 use blackstart_core::dns::{CheckPlan, Image, fail_open};
 use blackstart_core::journal::Event;
@@ -18,7 +18,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     /// Computes the cutover plan and opens the journal for it; a repeat finds the plan that was made first.
     pub(crate) async fn plan(&self) -> Result<Planned, CutoverError> {
         if let Some((cutover, open)) = self.opened().await? {
-            return Ok(planned(cutover, &open.document));
+            return Ok(self.planned(cutover, &open.document));
         }
         self.boundary_is_unmoved().await?;
         let inventory: InventoryDocument = self.json(&self.package.inventory).await?;
@@ -58,8 +58,8 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             .await?;
         // Another executor may have been first; its plan is the one in force.
         match self.opened().await? {
-            Some((cutover, open)) => Ok(planned(cutover, &open.document)),
-            None => Ok(planned(cutover, &document)),
+            Some((cutover, open)) => Ok(self.planned(cutover, &open.document)),
+            None => Ok(self.planned(cutover, &document)),
         }
     }
 
@@ -108,12 +108,13 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         }
         Ok(live)
     }
-}
 
-fn planned(cutover: blackstart_core::artifact::ArtifactRef, document: &CutoverDocument) -> Planned {
-    Planned {
-        cutover,
-        accounts: document.accounts(),
-        steps: u32::try_from(document.steps.len()).unwrap_or(u32::MAX),
+    fn planned(&self, cutover: ArtifactRef, document: &CutoverDocument) -> Planned {
+        Planned {
+            cutover,
+            accounts: document.accounts(),
+            steps: u32::try_from(document.steps.len()).unwrap_or(u32::MAX),
+            second_gate: self.plan.approval.second_gate,
+        }
     }
 }

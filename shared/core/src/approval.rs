@@ -2,7 +2,7 @@
 //!
 //! [`package`] builds what is approved, [`roster`] says who a caller is, [`vote`] what a vote must be,
 //! [`quorum`] what the votes amount to, [`gate`] is the gate as the ledger keeps it, [`page`] shows it, [`sign_in`]
-//! reads the claims of those who look, and [`enforce`] is the check of every executor past it.
+//! reads the claims of those who look, [`second`] asks again once the cutover is planned, and [`enforce`] is the check of every executor past it.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,7 @@ pub mod package;
 pub mod page;
 pub mod quorum;
 pub mod roster;
+pub mod second;
 pub mod sign_in;
 pub mod vote;
 
@@ -84,10 +85,23 @@ pub struct DecisionPackage {
     pub zone: String,
     /// The names whose traffic moves.
     pub names: Vec<TrafficName>,
+    /// The finished cutover plan, where this package is that of a second gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<FinishedPlan>,
     /// Votes count until then.
     pub decide_by: Timestamp,
     /// Effects may begin until then.
     pub execute_by: Timestamp,
+}
+
+/// What a second gate adds to the package that was approved before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FinishedPlan {
+    /// The package that was approved before, and under which the plan was computed.
+    pub follows: Digest,
+    /// The cutover plan: every step with its *before* and *after*.
+    pub cutover: ArtifactRef,
 }
 
 /// One restore of the package.

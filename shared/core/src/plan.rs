@@ -354,6 +354,9 @@ pub struct ApprovalPlan {
     /// How long the gate waits for a decision, in minutes.
     #[serde(default = "default_decide_within_minutes")]
     pub decide_within_minutes: u32,
+    /// Whether the finished cutover plan is approved, too, before its first effect.
+    #[serde(default)]
+    pub second_gate: bool,
     /// How long an approval stays good, in minutes.
     #[serde(default = "default_execute_within_minutes")]
     pub execute_within_minutes: u32,

@@ -28,6 +28,7 @@ const OBSERVATIONS: [(&str, &str); 32] = [
     ("approval", "ask"),
     ("approval", "expire"),
     ("approval", "prepare"),
+    ("approval", "prepare_second"),
     ("cutover", "ask_operator"),
     ("cutover", "await_sync"),
     ("cutover", "next"),

@@ -36,6 +36,7 @@ fn schemas() -> BTreeMap<String, Schema> {
     ];
     let answers = [
         ("approval-prepare", schema_for!(task::approval::Prepared)),
+        ("approval-prepare_second", schema_for!(task::approval::Prepared)),
         ("approval-ask", schema_for!(task::approval::Decision)),
         ("approval-expire", schema_for!(task::approval::Expired)),
         ("cutover-apply", schema_for!(task::cutover::Applied)),

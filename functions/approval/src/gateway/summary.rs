@@ -7,6 +7,7 @@ use blackstart_core::approval::page::{self, Notice, Page, View};
 use blackstart_core::approval::quorum::tally;
 use blackstart_core::approval::vote::Vote;
 use blackstart_core::artifact::Digest;
+use blackstart_core::cutover::CutoverDocument;
 use blackstart_core::ledger::Key;
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SelectionDocument;
@@ -50,6 +51,7 @@ pub(crate) struct Proposal {
     gate: GateRecord,
     package: DecisionPackage,
     selection: SelectionDocument,
+    cutover: Option<CutoverDocument>,
     votes: Vec<Vote>,
     moved: bool,
 }
@@ -66,7 +68,15 @@ pub(crate) async fn proposal<R: Records, A: Artifacts, K, C, N>(
     let package = package_of(&gate, deps).await?;
     let selection = deps.artifacts.get(&package.selection).await?;
     let selection: SelectionDocument = serde_json::from_slice(&selection).map_err(NoAnswer::Malformed)?;
+    let cutover = match &package.finished {
+        Some(finished) => {
+            let bytes = deps.artifacts.get(&finished.cutover).await?;
+            Some(serde_json::from_slice(&bytes).map_err(NoAnswer::Malformed)?)
+        }
+        None => None,
+    };
     Ok(Proposal {
+        cutover,
         votes: votes(&deps.records, &gate).await?,
         moved: moved(&deps.records, run, package.boundary).await?,
         selection,
@@ -96,6 +106,7 @@ impl Proposal {
             "minimum_rationale": rules.minimum_rationale,
             "considered": self.selection.considered,
             "package": self.package,
+            "cutover": self.cutover,
         })
     }
 
@@ -112,6 +123,7 @@ impl Proposal {
         page::decision(&View {
             package: &self.package,
             selection: &self.selection,
+            cutover: self.cutover.as_ref(),
             gate: &self.gate,
             tally: &tally(&self.votes, &rules, self.moved, now),
             rules: &rules,

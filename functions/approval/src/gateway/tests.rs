@@ -7,11 +7,13 @@ use blackstart_aws::records::Records as _;
 use blackstart_aws::tokens::Wait;
 use blackstart_core::approval::gate::GateState;
 use blackstart_core::artifact::Digest;
+use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::evidence::{Kind, verify};
 use blackstart_core::ledger::Key;
 use blackstart_core::task::approval::TaskToken;
 use serde_json::{Value, json};
 
+use crate::Answer;
 use crate::fakes::{Scene, TOKEN, arn, asked, event, later, now, prepared, run};
 use crate::gateway::serve;
 
@@ -189,6 +191,43 @@ async fn late_evidence_voids_the_package() {
     let (_, body) = scene.vote("cy", "approve").await;
     assert_eq!(body["state"], "void");
     assert_eq!(scene.deps.callbacks.taken()[0]["decision"], "void");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_finished_plan_is_put_before_the_same_people_by_the_same_rules() {
+    let mut scene = asked().await;
+    let first = scene.digest.clone();
+    let early = scene.prepare_second(&first, later(30)).await.unwrap_err();
+    assert_eq!(early.name(), ErrorName::PolicyRefused, "{early}");
+    scene.vote("bob", "approve").await;
+    scene.vote("cy", "approve").await;
+    assert!(
+        scene
+            .prepare_second(&Digest::of(b"other"), later(30))
+            .await
+            .is_err()
+    );
+    let Answer::Prepared(second) = scene.prepare_second(&first, later(30)).await.unwrap() else {
+        panic!("a package is prepared")
+    };
+    assert_eq!(second.wait_seconds, 60 * 60);
+    assert_ne!(second.digest, first);
+    (scene.digest, scene.package) = (second.digest.clone(), second.package);
+    scene.ask_at("second-token", 0, later(30)).await.unwrap();
+
+    // Votes on the first package are not votes on the second.
+    let (status, body) = scene.vote_at("bob", "approve", later(31)).await;
+    assert_eq!((status, &body["approvals"]), (200, &json!(1)));
+    let path = format!("/runs/{}", run());
+    let (_, look) = scene.send(&arn("dee"), "GET", &path, "", later(31)).await;
+    assert_eq!(look["digest"], json!(second.digest));
+    assert_eq!(look["package"]["finished"]["follows"], json!(first));
+    assert_eq!(look["cutover"]["schema"], "blackstart.cutover/1");
+    assert_eq!(scene.vote_at("ada", "approve", later(32)).await.0, 403);
+    let (_, body) = scene.vote_at("dee", "approve", later(32)).await;
+    assert_eq!(body["state"], "approved");
+    assert_eq!(scene.deps.callbacks.taken().len(), 2);
+    assert_eq!(scene.deps.callbacks.taken()[1]["digest"], json!(second.digest));
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -1,5 +1,7 @@
 //! One approved cutover, a world in memory, and the state machine's way through it.
 
+mod second_gate;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -358,11 +360,14 @@ impl Scenario {
     }
 
     fn of(expand: bool, siblings: &[String], each: usize) -> Self {
+        Self::by(plan(), expand, siblings, each)
+    }
+
+    fn by(plan: Plan, expand: bool, siblings: &[String], each: usize) -> Self {
         let world = Fake::default();
         let documents = documents(siblings, each);
         let workload = WorkloadName::try_from("orders".to_owned()).unwrap();
         let run = RunId::of_execution(&workload, "x");
-        let plan = plan();
         let (plan_ref, inventory) = world.with(|inner| {
             inner.served = true;
             inner.records = records();

@@ -8,7 +8,7 @@ use super::roster::Roster;
 use super::{DecisionPackage, PlannedReference, PlannedRestore};
 use crate::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use crate::error_name::{ErrorName, StageError};
-use crate::plan::{IdentifierKind, IdentifierPair, Plan, Problem};
+use crate::plan::{ApprovalPlan, IdentifierKind, IdentifierPair, Plan, Problem};
 use crate::rebuild::{CheckStatus, RebuildDocument};
 use crate::references::{InventoryDocument, Waived};
 use crate::run::{Mode, RunId, WorkloadName};
@@ -107,7 +107,14 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
     check_rebuild(facts, &mut problems);
     check_inventory(facts, &mut problems);
     let restores = restores(facts, &mut problems);
-    let expiries = expiries(facts, &mut problems);
+    let expiries = expiries(&facts.plan.document.approval, facts.now);
+    if expiries.is_none() {
+        problem(
+            &mut problems,
+            "plan.approval",
+            "has an expiry beyond the calendar",
+        );
+    }
     let (Some((decide_by, execute_by)), true) = (expiries, problems.is_empty()) else {
         problems.sort();
         problems.dedup();
@@ -140,6 +147,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
         waivers: plan.references.waivers.clone(),
         zone: plan.cutover.zone.clone(),
         names: plan.cutover.names.clone(),
+        finished: None,
         decide_by,
         execute_by,
     };
@@ -470,18 +478,14 @@ fn identifiers(plan: &Plan) -> Vec<IdentifierPair> {
     pairs.into_iter().collect()
 }
 
-fn expiries(facts: &Facts<'_>, problems: &mut Vec<Problem>) -> Option<(Timestamp, Timestamp)> {
-    let rules = &facts.plan.document.approval;
+/// Until when to decide and until when to begin, for a package that is made at this instant.
+pub(super) fn expiries(rules: &ApprovalPlan, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     let after = |from: Timestamp, minutes: u32| {
         from.checked_add(SignedDuration::from_mins(i64::from(minutes)))
             .ok()
     };
-    let expiries = after(facts.now, rules.decide_within_minutes)
-        .and_then(|decide_by| Some((decide_by, after(decide_by, rules.execute_within_minutes)?)));
-    if expiries.is_none() {
-        problem(problems, "plan.approval", "has an expiry beyond the calendar");
-    }
-    expiries
+    let decide_by = after(now, rules.decide_within_minutes)?;
+    Some((decide_by, after(decide_by, rules.execute_within_minutes)?))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::gate::{GateRecord, GateState};
 use super::quorum::{Rules, Tally};
 use super::vote::MAXIMUM_RATIONALE;
 use crate::chart;
+use crate::cutover::CutoverDocument;
 use crate::validation::SelectionDocument;
 
 const STYLE: &str = include_str!("page/style.css");
@@ -30,6 +31,8 @@ pub struct View<'a> {
     pub package: &'a DecisionPackage,
     /// Why this recovery set, and every other that was looked at.
     pub selection: &'a SelectionDocument,
+    /// The finished cutover plan, at a second gate.
+    pub cutover: Option<&'a CutoverDocument>,
     /// Its gate.
     pub gate: &'a GateRecord,
     /// Who may vote, and how many must.
@@ -91,6 +94,7 @@ pub fn decision(view: &View<'_>) -> Page {
                 (sections::doubts(view))
                 (sections::happened(view))
                 (sections::proposed(view))
+                (sections::finished(view))
                 (sections::changes(view))
                 (sections::votes(view))
                 (sections::ballot(view))
@@ -170,6 +174,7 @@ fn heading(view: &View<'_>) -> &'static str {
     match &view.gate.state {
         GateState::Open {} if view.moved => "this package is void",
         GateState::Open {} if view.now > view.rules.decide_by => "the time to decide is over",
+        GateState::Open {} if view.package.finished.is_some() => "a second decision is needed",
         GateState::Open {} => "a decision is needed",
         GateState::Approved { .. } => "approved",
         GateState::Refused { .. } => "refused",

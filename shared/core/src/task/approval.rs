@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cutover::Approved;
 use super::validation::Branches;
 use crate::artifact::{ArtifactRef, Digest};
 use crate::run::{Mode, WorkloadName};
@@ -26,6 +27,13 @@ pub enum Operation {
         /// What the branches of Prepare returned.
         branches: Branches,
     },
+    /// Builds the package of the second gate: the approved one with the finished cutover plan in it.
+    PrepareSecond {
+        /// What was approved first.
+        approved: Approved,
+        /// The finished cutover plan.
+        cutover: ArtifactRef,
+    },
     /// Puts the package before the approvers; Step Functions waits for the token.
     Ask {
         /// The run's plan.
@@ -44,7 +52,7 @@ pub enum Operation {
     },
 }
 
-/// The answer to [`Operation::Prepare`].
+/// The answer to [`Operation::Prepare`] and [`Operation::PrepareSecond`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prepared {

@@ -158,6 +158,8 @@ pub struct Planned {
     pub accounts: Vec<AccountId>,
     /// Number of steps.
     pub steps: u32,
+    /// Whether people approve the plan before its first effect.
+    pub second_gate: bool,
 }
 
 /// The answer to [`Operation::Precheck`].

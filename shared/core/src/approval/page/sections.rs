@@ -242,6 +242,33 @@ fn considered(set: &Considered, chosen: &str) -> Markup {
     }
 }
 
+/// At a second gate: every step as it will be done.
+pub(super) fn finished(view: &View<'_>) -> Markup {
+    let Some(cutover) = view.cutover else {
+        return html! {};
+    };
+    html! {
+        section aria-labelledby="finished" {
+            h2 id="finished" { "The finished cutover plan" }
+            p {
+                "What was approved before is restored. These are the " (cutover.steps.len())
+                " change(s) to documents of other accounts, each proven to allow nothing beyond the approved rule."
+            }
+            @for step in cutover.steps.iter().take(ROWS) {
+                details {
+                    summary { (step.slot.kind) " of " code { (shown(&step.slot.arn)) } }
+                    p { "Now:" }
+                    pre { del { (shown(&step.before)) } }
+                    p { "Then:" }
+                    pre { ins { (shown(&step.after)) } }
+                    p { (shown(&step.proof)) }
+                }
+            }
+            (more(cutover.steps.len()))
+        }
+    }
+}
+
 pub(super) fn changes(view: &View<'_>) -> Markup {
     let package = view.package;
     let mut by_account: BTreeMap<_, Vec<&PlannedReference>> = BTreeMap::new();

@@ -18,6 +18,7 @@ struct Scene {
     rules: Rules,
     votes: Vec<Vote>,
     selection: SelectionDocument,
+    cutover: Option<CutoverDocument>,
     now: Timestamp,
     moved: bool,
     person: &'static str,
@@ -54,6 +55,7 @@ fn scene(inputs: &Inputs) -> Scene {
     ];
     Scene {
         selection,
+        cutover: None,
         sealed,
         gate,
         rules,
@@ -71,6 +73,7 @@ impl Scene {
         decision(&View {
             package: &self.sealed.package,
             selection: &self.selection,
+            cutover: self.cutover.as_ref(),
             gate: &self.gate,
             rules: &self.rules,
             tally: &tally,
@@ -284,6 +287,30 @@ fn ten_thousand_documents_do_not_make_ten_thousand_rows() {
     let html = scene.page().html;
     assert!(html.contains("and 9800 more"));
     assert!(html.len() < 200_000, "{}", html.len());
+}
+
+#[test]
+fn a_second_gate_shows_every_step_of_the_finished_plan() {
+    let mut scene = scene(&inputs());
+    let step = serde_json::json!({
+        "id": "expand-1", "slot": scene.sealed.package.references[0].slot, "account": "666666666666", "phase": "expand",
+        "before": format!("{{\"old\": \"{HOSTILE}\"}}"), "after": "{\"new\": 1}", "proof": "nothing more is allowed",
+    });
+    let document = serde_json::json!({
+        "schema": "blackstart.cutover/1", "package": scene.sealed.digest, "steps": [step],
+        "traffic": {"zone": "Z1", "before": [], "after": []},
+    });
+    scene.cutover = Some(serde_json::from_value(document).unwrap());
+    let html = scene.page().html;
+    for wanted in [
+        "The finished cutover plan",
+        "{&quot;new&quot;: 1}",
+        "nothing more is allowed",
+        "role_trust",
+    ] {
+        assert!(html.contains(wanted), "{wanted}");
+    }
+    assert!(!html.contains("<script"));
 }
 
 #[test]

@@ -432,6 +432,16 @@ impl Scene {
         .await
     }
 
+    /// Late evidence.
+    pub(crate) async fn move_boundary(&self) {
+        let key = Key::boundary(&run());
+        let records = &self.deps.records;
+        let mut boundary = records.get::<Value>(&key).await.unwrap().unwrap();
+        boundary.document["boundary"] = json!("2026-02-20T23:00:00Z");
+        let replaced = records.replace(&key, boundary.version, &boundary.document).await;
+        assert!(replaced.unwrap());
+    }
+
     pub(crate) async fn gate(&self) -> GateRecord {
         let key = Key::gate(&run(), &self.digest);
         self.deps

@@ -171,11 +171,12 @@ impl Drill {
             let verdict: &str = set.verdict.map_or("not judged", Into::into);
             let chosen = if set.set == package.set.id { "→" } else { " " };
             out.line(&format!(
-                "  {chosen} set {} of {}  {verdict}  {}",
-                set.set,
-                set.newest,
-                shown(&set.reasons.join("; "))
+                "  {chosen} set {} of {}  {verdict}",
+                set.set, set.newest
             ));
+            for reason in &set.reasons {
+                out.line(&format!("      · {}", shown(reason)));
+            }
         }
         let measure = proposal.inventory.measure;
         out.line(&format!(

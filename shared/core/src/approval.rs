@@ -2,7 +2,8 @@
 //!
 //! [`package`] builds what is approved, [`roster`] says who a caller is, [`vote`] what a vote must be,
 //! [`quorum`] what the votes amount to, [`gate`] is the gate as the ledger keeps it, [`page`] shows it, [`sign_in`]
-//! reads the claims of those who look, [`second`] asks again once the cutover is planned, and [`enforce`] is the check of every executor past it.
+//! reads the claims of those who look, [`second`] asks again once the cutover is planned, [`outer`]
+//! reads what AWS's own approval of vault access came to, and [`enforce`] is the check of every executor past it.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use crate::validation::{RecoverySet, SetVerdict};
 
 pub mod enforce;
 pub mod gate;
+pub mod outer;
 pub mod package;
 pub mod page;
 pub mod quorum;

@@ -9,7 +9,6 @@ use blackstart_core::approval::gate::GateState;
 use blackstart_core::artifact::Digest;
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::evidence::{Kind, verify};
-use blackstart_core::ledger::Key;
 use blackstart_core::task::approval::TaskToken;
 use serde_json::{Value, json};
 
@@ -173,23 +172,21 @@ async fn a_refusal_is_final() {
 async fn late_evidence_voids_the_package() {
     let scene = asked().await;
     scene.vote("bob", "approve").await;
-    let key = Key::boundary(&run());
-    let mut boundary = scene.deps.records.get::<Value>(&key).await.unwrap().unwrap();
-    boundary.document["boundary"] = json!("2026-02-20T23:00:00Z");
-    assert!(
-        scene
-            .deps
-            .records
-            .replace(&key, boundary.version, &boundary.document)
-            .await
-            .unwrap()
-    );
+    scene.move_boundary().await;
     let (_, look) = scene
         .send(&arn("cy"), "GET", &format!("/runs/{}", run()), "", later(1))
         .await;
     assert_eq!(look["boundary_moved"], true);
-    let (_, body) = scene.vote("cy", "approve").await;
-    assert_eq!(body["state"], "void");
+    for _ in 0..2 {
+        let (status, body) = scene.vote("cy", "approve").await;
+        assert_eq!((status, &body["reason"]), (409, &json!("void")), "{body}");
+    }
+    assert_eq!(
+        scene.deps.records.count("VOTE#"),
+        1,
+        "nobody votes on what is void"
+    );
+    assert_eq!(scene.deps.callbacks.taken().len(), 1);
     assert_eq!(scene.deps.callbacks.taken()[0]["decision"], "void");
 }
 

@@ -85,6 +85,11 @@ pub enum TurnedAway {
     /// The time is over.
     #[error("the time to decide ended at {0}")]
     Expired(Timestamp),
+    /// Late evidence moved the event boundary.
+    #[error(
+        "late evidence moved the event boundary, so this package is void: a new one is being made, look at that one"
+    )]
+    Void,
     /// The gate is decided.
     #[error("the package is {0} already, which is final")]
     Decided(&'static str),
@@ -105,7 +110,11 @@ impl TurnedAway {
             Self::NotOnRoster | Self::Requester | Self::OtherSite => 403,
             Self::NoPage | Self::NoSuchPath | Self::UnknownRun | Self::NothingToDecide => 404,
             Self::WrongMethod(_) => 405,
-            Self::OtherDigest { .. } | Self::Decided(_) | Self::VotedAlready | Self::NobodyWaits => 409,
+            Self::OtherDigest { .. }
+            | Self::Void
+            | Self::Decided(_)
+            | Self::VotedAlready
+            | Self::NobodyWaits => 409,
             Self::Expired(_) => 410,
             Self::TooLarge { .. } => 413,
             Self::OtherContent(_) => 415,

@@ -20,7 +20,7 @@ use super::response::Response;
 use super::session::key_of_page;
 use super::summary::{current_gate, package_of, proposal};
 use super::{Caller, NoAnswer, TurnedAway};
-use crate::settle::{Told, decide, tell};
+use crate::settle::{Told, decide, moved, tell};
 use crate::{Artifacts, Deps};
 
 /// A vote from the page: one form, shown to be from this session's own page, and answered by a page.
@@ -111,7 +111,11 @@ where
         }
         if !gate.document.state.is_open() {
             settle(gate.clone(), caller, &package, deps, now).await?;
-            return Err(TurnedAway::Decided((&gate.document.state).into()).into());
+            return Err(decided(&gate.document.state).into());
+        }
+        if moved(&deps.records, run, package.boundary).await? {
+            settle(gate, caller, &package, deps, now).await?;
+            return Err(TurnedAway::Void.into());
         }
         if earlier.is_some() || !deps.records.put_new(&key, &vote).await? {
             return Err(TurnedAway::VotedAlready.into());
@@ -174,6 +178,16 @@ where
     let (gate, pending) = decide(&deps.records, gate, &caller.plan, package.boundary, now).await?;
     let told = tell(deps, &gate, now).await?;
     Ok((gate, pending, told))
+}
+
+fn decided(state: &GateState) -> TurnedAway {
+    match state {
+        GateState::Void { .. } => TurnedAway::Void,
+        state @ (GateState::Open {}
+        | GateState::Approved { .. }
+        | GateState::Refused { .. }
+        | GateState::Expired { .. }) => TurnedAway::Decided(state.into()),
+    }
 }
 
 fn same(earlier: &Vote, vote: &Vote) -> bool {

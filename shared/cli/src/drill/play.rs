@@ -328,7 +328,11 @@ impl Stage {
             if let Some(gate) = self.open_gate(&execution.run).await? {
                 let proposal = self.proposal(gate).await?;
                 let answer = decide(&proposal);
-                self.vote(&execution.run, &proposal.gate, &answer).await?;
+                let voted = self.vote(&execution.run, &proposal.gate, &answer).await;
+                // Late evidence voids what is before the approvers; a new package follows.
+                if voted.is_err() && !self.is_void(&execution.run, &proposal.gate).await? {
+                    voted?;
+                }
             }
             tokio::time::sleep(GLANCE).await;
         }
@@ -349,6 +353,14 @@ impl Stage {
         Ok(gates
             .into_iter()
             .find(|gate| matches!(gate.state, GateState::Open {})))
+    }
+
+    async fn is_void(&self, run: &RunId, gate: &GateRecord) -> Result<bool, DrillFailed> {
+        let now = self
+            .ledger
+            .get::<GateRecord>(&Key::gate(run, &gate.digest))
+            .await?;
+        Ok(now.is_some_and(|now| matches!(now.document.state, GateState::Void { .. })))
     }
 
     async fn proposal(&self, gate: GateRecord) -> Result<Proposal, DrillFailed> {

@@ -149,6 +149,32 @@ async fn only_the_pages_own_form_votes_for_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_vote_on_a_void_package_is_answered_by_a_page_that_says_so() {
+    let site = site().await;
+    let bob = site.token("bob");
+    let key = key_of(&site, &bob).await;
+    site.scene.move_boundary().await;
+    let digest = site.scene.digest.to_string();
+    let fields = [
+        ("digest", digest.as_str()),
+        ("decision", "approve"),
+        ("rationale", "compared+the+manifests"),
+        ("form_key", &key),
+    ];
+    let answer = site.form(&bob, &fields, &[]).await;
+    let html = answer["body"].as_str().unwrap();
+    assert_eq!(answer["statusCode"], 409, "{html}");
+    assert!(html.contains("<h1>orders: this package is void</h1>"));
+    assert!(html.contains("Your vote was not taken: late evidence moved the event boundary"));
+    assert!(!html.contains("<textarea"));
+    assert_eq!(
+        site.unchanged(),
+        (0, 1),
+        "no vote, and the state machine goes on to make a new package"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_to_a_browser_forbids_what_the_page_does_not_need() {
     let site = site().await;
     let token = [format!("blackstart={}", site.token("bob"))];

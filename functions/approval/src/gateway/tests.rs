@@ -3,14 +3,13 @@ mod forms;
 mod site;
 mod tokens;
 
-use blackstart_aws::records::Records as _;
 use blackstart_aws::tokens::Wait;
 use blackstart_core::approval::gate::GateState;
 use blackstart_core::artifact::Digest;
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::evidence::{Kind, verify};
 use blackstart_core::task::approval::TaskToken;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Answer;
 use crate::fakes::{Scene, TOKEN, arn, asked, event, later, now, prepared, run};

@@ -306,7 +306,6 @@ fn a_second_gate_shows_every_step_of_the_finished_plan() {
         "The finished cutover plan",
         "{&quot;new&quot;: 1}",
         "nothing more is allowed",
-        "role_trust",
     ] {
         assert!(html.contains(wanted), "{wanted}");
     }

@@ -24,7 +24,7 @@ const EFFECTS: [(&str, &str); 10] = [
 ];
 
 /// Operations that only look, compute, or write Blackstart's own records.
-const OBSERVATIONS: [(&str, &str); 32] = [
+const OBSERVATIONS: [(&str, &str); 33] = [
     ("approval", "ask"),
     ("approval", "expire"),
     ("approval", "prepare"),

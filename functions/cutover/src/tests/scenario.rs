@@ -360,10 +360,10 @@ impl Scenario {
     }
 
     fn of(expand: bool, siblings: &[String], each: usize) -> Self {
-        Self::by(plan(), expand, siblings, each)
+        Self::by(&plan(), expand, siblings, each)
     }
 
-    fn by(plan: Plan, expand: bool, siblings: &[String], each: usize) -> Self {
+    fn by(plan: &Plan, expand: bool, siblings: &[String], each: usize) -> Self {
         let world = Fake::default();
         let documents = documents(siblings, each);
         let workload = WorkloadName::try_from("orders".to_owned()).unwrap();

@@ -11,7 +11,7 @@ impl Scenario {
     fn with_second_gate() -> Self {
         let mut asks = plan();
         asks.approval.second_gate = true;
-        Self::by(asks, true, &SIBLINGS.map(str::to_owned), 2)
+        Self::by(&asks, true, &SIBLINGS.map(str::to_owned), 2)
     }
 
     /// Puts this cutover plan through the second gate, which ends in this state.

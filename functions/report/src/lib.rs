@@ -108,7 +108,10 @@ pub async fn handle(task: Task<Operation>, deps: &Deps, now: Timestamp) -> Resul
         }
         Operation::Export {} => return evidence::export(&run, deps, now).await.map(Answer::Exported),
     };
-    written(run, about, deps, now).await.map(Answer::Written)
+    // Boxed: the future holds every document of the run.
+    Box::pin(written(run, about, deps, now))
+        .await
+        .map(Answer::Written)
 }
 
 /// What a report is about.

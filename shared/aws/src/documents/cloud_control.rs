@@ -113,7 +113,11 @@ fn parts(documents: &Documents, rule: &CloudControl, id: &str, properties: &Valu
                 Value::String(text) if text.is_empty() => return None,
                 // A list or an object in a string is read as what it is.
                 Value::String(text) if text.trim_start().starts_with(['{', '[']) => text.clone(),
-                other => other.to_string(),
+                other @ (Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_)) => other.to_string(),
             };
             Some(documents.configuration(rule.kind, &documents.region, &arn, *part, Form::of(&text), text))
         })

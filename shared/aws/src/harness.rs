@@ -166,7 +166,7 @@ where
     );
     async {
         let began = now();
-        let answer = AssertUnwindSafe(async { handler(task.clone(), began).await }).catch_unwind().await;
+        let answer = AssertUnwindSafe(async { Box::pin(handler(task.clone(), began)).await }).catch_unwind().await;
         let result = match answer {
             Ok(Ok(output)) => serialize(&output),
             Ok(Err(error)) => Err(Failure::from(error)),

@@ -60,15 +60,13 @@ const GET_POLICY: Operation = ecr(
 );
 
 fn policy(sid: &str, action: &str, resource: Option<&str>) -> String {
-    let mut statement = json!({
-        "Sid": sid,
-        "Effect": "Allow",
-        "Principal": {"AWS": format!("arn:aws:iam::{OLD}:root")},
-        "Action": action,
-    });
-    if let Some(resource) = resource {
-        statement["Resource"] = resource.into();
-    }
+    let principal = json!({"AWS": format!("arn:aws:iam::{OLD}:root")});
+    let statement = match resource {
+        Some(resource) => json!({
+            "Sid": sid, "Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource,
+        }),
+        None => json!({"Sid": sid, "Effect": "Allow", "Principal": principal, "Action": action}),
+    };
     json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
 }
 
@@ -331,24 +329,25 @@ fn cluster(account: &str) -> String {
 
 /// A snapshot of AWS Config: a role, which is read anyway, and a cluster, which only Config shows.
 async fn deliver_snapshot(local: &LocalAws, account: &str) -> Result<(), StepFailed> {
-    let item = |kind: &str, arn: String, configuration: Value| {
+    let item = |kind: &str, region: &str, arn: String, configuration: Value| {
         json!({
             "configurationItemVersion": "1.3", "configurationItemStatus": "OK", "awsAccountId": account,
-            "awsRegion": REGION, "resourceType": kind, "resourceId": arn, "ARN": arn,
+            "awsRegion": region, "resourceType": kind, "resourceId": arn, "ARN": arn,
             "configuration": configuration, "supplementaryConfiguration": {}, "tags": {}, "relationships": [],
         })
     };
     let trust = policy("OrderDesk", "sts:AssumeRole", None);
-    let mut role = item(
+    let role = item(
         "AWS::IAM::Role",
+        "global",
         format!("arn:aws:iam::{account}:role/partner-orders"),
         json!({ "assumeRolePolicyDocument": trust }),
     );
-    role["awsRegion"] = "global".into();
     let items = [
         role,
         item(
             "AWS::MSK::Cluster",
+            REGION,
             cluster(account),
             json!({"ClusterPolicy": policy("OrderDesk", "kafka:CreateVpcConnection", Some("*"))}),
         ),

@@ -9,6 +9,7 @@ use blackstart_core::timeline::indicator::Table;
 
 /// Which indicators count.
 #[derive(Debug, Default, clap::Args)]
+#[group(id = "indicators")]
 pub(crate) struct Args {
     /// An indicator that does not count, by its id.
     #[arg(long, value_name = "ID")]

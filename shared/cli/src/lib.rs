@@ -101,3 +101,15 @@ fn answered<E: std::error::Error>(answer: Result<bool, E>) -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn every_command_and_its_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -266,6 +266,10 @@ mod tests {
             json!({}),
         ] {
             for signature in ["", RS256, ES256] {
+                // This one is the example of the RFC itself.
+                if header == json!({"alg": "ES256"}) && signature == ES256 {
+                    continue;
+                }
                 assert!(
                     !holds(&with_header(&header, signature), &keys(&[rsa(), p256()])),
                     "{header}"

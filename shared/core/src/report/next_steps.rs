@@ -40,7 +40,7 @@ fn after(conclusion: Conclusion) -> &'static [&'static str] {
             "Watch the new environment; the records before the change are in this report.",
             "Re-create what a restore leaves out: streams, expiry, alarms, subscriptions.",
             "Settle the open items below.",
-            "Keep the old account isolated for the investigation; nothing that was found refers to it any more.",
+            "Keep the old account isolated for the investigation; of what was found, only what the plan leaves alone still refers to it.",
         ],
         Conclusion::Rehearsed => &[
             "Compare the durations with earlier drills: what bound the recovery is below.",

@@ -4,14 +4,20 @@
 //! reads and checks a plan; [`line_of`] says where in the file a problem is.
 
 mod check;
+mod cutover;
 mod indicators;
 mod lines;
 mod mismatch;
+mod references;
 mod sources;
+mod validation;
 
+pub use cutover::{CutoverPlan, HealthPlan, NoncePlace, TrafficName};
 pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
+pub use references::{IdentifierKind, IdentifierPair, ReferencesPlan, SnapshotPlace, Waiver};
 pub use sources::{Condition, DigestKey, LogSource, TimeFormat, WorkloadFormat, WorkloadIndicator};
+pub use validation::{Invariant, Layer, ValidationPlan, Vault};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -218,128 +224,6 @@ pub enum ResourceType {
     DynamoDb,
 }
 
-/// Stage 2 of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ValidationPlan {
-    /// Backup vault with the recovery points.
-    pub vault: Vault,
-    /// How many recovery sets are validated at once.
-    #[serde(default = "default_speculation")]
-    pub speculation: u8,
-    /// Ceiling on validated sets per run: the limit of cost.
-    #[serde(default = "default_max_sets")]
-    pub max_sets: u16,
-    /// How far apart in time the points of one set may lie, in minutes.
-    #[serde(default = "default_max_skew_minutes")]
-    pub max_skew_minutes: u32,
-    /// Layers that must all say clean. A set is clean only if every one of them did.
-    #[serde(default = "default_layers")]
-    pub layers: BTreeSet<Layer>,
-    /// Facts that must hold for the restored data.
-    #[serde(default)]
-    pub invariants: Vec<Invariant>,
-}
-
-fn default_speculation() -> u8 {
-    2
-}
-fn default_max_sets() -> u16 {
-    12
-}
-fn default_max_skew_minutes() -> u32 {
-    90
-}
-fn default_layers() -> BTreeSet<Layer> {
-    BTreeSet::from([
-        Layer::MalwareScan,
-        Layer::TrialRestore,
-        Layer::ContentScan,
-        Layer::Invariants,
-    ])
-}
-
-/// A backup vault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Vault {
-    /// Vault name.
-    pub name: String,
-    /// The account that owns the vault, when it is shared with the validation account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account: Option<AccountId>,
-}
-
-/// One layer of validation.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    IntoStaticStr,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Layer {
-    /// AWS Backup's own malware scan of the recovery point.
-    MalwareScan,
-    /// The point can be restored at all, in isolation.
-    TrialRestore,
-    /// Our look at the restored bytes: encryption, corruption, ransom notes.
-    ContentScan,
-    /// The plan's own facts about the data.
-    Invariants,
-}
-
-/// A fact that must hold for the restored data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "check", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Invariant {
-    /// A bucket holds at least this many objects under a prefix.
-    MinimumObjects {
-        /// Plan id of the resource.
-        resource: String,
-        /// Key prefix; empty for the whole bucket.
-        #[serde(default)]
-        prefix: String,
-        /// Least number of objects.
-        minimum: u64,
-    },
-    /// A table holds at least this many items.
-    MinimumItems {
-        /// Plan id of the resource.
-        resource: String,
-        /// Least number of items.
-        minimum: u64,
-    },
-    /// Every item of a table has these attributes.
-    RequiredAttributes {
-        /// Plan id of the resource.
-        resource: String,
-        /// Attribute names.
-        attributes: BTreeSet<String>,
-    },
-}
-
-impl Invariant {
-    /// Plan id of the resource that it is about.
-    #[must_use]
-    pub fn resource(&self) -> &str {
-        match self {
-            Self::MinimumObjects { resource, .. }
-            | Self::MinimumItems { resource, .. }
-            | Self::RequiredAttributes { resource, .. } => resource,
-        }
-    }
-}
-
 /// Stage 3 of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -443,161 +327,6 @@ pub struct Secret {
 
 fn default_secret_length() -> u16 {
     40
-}
-
-/// Stage 5 of a plan: the references that other accounts hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReferencesPlan {
-    /// Old identifiers and what they become. The account pair old → rebuild is always part of the map.
-    #[serde(default)]
-    pub identifiers: Vec<IdentifierPair>,
-    /// References that are knowingly left alone.
-    #[serde(default)]
-    pub waivers: Vec<Waiver>,
-    /// The regions in which the siblings are read; the plan's own region where this is empty.
-    #[serde(default)]
-    pub regions: BTreeSet<String>,
-    /// Where AWS Config delivers snapshots of the siblings. They show what no reader reads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_snapshots: Option<SnapshotPlace>,
-    /// Whether the siblings' Access Analyzers (type `ACCOUNT`) are asked as well. A region without one is then a gap.
-    #[serde(default)]
-    pub access_analyzer: bool,
-    /// Whether Access Analyzer looks at every planned rewrite as well. It costs per call.
-    #[serde(default)]
-    pub policy_checks: bool,
-}
-
-/// The delivery channel of AWS Config. The role that reads logs reads it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SnapshotPlace {
-    /// Bucket in the log archive account.
-    pub bucket: String,
-    /// Key prefix in front of `AWSLogs/`, with its final slash.
-    #[serde(default)]
-    pub prefix: String,
-}
-
-/// One identifier of the old environment and its successor.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IdentifierPair {
-    /// What kind of identifier it is.
-    pub kind: IdentifierKind,
-    /// As it stands in references today.
-    pub old: String,
-    /// What it becomes.
-    pub new: String,
-}
-
-/// Kinds of identifiers that change when an account is rebuilt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum IdentifierKind {
-    /// A 12-digit account id.
-    Account,
-    /// An S3 bucket name.
-    Bucket,
-    /// A KMS key id.
-    KmsKey,
-    /// An IAM unique id, `AROA…` or `AIDA…`.
-    UniqueId,
-    /// An S3 canonical user id.
-    CanonicalUser,
-    /// A VPC endpoint id.
-    VpcEndpoint,
-    /// An OIDC issuer, host and path.
-    Issuer,
-    /// A DNS host name.
-    Host,
-    /// Any other id that is given when a resource is made: of a VPC, a `CloudFront` distribution, a Cognito pool, an
-    /// API, or the name of a secret with its suffix.
-    ResourceId,
-}
-
-/// A named decision to leave a reference, or a gap in the inventory, as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Waiver {
-    /// What the inventory calls it: the ARN of the resource, `ARN#part` for one part or kind of document of it, or
-    /// `ACCOUNT/REGION/SERVICE` for a service that could not be read.
-    pub document: String,
-    /// Why it may stay. Shown to the approvers.
-    pub reason: String,
-    /// Who decided that. Shown to the approvers.
-    pub by: String,
-}
-
-/// Stage 5 of a plan: how traffic moves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CutoverPlan {
-    /// Whether the old account has been cut off by means outside Blackstart (a deny-all SCP, say).
-    /// Only then are references first expanded and later contracted; otherwise they are swapped at once,
-    /// because keeping both accounts trusted keeps the intruder trusted.
-    #[serde(default)]
-    pub old_account_contained: bool,
-    /// Hosted zone, in the recovery account.
-    pub zone: String,
-    /// Names whose traffic moves.
-    pub names: Vec<TrafficName>,
-    /// What proves that the new environment serves.
-    pub health: HealthPlan,
-    /// Refuse when more than this share of the zone's records would change.
-    #[serde(default = "default_max_changed_percent")]
-    pub max_changed_percent: u8,
-}
-
-fn default_max_changed_percent() -> u8 {
-    50
-}
-
-/// A DNS name and its new targets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TrafficName {
-    /// Fully qualified name with final dot.
-    pub name: String,
-    /// Record type, `A`, `AAAA` or `CNAME`.
-    #[serde(rename = "type")]
-    pub record_type: String,
-    /// Values in the new environment.
-    pub new: Vec<String>,
-    /// Values of the static holding page, served while the new environment is not healthy. Never the old account.
-    pub holding: Vec<String>,
-    /// Time to live in seconds.
-    #[serde(default = "default_ttl")]
-    pub ttl: u32,
-}
-
-fn default_ttl() -> u32 {
-    60
-}
-
-/// What proves that the new environment serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HealthPlan {
-    /// Address that the Route 53 checkers ask.
-    pub address: String,
-    /// Port.
-    pub port: u16,
-    /// Path of the health document.
-    pub path: String,
-    /// Where the run's nonce is published, in the rebuild account, for the new environment to serve.
-    pub nonce: NoncePlace,
-}
-
-/// An object in the rebuild account from which the new environment serves the run's nonce.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NoncePlace {
-    /// Bucket name.
-    pub bucket: String,
-    /// Object key.
-    pub key: String,
 }
 
 /// What the business asked for.

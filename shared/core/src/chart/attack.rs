@@ -1,12 +1,17 @@
 //! What the attack and the recovery points look like on one axis of time.
 
+mod seen;
+
+pub use seen::{Seen, seen_in, source_of};
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::seen::total;
 use super::axis::Axis;
 use crate::markup::{escape, escape_breakable};
 use crate::timeline::{Boundary, BoundaryDocument, Reason};
@@ -20,11 +25,6 @@ const COLUMNS: u16 = 160;
 const LANE: f64 = 44.0;
 /// Most rows of the table below the chart.
 const TABLE_ROWS: usize = 200;
-
-/// How often something was seen at which instant, by the source that showed it. Names are hostile text.
-pub type Seen = BTreeMap<String, BTreeMap<Timestamp, u64>>;
-/// Most instants of one source that are kept apart.
-const INSTANTS: i64 = 1_000;
 
 /// What the chart shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -77,70 +77,6 @@ impl From<&Boundary> for BoundaryMarks {
             unbounded: boundary.unbounded,
         }
     }
-}
-
-/// The source of an indicator by its id: what stands before the first `:`, `cloudtrail` where nothing does.
-#[must_use]
-pub fn source_of(indicator: &str) -> &str {
-    match indicator.split_once(':') {
-        _ if indicator == "actor" => ACTS,
-        Some((source, _)) => source,
-        None => "cloudtrail",
-    }
-}
-
-/// A row of `timeline.jsonl`, as far as the chart needs it.
-#[derive(Deserialize)]
-struct SeenRow {
-    datetime: Timestamp,
-    #[serde(default)]
-    source: String,
-    #[serde(default)]
-    indicators: Vec<String>,
-}
-
-/// What the rows of a timeline (JSON lines) show. Lines that are no rows are left out.
-///
-/// Instants that are closer than a thousandth of the whole are one, so that a long timeline makes no long document.
-#[must_use]
-pub fn seen_in(json_lines: &[u8]) -> Seen {
-    let mut seen = Seen::new();
-    for line in json_lines.split(|byte| *byte == b'\n') {
-        let Ok(row) = serde_json::from_slice::<SeenRow>(line) else {
-            continue;
-        };
-        let source = if row.indicators.is_empty() {
-            ACTS.to_owned()
-        } else {
-            row.source
-        };
-        let count = seen.entry(source).or_default().entry(row.datetime).or_default();
-        *count = count.saturating_add(1);
-    }
-    seen.into_iter()
-        .map(|(source, counts)| (source, thinned(counts)))
-        .collect()
-}
-
-fn thinned(counts: BTreeMap<Timestamp, u64>) -> BTreeMap<Timestamp, u64> {
-    let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
-        return counts;
-    };
-    let (first, step) = (*first, last.duration_since(*first).as_secs() / INSTANTS + 1);
-    let mut thin = BTreeMap::<Timestamp, u64>::new();
-    for (at, count) in counts {
-        let steps = at.duration_since(first).as_secs() / step;
-        let at = first
-            .checked_add(SignedDuration::from_secs(steps.saturating_mul(step)))
-            .unwrap_or(at);
-        let sum = thin.entry(at).or_default();
-        *sum = sum.saturating_add(count);
-    }
-    thin
-}
-
-fn total(counts: &BTreeMap<Timestamp, u64>) -> u64 {
-    counts.values().copied().fold(0, u64::saturating_add)
 }
 
 impl AttackTimeline {
@@ -506,105 +442,4 @@ fn minute(at: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::ToSpan as _;
-
-    use super::*;
-
-    fn at(minute: i64) -> Timestamp {
-        Timestamp::UNIX_EPOCH + minute.minutes()
-    }
-
-    fn candidate(minute: i64, verdict: Option<Verdict>) -> CandidateMark {
-        CandidateMark {
-            set: format!("set-{minute}<"),
-            at: at(minute),
-            verdict,
-            eligible: minute < 1_000,
-            chosen: verdict == Some(Verdict::Clean),
-        }
-    }
-
-    fn timeline() -> AttackTimeline {
-        AttackTimeline {
-            indicators: BTreeMap::from([
-                (
-                    "<script>".to_owned(),
-                    (1_000..1_100).map(|minute| (at(minute), 1)).collect(),
-                ),
-                (ACTS.to_owned(), BTreeMap::from([(at(1_010), 1)])),
-            ]),
-            boundary: Some(BoundaryMarks {
-                floor: at(990),
-                best: at(1_000),
-                not_later_than: at(1_010),
-                unbounded: false,
-            }),
-            candidates: vec![
-                candidate(1_090, Some(Verdict::Tainted)),
-                candidate(1_030, Some(Verdict::Unknown)),
-                candidate(970, Some(Verdict::Clean)),
-                candidate(900, None),
-            ],
-        }
-    }
-
-    #[test]
-    fn sources_and_names_are_inert_and_the_chart_is_said_in_words() {
-        let figure = timeline().figure();
-        assert!(!figure.contains("<script"));
-        assert!(figure.contains("1 clean, 1 tainted, 1 unknown, 1 not judged"));
-        assert!(figure.contains("&lt;script&gt;: 100 from 1970-01-01 16:40"));
-        assert!(
-            figure.contains("◂ 1 older"),
-            "what is left of the axis is counted"
-        );
-        assert!(AttackTimeline::default().figure().is_empty());
-    }
-
-    #[test]
-    fn many_indicators_are_counted_not_drawn() {
-        let mut many = timeline();
-        many.indicators.insert(
-            "cloudtrail".to_owned(),
-            (0..10_000).map(|minute| (at(minute), 1)).collect(),
-        );
-        assert!(many.figure().len() < 60_000, "{}", many.figure().len());
-    }
-
-    #[test]
-    fn a_long_timeline_is_thinned_and_nothing_is_lost() {
-        let mut lines = String::new();
-        for minute in 0..10_000 {
-            let source = if minute % 10 == 0 {
-                "guardduty"
-            } else {
-                "cloudtrail"
-            };
-            let row =
-                serde_json::json!({"datetime": at(minute), "source": source, "indicators": ["i"], "more": 1});
-            lines.push_str(&format!("{row}\n"));
-        }
-        lines.push_str("not a row\n");
-        lines.push_str(&serde_json::json!({"datetime": at(0), "source": "x", "indicators": []}).to_string());
-        let seen = seen_in(lines.as_bytes());
-        let totals: Vec<_> = seen
-            .iter()
-            .map(|(source, counts)| (source.as_str(), total(counts)))
-            .collect();
-        assert_eq!(totals, [("cloudtrail", 9_000), ("guardduty", 1_000), (ACTS, 1)]);
-        assert!(seen["cloudtrail"].len() <= 1_001);
-    }
-
-    #[test]
-    fn the_source_of_an_indicator_is_before_its_colon() {
-        for (indicator, source) in [
-            ("guardduty:Impact:S3/x", "guardduty"),
-            ("s3.delete-objects", "cloudtrail"),
-            ("actor", ACTS),
-            ("flow-logs:port-scan", "flow-logs"),
-        ] {
-            assert_eq!(source_of(indicator), source);
-        }
-    }
-}
+mod tests;

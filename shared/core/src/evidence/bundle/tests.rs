@@ -1,8 +1,13 @@
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::evidence::{Event, append};
-use crate::run::WorkloadName;
+use crate::artifact::Digest;
+use crate::evidence::dsse::{Envelope, Forged, PublicKey};
+use crate::evidence::{Event, Fault, Kind, Link, PACKAGE, append};
+use crate::run::{RunId, WorkloadName};
 
 /// Stands for a signature here, where only who signed what matters; the command's tests use the real algorithm.
 fn sign(key: &PublicKey, message: &[u8]) -> Vec<u8> {

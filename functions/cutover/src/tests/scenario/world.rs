@@ -1,0 +1,234 @@
+//! The world in memory, and what goes wrong in it.
+
+use super::*;
+
+/// What happens to one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tests) enum Fault {
+    Refused,
+    Throttled,
+    ReplyLostAfterEffect,
+    ReplyLostBeforeEffect,
+    CrashBeforeEffect,
+    CrashAfterEffect,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    pub(super) documents: BTreeMap<Slot, String>,
+    pub(super) records: Vec<RecordSet>,
+    pub(super) artifacts: BTreeMap<Digest, Vec<u8>>,
+    pub(super) checks: BTreeMap<String, String>,
+    pub(super) nonce: Option<String>,
+    pub(super) served: bool,
+    pub(super) effects: usize,
+    pub(super) writes: usize,
+    pub(super) faults: BTreeMap<usize, Fault>,
+    pub(super) crashed: bool,
+    pub(super) clock: i64,
+    pub(super) repeat: bool,
+    pub(super) asked: usize,
+}
+
+/// The world in memory.
+#[derive(Debug, Default)]
+pub(in crate::tests) struct Fake(Mutex<Inner>);
+
+impl Fake {
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        f(&mut self.0.lock().unwrap())
+    }
+
+    /// One effect, under its fault. After a crash nothing goes on.
+    async fn effect<T>(
+        &self,
+        f: impl FnOnce(&mut Inner) -> Result<T, PortError> + Send,
+    ) -> Result<T, PortError> {
+        let outcome = self.attempt(f);
+        if self.with(|inner| inner.crashed) {
+            std::future::pending::<()>().await;
+        }
+        outcome
+    }
+
+    pub(super) async fn until_crash(&self) {
+        while !self.with(|inner| std::mem::take(&mut inner.crashed)) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn attempt<T>(&self, f: impl FnOnce(&mut Inner) -> Result<T, PortError>) -> Result<T, PortError> {
+        let what = "an effect".to_owned();
+        self.with(|inner| {
+            let fault = inner.faults.get(&inner.effects).copied();
+            inner.effects += 1;
+            let lost = |why: &str| PortError::OutcomeUnknown {
+                what: "an effect".to_owned(),
+                why: why.to_owned(),
+            };
+            match fault {
+                None => f(inner),
+                Some(Fault::Refused) => Err(PortError::Refused {
+                    what,
+                    why: "AccessDenied".to_owned(),
+                }),
+                Some(Fault::Throttled) => Err(PortError::Transient {
+                    what,
+                    why: "Throttling".to_owned(),
+                }),
+                Some(Fault::ReplyLostAfterEffect) => f(inner).and_then(|_| Err(lost("timeout"))),
+                Some(Fault::ReplyLostBeforeEffect) => Err(lost("timeout")),
+                Some(Fault::CrashBeforeEffect) => {
+                    inner.crashed = true;
+                    Err(lost("crash"))
+                }
+                Some(Fault::CrashAfterEffect) => {
+                    inner.crashed = true;
+                    f(inner).and_then(|_| Err(lost("crash")))
+                }
+            }
+        })
+    }
+}
+
+impl World for Fake {
+    async fn artifact(&self, artifact: &ArtifactRef) -> Result<Vec<u8>, CutoverError> {
+        self.with(|inner| inner.artifacts.get(&artifact.sha256).cloned())
+            .ok_or_else(|| CutoverError::Foreign(format!("no artifact {}", artifact.key)))
+    }
+
+    async fn put_artifact(&self, _: &RunId, path: &str, bytes: Vec<u8>) -> Result<ArtifactRef, CutoverError> {
+        Ok(self.with(|inner| put(inner, path, bytes)))
+    }
+
+    async fn document(&self, _: &RunId, _: &Plan, slot: &Slot) -> Result<String, PortError> {
+        tokio::task::yield_now().await;
+        Ok(self.with(|inner| inner.documents[slot].clone()))
+    }
+
+    async fn write_document(&self, _: &RunId, _: &Plan, slot: &Slot, text: &str) -> Result<(), PortError> {
+        tokio::task::yield_now().await;
+        self.effect(|inner| {
+            inner.writes += 1;
+            assert_ne!(
+                inner.documents[slot],
+                third_party(),
+                "a third state was overwritten"
+            );
+            // The service spells it its own way.
+            let value: Value = serde_json::from_str(text).unwrap();
+            inner.documents.insert(slot.clone(), value.to_string());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn records(&self, _: &str) -> Result<ZoneRecords, PortError> {
+        tokio::task::yield_now().await;
+        Ok(ZoneRecords {
+            records: self.with(|inner| inner.records.clone()),
+            ..ZoneRecords::default()
+        })
+    }
+
+    async fn change_records(&self, _: &RunId, change: &TrafficChange) -> Result<String, PortError> {
+        self.effect(|inner| {
+            let mut next = inner.records.clone();
+            for line in change.batch() {
+                match line {
+                    RecordChange::Delete(set) => match next.iter().position(|there| there == set) {
+                        Some(at) => drop(next.remove(at)),
+                        None => {
+                            return Err(PortError::Refused {
+                                what: "changing records".to_owned(),
+                                why: "InvalidChangeBatch".to_owned(),
+                            });
+                        }
+                    },
+                    RecordChange::Create(set) => next.push(set.clone()),
+                }
+            }
+            inner.records = next;
+            Ok(format!("C{}", inner.effects))
+        })
+        .await
+    }
+
+    async fn in_sync(&self, _: &str) -> Result<bool, PortError> {
+        Ok(true)
+    }
+
+    async fn publish_nonce(&self, _: &RunId, _: &Plan, _: &NoncePlace, nonce: &str) -> Result<(), PortError> {
+        self.effect(|inner| {
+            inner.nonce = Some(nonce.to_owned());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn create_check(&self, settings: &CheckSettings) -> Result<String, PortError> {
+        self.effect(|inner| {
+            let id = format!("check-{}", inner.checks.len());
+            let id = inner.checks.entry(settings.reference.clone()).or_insert(id);
+            Ok(id.clone())
+        })
+        .await
+    }
+
+    async fn check_reports(&self, check: &str) -> Result<Vec<CheckerReport>, PortError> {
+        Ok(self.with(|inner| {
+            assert!(inner.checks.values().any(|id| id == check));
+            ["a", "b", "c"]
+                .map(|region| CheckerReport {
+                    region: region.to_owned(),
+                    healthy: inner.served,
+                })
+                .to_vec()
+        }))
+    }
+
+    async fn delete_check(&self, check: &str) -> Result<(), PortError> {
+        self.effect(|inner| {
+            inner.checks.retain(|_, id| id != check);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn health_document(&self, _: &str) -> Option<String> {
+        self.with(|inner| inner.nonce.clone().filter(|_| inner.served))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.with(|inner| {
+            inner.clock += 1;
+            Timestamp::from_millisecond(1_772_366_400_000 + inner.clock).unwrap()
+        })
+    }
+
+    async fn pause(&self, _: Duration) {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) fn put(inner: &mut Inner, path: &str, bytes: Vec<u8>) -> ArtifactRef {
+    let artifact = ArtifactRef {
+        bucket: "artifacts".to_owned(),
+        key: path.to_owned(),
+        version: None,
+        sha256: Digest::of(&bytes),
+        bytes: bytes.len() as u64,
+    };
+    inner.artifacts.insert(artifact.sha256.clone(), bytes);
+    artifact
+}
+
+#[derive(Debug, Default)]
+pub(in crate::tests) struct Told(pub(super) Mutex<String>);
+
+impl Notices for Told {
+    async fn send(&self, subject: &str, text: &str) -> Result<(), PortError> {
+        self.0.lock().unwrap().push_str(&format!("{subject}\n{text}"));
+        Ok(())
+    }
+}

@@ -1,5 +1,6 @@
 //! The indicators in force: the built-in ones, the plan's own, and its Sigma rules.
 
+use blackstart_core::artifact::Digest;
 use blackstart_core::plan::Plan;
 use blackstart_core::run::RunId;
 use blackstart_core::timeline::Gap;
@@ -18,33 +19,12 @@ pub(crate) async fn table<D: Deps>(deps: &D, run: &RunId, plan: &Plan) -> Result
     with_sigma(table, deps, run, plan).await
 }
 
-#[cfg(not(feature = "sigma"))]
-#[expect(
-    clippy::unused_async,
-    reason = "the same signature with and without the engine"
-)]
-async fn with_sigma<D: Deps>(
-    table: Table,
-    _: &D,
-    _: &RunId,
-    plan: &Plan,
-) -> Result<(Table, Vec<Gap>), Failed> {
-    let gaps = plan.timeline.sigma_rules.iter().map(|file| Gap {
-        what: format!("Sigma rules `{}`", file.key),
-        reason: "are not applied: this build of `timeline` has no Sigma engine (feature `sigma`)".to_owned(),
-    });
-    Ok((table, gaps.collect()))
-}
-
-#[cfg(feature = "sigma")]
 async fn with_sigma<D: Deps>(
     table: Table,
     deps: &D,
     run: &RunId,
     plan: &Plan,
 ) -> Result<(Table, Vec<Gap>), Failed> {
-    use blackstart_core::artifact::Digest;
-
     let gap = |file: &str, reason: String| Gap {
         what: format!("Sigma rules `{file}`"),
         reason,

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// A recovery plan: its indicators are applied.
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
-    /// Sigma rules for CloudTrail: a file, or a folder of `.yml` files. Needs a build with `--features sigma`.
+    /// Sigma rules for CloudTrail: a file, or a folder of `.yml` files.
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Vec<PathBuf>,
     /// The level from which a Sigma rule is strong; below it is context. `high` if neither this nor the plan says.
@@ -107,17 +107,6 @@ fn rule_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, IndicatorsError> {
     Ok(found.into_iter().collect())
 }
 
-#[cfg(not(feature = "sigma"))]
-fn with_rules(
-    _: Table,
-    _: Vec<(String, Vec<u8>)>,
-    _: Severity,
-) -> Result<(Table, Vec<Gap>), IndicatorsError> {
-    let how = "this build has no Sigma engine: build the command with `--features sigma`".to_owned();
-    Err(IndicatorsError::Rules(vec![how]))
-}
-
-#[cfg(feature = "sigma")]
 fn with_rules(
     table: Table,
     texts: Vec<(String, Vec<u8>)>,
@@ -179,7 +168,6 @@ mod tests {
         assert!(told.contains("`no-such`"), "{told}");
     }
 
-    #[cfg(feature = "sigma")]
     #[test]
     fn every_broken_rule_is_told_with_its_file() {
         let folder = tempfile::tempdir().unwrap();

@@ -46,12 +46,12 @@ fn invictus() -> Vec<PathBuf> {
 fn reader(rules: Option<Rules>) -> Reader {
     let table = Table::default();
     Reader::new(
-match rules {
+        match rules {
             Some(rules) => table.with_rules(Box::new(rules)),
             None => table,
         },
-"2030-01-01T00:00:00Z".parse().unwrap(),
-)
+        "2030-01-01T00:00:00Z".parse().unwrap(),
+    )
 }
 
 fn read(reader: &Reader) -> Vec<ObjectFacts> {

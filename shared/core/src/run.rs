@@ -10,19 +10,38 @@ use strum::IntoStaticStr;
 use crate::artifact::{ArtifactRef, Digest};
 use crate::timeline::facts::Who;
 
+/// The way back from a checked text to the text.
+macro_rules! as_text {
+    ($($of:ident),+) => {$(
+        impl $of {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<$of> for String {
+            fn from(checked: $of) -> Self {
+                checked.0
+            }
+        }
+
+        impl fmt::Display for $of {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+as_text!(AccountId, WorkloadName, RunId);
+
 /// A 12-digit AWS account id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("pattern" = "^[0-9]{12}$"))]
 pub struct AccountId(String);
-
-impl AccountId {
-    /// The 12 digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// The text is not an account id.
 #[derive(Debug, thiserror::Error)]
@@ -41,18 +60,6 @@ impl TryFrom<String> for AccountId {
     }
 }
 
-impl From<AccountId> for String {
-    fn from(id: AccountId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for AccountId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The name of a workload: 1 to 40 of `a-z`, `0-9` and `-`, beginning with a letter.
 ///
 /// It becomes part of S3 keys, execution names and IAM session names, so the alphabet is theirs.
@@ -60,14 +67,6 @@ impl fmt::Display for AccountId {
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("pattern" = "^[a-z][a-z0-9-]{0,39}$"))]
 pub struct WorkloadName(String);
-
-impl WorkloadName {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// The text is not a workload name.
 #[derive(Debug, thiserror::Error)]
@@ -90,18 +89,6 @@ impl TryFrom<String> for WorkloadName {
     }
 }
 
-impl From<WorkloadName> for String {
-    fn from(name: WorkloadName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for WorkloadName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The identity of one recovery of one workload.
 ///
 /// Derived from the execution that opens it, so that a repeated `Open run` opens the same run again.
@@ -115,12 +102,6 @@ impl RunId {
     #[must_use]
     pub fn of_execution(workload: &WorkloadName, execution: &str) -> Self {
         Self(format!("{workload}-{}", Digest::of(execution.as_bytes()).short()))
-    }
-
-    /// The id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -143,18 +124,6 @@ impl TryFrom<String> for RunId {
         } else {
             Err(InvalidRunId(text))
         }
-    }
-}
-
-impl From<RunId> for String {
-    fn from(id: RunId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -114,65 +114,29 @@ fn every_element_of_the_language_is_evaluated_or_taken_as_it_is() {
         }
         statement
     };
-    type Shape<'a> = (&'a str, Box<dyn Fn(&Value) -> Value + 'a>, bool);
-    let shapes: Vec<Shape<'_>> = vec![
-        (
-            "StringEquals",
-            Box::new(|value| source("StringEquals", value)),
-            true,
-        ),
-        ("StringLike", Box::new(|value| source("StringLike", value)), true),
-        (
-            "StringEqualsIfExists",
-            Box::new(|value| source("StringEqualsIfExists", value)),
-            true,
-        ),
-        (
-            "ForAnyValue",
-            Box::new(|value| source("ForAnyValue:StringEquals", value)),
-            true,
-        ),
-        (
-            "ForAllValues",
-            Box::new(|value| source("ForAllValues:StringEquals", value)),
-            true,
-        ),
-        (
-            "StringNotEquals",
-            Box::new(|value| source("StringNotEquals", value)),
-            false,
-        ),
-        (
-            "StringNotLike",
-            Box::new(|value| source("StringNotLike", value)),
-            false,
-        ),
-        (
-            "StringNotEqualsIfExists",
-            Box::new(|value| source("StringNotEqualsIfExists", value)),
-            false,
-        ),
-        (
-            "ForAnyValue, negated",
-            Box::new(|value| source("ForAnyValue:StringNotEquals", value)),
-            false,
-        ),
-        (
-            "ForAllValues, negated",
-            Box::new(|value| source("ForAllValues:StringNotEquals", value)),
-            false,
-        ),
+    // Operators on the account of the source, and whether they are understood and asserted.
+    let operators = [
+        ("StringEquals", true),
+        ("StringLike", true),
+        ("StringEqualsIfExists", true),
+        ("ForAnyValue:StringEquals", true),
+        ("ForAllValues:StringEquals", true),
+        ("StringNotEquals", false),
+        ("StringNotLike", false),
+        ("StringNotEqualsIfExists", false),
+        ("ForAnyValue:StringNotEquals", false),
+        ("ForAllValues:StringNotEquals", false),
         // Not understood, so only the statement once more is taken.
-        (
-            "StringEqualsIgnoreCase",
-            Box::new(|value| source("StringEqualsIgnoreCase", value)),
-            false,
-        ),
-        (
-            "NumericEquals",
-            Box::new(|value| source("NumericEquals", value)),
-            false,
-        ),
+        ("StringEqualsIgnoreCase", false),
+        ("NumericEquals", false),
+    ];
+    let queues = |value: &Value| -> Vec<String> {
+        let accounts = value.as_array().map_or_else(|| vec![value.clone()], Clone::clone);
+        let of = |account: &Value| format!("arn:aws:sqs:*:{}:q", account.as_str().unwrap());
+        accounts.iter().map(of).collect()
+    };
+    type Shape<'a> = (&'a str, Box<dyn Fn(&Value) -> Value + 'a>, bool);
+    let mut shapes: Vec<Shape<'_>> = vec![
         (
             "a set operator on a key with many values",
             Box::new(|value| {
@@ -215,31 +179,22 @@ fn every_element_of_the_language_is_evaluated_or_taken_as_it_is() {
         ),
         (
             "a list of resources that is excluded",
-            Box::new(|value| {
-                let arns: Vec<String> = value
-                    .as_array()
-                    .map_or_else(|| vec![value.clone()], Clone::clone)
-                    .iter()
-                    .map(|one| format!("arn:aws:sqs:*:{}:q", one.as_str().unwrap()))
-                    .collect();
-                json!({"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "NotResource": arns})
-            }),
+            Box::new(
+                |value| json!({"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "NotResource": queues(value)}),
+            ),
             false,
         ),
         (
             "a list of resources",
-            Box::new(|value| {
-                let arns: Vec<String> = value
-                    .as_array()
-                    .map_or_else(|| vec![value.clone()], Clone::clone)
-                    .iter()
-                    .map(|one| format!("arn:aws:sqs:*:{}:q", one.as_str().unwrap()))
-                    .collect();
-                json!({"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": arns})
-            }),
+            Box::new(
+                |value| json!({"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": queues(value)}),
+            ),
             true,
         ),
     ];
+    for (operator, exact) in operators {
+        shapes.push((operator, Box::new(move |value| source(operator, value)), exact));
+    }
     for (name, shape, exact) in shapes {
         let clean = |mut statement: Value| {
             statement

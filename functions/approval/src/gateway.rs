@@ -274,7 +274,7 @@ where
                 .map(Response::Json)
         }
         (Action::Operator(_), Voucher::Session(_)) => {
-            Err(TurnedAway::OtherContent("signed requests only: use `blackstart operator`").into())
+            Err(TurnedAway::OtherContent("signed requests only: use `blackstart cutover`").into())
         }
         (Action::Operator(body), _) => {
             let answer = body.json()?;

@@ -1,5 +1,6 @@
 //! The world as it is: AWS.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -14,12 +15,15 @@ use blackstart_core::dns::{CheckerReport, TrafficChange, ZoneRecords};
 use blackstart_core::plan::{NoncePlace, Plan};
 use blackstart_core::references::Slot;
 use blackstart_core::run::RunId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 
 use crate::CutoverError;
 use crate::config::Config;
 use crate::world::{CheckSettings, World};
 
+/// How long an assumed session is used again: well below its 15 minutes, and longer than any step takes.
+const REUSED_FOR: SignedDuration = SignedDuration::from_mins(10);
 /// How long the new environment may take to answer us.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(6);
 /// A checker looks at the first 5,120 bytes; so do we.
@@ -32,6 +36,16 @@ pub struct Aws {
     accounts: Accounts,
     route53: Route53,
     http: reqwest::Client,
+    /// The session that was assumed last. A step reads, writes and reads again.
+    session: Arc<Mutex<Option<Assumed>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Assumed {
+    run: RunId,
+    slot: Slot,
+    at: Timestamp,
+    session: DocumentSession,
 }
 
 impl Aws {
@@ -43,10 +57,31 @@ impl Aws {
             accounts: Accounts::new(own.clone(), config.external_id.clone()),
             route53: Route53::new(own),
             http: reqwest::Client::new(),
+            session: Arc::default(),
         }
     }
 
+    /// A session for this document alone: the one of the call before, if it was for the same.
     async fn session(&self, run: &RunId, plan: &Plan, slot: &Slot) -> Result<DocumentSession, PortError> {
+        let mut last = self.session.lock().await;
+        let fresh = |assumed: &Assumed| {
+            let age = self.now().duration_since(assumed.at);
+            assumed.run == *run && assumed.slot == *slot && age < REUSED_FOR
+        };
+        if let Some(assumed) = last.as_ref().filter(|assumed| fresh(assumed)) {
+            return Ok(assumed.session.clone());
+        }
+        let session = self.assume(run, plan, slot).await?;
+        *last = Some(Assumed {
+            run: run.clone(),
+            slot: slot.clone(),
+            at: self.now(),
+            session: session.clone(),
+        });
+        Ok(session)
+    }
+
+    async fn assume(&self, run: &RunId, plan: &Plan, slot: &Slot) -> Result<DocumentSession, PortError> {
         let region = if slot.region.is_empty() {
             &plan.region
         } else {

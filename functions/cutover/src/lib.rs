@@ -31,6 +31,8 @@ pub mod config;
 mod context;
 mod lease;
 mod log;
+#[cfg(any(test, feature = "machine"))]
+pub mod machine;
 mod next;
 mod operator;
 mod planning;
@@ -136,6 +138,9 @@ pub enum CutoverError {
     /// After contract, the old account is still let in.
     #[error("the old account is still let in: {}", .0.join("; "))]
     StillTrusted(Vec<String>),
+    /// A person gave up; only a person takes it up again.
+    #[error("a person gave this cutover up: only a person takes it up again")]
+    GivenUp,
     /// The journal knows no such step.
     #[error("step `{0}` is not part of the cutover plan")]
     UnknownStep(String),
@@ -163,9 +168,11 @@ impl StageError for CutoverError {
             Self::NotApproved(error) => error.name(),
             Self::NeverAsked | Self::NotApprovedAgain | Self::Foreign(_) => ErrorName::PolicyRefused,
             Self::NotCanonical(_) => ErrorName::Defect,
-            Self::Unplannable(_) | Self::Drifted(_) | Self::Journal(_) | Self::StillTrusted(_) => {
-                ErrorName::PreconditionChanged
-            }
+            Self::Unplannable(_)
+            | Self::Drifted(_)
+            | Self::Journal(_)
+            | Self::StillTrusted(_)
+            | Self::GivenUp => ErrorName::PreconditionChanged,
             Self::Crowded | Self::Busy { .. } => ErrorName::Transient,
             Self::NotReadBack { .. } => ErrorName::OutcomeUnknown,
             Self::Port(error) => error.name(),

@@ -13,6 +13,7 @@ use crate::world::World;
 /// How the state machine names an operator's choice when it passes it on as a failure.
 const OPERATOR_REVERT: &str = "Operator.Revert";
 const OPERATOR_RESUME: &str = "Operator.Resume";
+const OPERATOR_ABANDON: &str = "Operator.Abandon";
 /// Longest cause that the journal keeps, in characters.
 const LONGEST_CAUSE: usize = 1_000;
 
@@ -43,9 +44,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                 Command::Revert(step) => Next::Revert { step },
                 Command::GivenBack => Next::GivenBack {},
                 Command::CallOperator { reason } => Next::CallOperator { reason },
-                Command::Abandoned => Next::CallOperator {
-                    reason: "an operator gave up; the journal is open".to_owned(),
-                },
+                Command::Abandoned => Next::Abandoned {},
             });
         }
     }
@@ -68,30 +67,26 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
 }
 
 fn event_of(id: String, failure: Failure) -> Event {
-    let person_and_rationale = || {
+    let choice = |choose: fn(String, String) -> OperatorChoice| {
         let (person, rationale) = failure
             .cause
             .split_once(": ")
             .unwrap_or(("unknown", &failure.cause));
-        (person.to_owned(), rationale.to_owned())
+        choose(person.to_owned(), rationale.to_owned())
     };
-    match failure.error.as_str() {
-        OPERATOR_REVERT => {
-            let (person, rationale) = person_and_rationale();
-            let choice = OperatorChoice::Revert { person, rationale };
-            Event::Operator { id, choice }
+    let choice = match failure.error.as_str() {
+        OPERATOR_REVERT => choice(|person, rationale| OperatorChoice::Revert { person, rationale }),
+        OPERATOR_RESUME => choice(|person, rationale| OperatorChoice::Resume { person, rationale }),
+        OPERATOR_ABANDON => choice(|person, rationale| OperatorChoice::Abandon { person, rationale }),
+        _ => {
+            return Event::Failed {
+                id,
+                failure: Failure {
+                    cause: failure.cause.chars().take(LONGEST_CAUSE).collect(),
+                    ..failure
+                },
+            };
         }
-        OPERATOR_RESUME => {
-            let (person, rationale) = person_and_rationale();
-            let choice = OperatorChoice::Resume { person, rationale };
-            Event::Operator { id, choice }
-        }
-        _ => Event::Failed {
-            id,
-            failure: Failure {
-                cause: failure.cause.chars().take(LONGEST_CAUSE).collect(),
-                ..failure
-            },
-        },
-    }
+    };
+    Event::Operator { id, choice }
 }

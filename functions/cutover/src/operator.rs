@@ -1,16 +1,17 @@
 //! The operator: told what is open, asked what to do, answered for through the task token.
 
-use std::fmt::Write as _;
-
 use blackstart_aws::notices::Notices;
 use blackstart_aws::records::Records;
 use blackstart_aws::tokens::{Cipher, TokenStore, Wait};
-use blackstart_core::journal::{Command, StepState};
+use blackstart_core::cutover::{CutoverDocument, Status};
+use blackstart_core::journal::Entry;
+use blackstart_core::run::RunId;
 use blackstart_core::task::Failure;
 use blackstart_core::task::approval::TaskToken;
 
 use crate::CutoverError;
-use crate::context::{Context, Open};
+use crate::context::Context;
+use crate::log;
 use crate::world::World;
 
 impl<W: World, R: Records, C: Cipher, N: Notices> Context<'_, W, R, C, N> {
@@ -26,15 +27,21 @@ impl<W: World, R: Records, C: Cipher, N: Notices> Context<'_, W, R, C, N> {
             .seal(&self.run, Wait::Operator, &attempt, token, self.deps.world.now())
             .await?;
         // A journal that cannot be read is one more reason to ask.
-        let open = self.opened().await.unwrap_or_else(|error| {
+        let open = match self.opened().await {
+            Ok(Some((_, open))) => log::entries(&self.deps.records, &self.run)
+                .await
+                .map(|entries| Some((open.document, entries))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let open = open.unwrap_or_else(|error| {
             tracing::error!(%error, "the journal cannot be shown to the operator");
             None
         });
-        let text = page(
-            &self.run.to_string(),
-            failure,
-            open.as_ref().map(|(_, open)| open),
-        );
+        let open = open
+            .as_ref()
+            .map(|(document, entries)| (document, entries.as_slice()));
+        let text = page(&self.run, failure, open);
         self.deps
             .notices
             .send(&format!("Blackstart: run {} needs an operator", self.run), &text)
@@ -44,29 +51,19 @@ impl<W: World, R: Records, C: Cipher, N: Notices> Context<'_, W, R, C, N> {
 }
 
 /// What an operator has to know.
-fn page(run: &str, failure: &Failure, open: Option<&Open>) -> String {
+fn page(run: &RunId, failure: &Failure, open: Option<(&CutoverDocument, &[Entry])>) -> String {
     let mut text = format!(
-        "The cutover of run {run} waits for you.\n\n{}: {}\n",
+        "The cutover of run {run} waits for you.\n\n{}: {}\n\n",
         failure.error, failure.cause
     );
-    if let Some(open) = open {
-        let journal = &open.log.journal;
-        if let Command::CallOperator { reason } = journal.next() {
-            let _infallible = writeln!(text, "{reason}");
-        }
-        let direction = journal.direction();
-        let _infallible = writeln!(text, "\ndirection: {direction:?}\nsteps:");
-        for (id, state) in journal.states() {
-            if state == StepState::Planned {
-                continue;
-            }
-            let arn = open.document.step(id).map_or("", |step| step.slot.arn.as_str());
-            let _infallible = writeln!(text, "  {state:?} {id} {arn}");
-        }
+    match open.map(|(document, entries)| Status::new(run, document, entries)) {
+        Some(Ok(status)) => text.push_str(&status.page()),
+        Some(Err(error)) => text.push_str(&format!("the journal cannot be replayed: {error}\n")),
+        None => text.push_str("the journal is empty, or cannot be read\n"),
     }
-    let _infallible = writeln!(
-        text,
-        "\nblackstart operator {run} resume|revert|abandon --rationale \"WHY\""
-    );
+    text.push_str(&format!(
+        "\nblackstart cutover status {run}\n\
+         blackstart cutover resume|revert|abandon {run} --rationale \"WHY\"\n"
+    ));
     text
 }

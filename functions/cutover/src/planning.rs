@@ -3,21 +3,25 @@
 use std::collections::BTreeMap;
 
 use blackstart_aws::records::Records;
-use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
+use blackstart_core::artifact::{ArtifactRef, canonical_json};
 use blackstart_core::cutover::{CutoverDocument, CutoverFacts, Stand, plan};
 use blackstart_core::dns::{CheckPlan, Image, fail_open};
-use blackstart_core::journal::Event;
-use blackstart_core::references::{InventoryDocument, Slot, canonical_digest_of};
+use blackstart_core::journal::{Command, Event};
+use blackstart_core::references::{InventoryDocument, Slot};
 use blackstart_core::task::cutover::{Planned, Prechecked};
 
 use crate::CutoverError;
 use crate::context::{Context, Open};
+use crate::references::stand;
 use crate::world::World;
 
 impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     /// Computes the cutover plan and opens the journal for it; a repeat finds the plan that was made first.
     pub(crate) async fn plan(&self) -> Result<Planned, CutoverError> {
         if let Some((cutover, open)) = self.opened().await? {
+            if open.log.journal.next() == Command::Abandoned {
+                return Err(CutoverError::GivenUp);
+            }
             return Ok(self.planned(cutover, &open.document));
         }
         self.boundary_is_unmoved().await?;
@@ -72,11 +76,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         let mut drifted = Vec::new();
         let live = self.live(&open.document).await?;
         for step in &open.document.steps {
-            let stand = match live.get(&step.slot) {
-                Some(Some(digest)) => open.document.stand(step, digest),
-                Some(None) | None => Stand::Drifted,
-            };
-            match stand {
+            match stand(open, step, live.get(&step.slot).and_then(Option::as_deref)) {
                 Stand::Ready | Stand::NotYet => answer.ready += 1,
                 Stand::AlreadyDone => answer.already_done += 1,
                 Stand::Drifted => drifted.push(step.slot.arn.clone()),
@@ -96,15 +96,14 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         }
     }
 
-    /// Digests of the live documents; `None` for one that is gone.
-    async fn live(&self, document: &CutoverDocument) -> Result<BTreeMap<Slot, Option<Digest>>, CutoverError> {
+    /// The live documents; `None` for one that is gone.
+    async fn live(&self, document: &CutoverDocument) -> Result<BTreeMap<Slot, Option<String>>, CutoverError> {
         let mut live = BTreeMap::new();
         for step in &document.steps {
             if live.contains_key(&step.slot) {
                 continue;
             }
-            let text = self.read(&step.slot).await?;
-            live.insert(step.slot.clone(), text.as_deref().map(canonical_digest_of));
+            live.insert(step.slot.clone(), self.read(&step.slot).await?);
         }
         Ok(live)
     }

@@ -8,6 +8,7 @@ use blackstart_core::artifact::Digest;
 use blackstart_core::cutover::{ReferenceStep, Stand};
 use blackstart_core::dns::Image;
 use blackstart_core::journal::{Event, StepKind, StepState};
+use blackstart_core::references::entries::is_between;
 use blackstart_core::references::{
     Disposition, Form, IdentifierMap, Shutout, Slot, canonical_digest_of, scan, shutout,
 };
@@ -90,7 +91,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         }
         let live = self.read(&step.slot).await?;
         let digest = digest_of(live.as_deref());
-        match open.document.stand(step, &digest) {
+        match stand(open, step, live.as_deref()) {
             Stand::AlreadyDone => {}
             Stand::NotYet | Stand::Drifted => return self.conflict(open, step, digest).await,
             Stand::Ready => {
@@ -247,8 +248,10 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     async fn verify_traffic(&self, open: &mut Open) -> Result<u32, CutoverError> {
         let change = self.bound_traffic(open).await?;
         let zone = self.deps.world.records(&change.zone).await?;
-        if let Image::Before | Image::Third { .. } = change.classify(&zone.records) {
-            return Err(CutoverError::Drifted(change.diff()));
+        match change.classify(&zone.records) {
+            Image::After => {}
+            Image::Before => self.traffic_conflict(open, change.diff()).await?,
+            Image::Third { differences } => self.traffic_conflict(open, differences).await?,
         }
         for step in [
             blackstart_core::cutover::PREPARE_TRAFFIC,
@@ -315,11 +318,15 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             return Ok(());
         }
         let (id, before) = (step.id.clone(), step.before_digest());
+        let interrupted = open.log.journal.was_interrupted(&id);
         self.record(open, Event::RevertIntent { step: id.clone() })
             .await?;
-        let live = digest_of(self.read(&step.slot).await?.as_deref());
-        if live != before {
-            if live != step.after_digest() {
+        let text = self.read(&step.slot).await?.unwrap_or_default();
+        let live = canonical_digest_of(&text);
+        // A person who put the document right may have put it where it was before an earlier step.
+        if live != before && open.document.stand(step, &live) != Stand::NotYet {
+            let half_ours = interrupted && is_between(&text, &step.before, &step.after);
+            if live != step.after_digest() && !half_ours {
                 return self.conflict(open, step, live).await;
             }
             match self.write(&step.slot, &step.before).await {
@@ -349,6 +356,12 @@ pub(crate) fn is_done(state: StepState) -> bool {
         state,
         StepState::Applied | StepState::Verified | StepState::Contracted
     )
+}
+
+/// How a live document stands to a step; one that is gone to none.
+pub(crate) fn stand(open: &Open, step: &ReferenceStep, live: Option<&str>) -> Stand {
+    open.document
+        .stand_in(&open.log.journal, step, live.unwrap_or_default())
 }
 
 /// A document that is gone is a third state like any other.

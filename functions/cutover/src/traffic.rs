@@ -247,7 +247,12 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         Ok(change.classify(&zone.records))
     }
 
-    async fn traffic_conflict(&self, open: &mut Open, differences: Vec<String>) -> Result<(), CutoverError> {
+    /// Records that somebody else changed the records; they are left alone.
+    pub(crate) async fn traffic_conflict(
+        &self,
+        open: &mut Open,
+        differences: Vec<String>,
+    ) -> Result<(), CutoverError> {
         let event = Event::Conflict {
             step: SHIFT_TRAFFIC.to_owned(),
             observed: digest_of_lines(&differences),

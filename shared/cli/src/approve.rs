@@ -1,4 +1,4 @@
-//! Looking at a decision package, voting on it, and answering for the operator: requests to the gateway.
+//! Looking at a decision package, and voting on it: requests to the gateway.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use blackstart_core::approval::vote::{Ballot, Choice};
 use blackstart_core::artifact::Digest;
 use blackstart_core::run::RunId;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::gateway::{Gateway, GatewayError};
@@ -33,24 +33,9 @@ pub(crate) struct Approve {
     address: Address,
 }
 
-/// Answers a cutover that waits for an operator.
-#[derive(Debug, Args)]
-pub(crate) struct Operator {
-    /// The run.
-    #[arg(value_parser = run_id)]
-    run: RunId,
-    /// What the cutover is to do.
-    choice: OperatorAction,
-    /// Why, in your words.
-    #[arg(long)]
-    rationale: String,
-    #[command(flatten)]
-    address: Address,
-}
-
 /// Where the gateway is.
 #[derive(Debug, Args)]
-struct Address {
+pub(crate) struct Address {
     /// Address of the gateway, an output of the deployed stack.
     #[arg(long, env = "BLACKSTART_GATEWAY")]
     gateway: String,
@@ -61,23 +46,12 @@ struct Address {
 }
 
 impl Address {
-    fn gateway(&self, config: &SdkConfig) -> Result<Gateway, GatewayError> {
+    pub(crate) fn gateway(&self, config: &SdkConfig) -> Result<Gateway, GatewayError> {
         match &self.local_identity {
             Some(identity) => Gateway::invoking(config, &self.gateway, identity),
             None => Gateway::at(&self.gateway, config),
         }
     }
-}
-
-/// What an operator can choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OperatorAction {
-    /// The cause is removed: go on.
-    Resume,
-    /// Undo what was done.
-    Revert,
-    /// Leave things as they are.
-    Abandon,
 }
 
 pub(crate) fn run_id(text: &str) -> Result<RunId, String> {
@@ -116,15 +90,6 @@ impl Approve {
     }
 }
 
-impl Operator {
-    /// Answers, and says on `out` what the gateway answered.
-    pub(crate) async fn run(self, config: &SdkConfig, out: &mut dyn Write) -> Result<(), GatewayError> {
-        let gateway = self.address.gateway(config)?;
-        let answer = operate(&gateway, &self.run, self.choice, &self.rationale).await?;
-        show(&answer, out)
-    }
-}
-
 /// What is before the approvers, and who has voted.
 pub(crate) async fn look(gateway: &Gateway, run: &RunId) -> Result<Value, GatewayError> {
     gateway.send("GET", &format!("/runs/{run}"), None).await
@@ -137,26 +102,8 @@ pub(crate) async fn vote(gateway: &Gateway, run: &RunId, ballot: &Ballot) -> Res
         .await
 }
 
-/// Answers for the operator.
-pub(crate) async fn operate(
-    gateway: &Gateway,
-    run: &RunId,
-    choice: OperatorAction,
-    rationale: &str,
-) -> Result<Value, GatewayError> {
-    let choice = match choice {
-        OperatorAction::Resume => "resume",
-        OperatorAction::Revert => "revert",
-        OperatorAction::Abandon => "abandon",
-    };
-    let body = json!({"choice": choice, "rationale": rationale});
-    gateway
-        .send("POST", &format!("/runs/{run}/operator"), Some(&body))
-        .await
-}
-
 /// JSON escapes every control character, so text from logs and policies cannot steer the terminal.
-fn show(answer: &Value, out: &mut dyn Write) -> Result<(), GatewayError> {
+pub(crate) fn show(answer: &Value, out: &mut dyn Write) -> Result<(), GatewayError> {
     writeln!(out, "{answer:#}").map_err(GatewayError::Output)
 }
 

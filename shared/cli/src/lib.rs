@@ -10,6 +10,7 @@ use blackstart_local::project::Project;
 use clap::{Parser, Subcommand};
 
 mod approve;
+mod cutover;
 pub mod drill;
 pub mod evidence;
 mod gateway;
@@ -35,7 +36,9 @@ enum Command {
     Timeline(timeline::Args),
     Approve(approve::Approve),
     Watch(watch::Watch),
-    Operator(approve::Operator),
+    /// How far a cutover is, and what it is to do when it waits for a person.
+    #[command(subcommand)]
+    Cutover(cutover::Cutover),
     /// Verifies the evidence of a run, offline.
     Evidence(evidence::Evidence),
     /// Checks a recovery plan.
@@ -63,9 +66,7 @@ pub fn main() -> ExitCode {
             args.run(&own().await, out).await.map(|()| true)
         })),
         Command::Watch(args) => answered(awaited(async { args.run(&own().await, out).await })),
-        Command::Operator(args) => answered(awaited(async {
-            args.run(&own().await, out).await.map(|()| true)
-        })),
+        Command::Cutover(command) => answered(awaited(async { command.run(&own().await, out).await })),
         Command::Evidence(args) => answered(args.run(out)),
         Command::Plan(args) => answered(args.run(out)),
         Command::References(command) => match references::run(&command, out) {

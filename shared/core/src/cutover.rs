@@ -1,23 +1,28 @@
 //! Stage 5: the steps of a cutover.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
-use crate::journal;
+use crate::journal::{self, Journal, StepState};
+use crate::references::entries::is_between;
 use crate::references::{Slot, canonical_digest_of};
 use crate::run::AccountId;
 use crate::task::cutover::Phase;
 
 mod plan;
+pub mod rate;
 mod session;
+mod status;
 #[cfg(test)]
 mod tests;
 
 pub use plan::{CutoverFacts, CutoverRefused, plan};
 pub use session::session_policy;
+pub use status::{STATE_HEADING, Standing, Status};
 
 /// The schema of a cutover plan.
 pub const SCHEMA: &str = "blackstart.cutover/1";
@@ -137,6 +142,29 @@ impl CutoverDocument {
         self.steps
             .iter()
             .filter(move |step| step.phase == phase && step.account == *account)
+    }
+
+    /// How the live text of a step's document stands to the step, where the journal says how far each step is.
+    ///
+    /// Grants and permissions are written entry by entry. What an interrupted write of ours left behind is written
+    /// again; the same text without an intent of ours is somebody else's.
+    #[must_use]
+    pub fn stand_in(&self, journal: &Journal, step: &ReferenceStep, live: &str) -> Stand {
+        let stand = self.stand(step, &canonical_digest_of(live));
+        if stand != Stand::Drifted {
+            return stand;
+        }
+        let interrupted = self.steps.iter().find(|other| {
+            other.slot == step.slot
+                && journal.state(&other.id) == StepState::Intended
+                && is_between(live, &other.before, &other.after)
+        });
+        match interrupted.map(|other| other.phase.cmp(&step.phase)) {
+            Some(Ordering::Equal) => Stand::Ready,
+            Some(Ordering::Less) => Stand::NotYet,
+            Some(Ordering::Greater) => Stand::AlreadyDone,
+            None => Stand::Drifted,
+        }
     }
 
     /// How the live value of a step's document stands to the step.

@@ -7,7 +7,7 @@
 //! The words are those of sagas (started, succeeded, failed, undo started, undo finished, undo failed, stuck), with
 //! one difference: a step whose outcome is unknown counts as done when it comes to undoing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::artifact::{ArtifactRef, Digest};
 use crate::task::Failure;
@@ -45,7 +45,7 @@ pub enum StepKind {
 }
 
 /// How far one step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum StepState {
     /// Nothing was done.
     #[default]
@@ -71,6 +71,50 @@ pub enum StepState {
 }
 
 impl StepState {
+    /// Every state.
+    pub const ALL: [Self; 10] = [
+        Self::Planned,
+        Self::Intended,
+        Self::Applied,
+        Self::Verified,
+        Self::Contracted,
+        Self::Refused,
+        Self::Drifted,
+        Self::Conflict,
+        Self::Stuck,
+        Self::Reverted,
+    ];
+
+    /// In words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Intended => "intended, outcome unknown",
+            Self::Applied => "applied",
+            Self::Verified => "verified",
+            Self::Contracted => "contracted",
+            Self::Refused => "refused",
+            Self::Drifted => "drifted",
+            Self::Conflict => "in conflict",
+            Self::Stuck => "stuck",
+            Self::Reverted => "reverted",
+        }
+    }
+
+    /// The runbook's heading for a state in which a step may need a person.
+    #[must_use]
+    pub fn heading(self) -> Option<&'static str> {
+        match self {
+            Self::Intended => Some("Step: intended"),
+            Self::Refused => Some("Step: refused"),
+            Self::Drifted => Some("Step: drifted"),
+            Self::Conflict => Some("Step: in conflict"),
+            Self::Stuck => Some("Step: stuck"),
+            Self::Planned | Self::Applied | Self::Verified | Self::Contracted | Self::Reverted => None,
+        }
+    }
+
     /// Whether a cutover that goes back has to look at this step: everything that was ever intended and not
     /// certainly refused, whatever is known about its outcome.
     fn needs_undo(self) -> bool {
@@ -145,6 +189,8 @@ pub struct Journal {
     states: BTreeMap<String, StepState>,
     /// Steps in the order of their first intent: undone backwards.
     touched: Vec<String>,
+    /// Steps whose undo was begun.
+    undoing: BTreeSet<String>,
     opened: Option<(Digest, ArtifactRef)>,
     direction: Option<Direction>,
     /// Failures since the last progress.
@@ -152,6 +198,8 @@ pub struct Journal {
     last_failure: Option<String>,
     last_choice: Option<String>,
     abandoned: bool,
+    /// Somebody began again after a person had given up: a person decides how.
+    taken_up: bool,
     length: u64,
 }
 
@@ -166,12 +214,14 @@ impl Journal {
                 .map(|s| (s.id.clone(), StepState::default()))
                 .collect(),
             touched: Vec::new(),
+            undoing: BTreeSet::new(),
             opened: None,
             direction: None,
             failures: Vec::new(),
             last_failure: None,
             last_choice: None,
             abandoned: false,
+            taken_up: false,
             length: 0,
         }
     }
@@ -221,6 +271,12 @@ impl Journal {
         self.states.get(step).copied().unwrap_or_default()
     }
 
+    /// Whether an undo of this step was begun, or a write of it: what is live may then be half of ours.
+    #[must_use]
+    pub fn was_interrupted(&self, step: &str) -> bool {
+        self.state(step) == StepState::Intended || self.undoing.contains(step)
+    }
+
     /// Every step and how far it is, by step id.
     pub fn states(&self) -> impl Iterator<Item = (&str, StepState)> {
         self.states.iter().map(|(id, state)| (id.as_str(), *state))
@@ -263,6 +319,7 @@ impl Journal {
             Event::Failed { id, failure } => {
                 self.last_failure = Some(id.clone());
                 self.failures.push(failure.clone());
+                self.taken_up |= std::mem::take(&mut self.abandoned);
             }
             Event::Direction { direction } => self.decide(*direction)?,
             Event::Operator { id, choice } => self.take_choice(id, choice),
@@ -336,6 +393,9 @@ impl Journal {
         if matches!(event, Event::Intent { .. }) && !self.touched.iter().any(|t| t == step) {
             self.touched.push(step.to_owned());
         }
+        if matches!(event, Event::RevertIntent { .. }) {
+            self.undoing.insert(step.to_owned());
+        }
         self.states.insert(step.to_owned(), next);
         Ok(())
     }
@@ -362,6 +422,8 @@ impl Journal {
 
     fn take_choice(&mut self, id: &str, choice: &OperatorChoice) {
         self.last_choice = Some(id.to_owned());
+        self.abandoned = false;
+        self.taken_up = false;
         match choice {
             OperatorChoice::Resume { .. } => {
                 self.failures.clear();
@@ -400,6 +462,11 @@ impl Journal {
     fn next_by(&self, needs_undo: fn(StepState) -> bool) -> Command {
         if self.abandoned {
             return Command::Abandoned;
+        }
+        if self.taken_up {
+            return Command::CallOperator {
+                reason: "a person gave this cutover up before".to_owned(),
+            };
         }
         match self.direction {
             Some(Direction::Back) => self.next_back(needs_undo),

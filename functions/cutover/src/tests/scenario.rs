@@ -1,6 +1,7 @@
 //! One approved cutover, a world in memory, and the state machine's way through it.
 
-mod machine;
+mod dying;
+mod execution;
 mod second_gate;
 mod world;
 
@@ -19,7 +20,7 @@ use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
 use blackstart_core::cutover::CutoverDocument;
 use blackstart_core::dns::{CheckerReport, RecordChange, RecordSet, TrafficChange, ZoneRecords};
 use blackstart_core::error_name::{StageError as _, error_chain};
-use blackstart_core::journal::{Entry, Journal};
+use blackstart_core::journal::{Entry, Journal, StepState};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{NoncePlace, Plan};
 use blackstart_core::references::{
@@ -28,29 +29,42 @@ use blackstart_core::references::{
 use blackstart_core::run::{AccountId, RunId, WorkloadName};
 use blackstart_core::task::approval::TaskToken;
 use blackstart_core::task::cutover::{Approved, Next, Operation, Phase, Planned, TrafficProgress};
-use blackstart_core::task::{Failure, Progress, StateContext, Task};
+use blackstart_core::task::{Failure, StateContext, Task};
 use blackstart_core::timeline::CurrentBoundary;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+pub(super) use crate::machine::Ending;
+use crate::machine::{self, Failed, Followed, Tasks};
 use crate::world::{CheckSettings, World};
 use crate::{Answer, CutoverError, Deps, handle};
 
-use self::machine::{Failed, Followed, failure_of};
+use self::dying::Dying;
+use self::execution::error_of;
 use self::world::put;
 pub(super) use self::world::{Fake, Fault, Told};
 
 const OLD: &str = "444444444444";
 const NEW: &str = "333333333333";
 const SIBLINGS: [&str; 2] = ["666666666666", "777777777777"];
+/// The name whose traffic moves.
+const SHOP: &str = "shop.example.com.";
+/// Where somebody else sends it.
+const SOMEWHERE: &str = "192.0.2.66";
 const BOUNDARY: &str = "2026-02-25T00:00:00Z";
 
-/// How the state machine ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
-    Recovered,
-    GivenBack,
-    Operator(String),
+/// The next of numbers that look random and are the same every time (the multiplier and increment of Knuth's MMIX).
+pub(super) fn next_scattered(number: u64) -> u64 {
+    number
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407)
+}
+
+fn failure_of(error: &CutoverError) -> Failure {
+    Failure {
+        error: error.name().as_str().to_owned(),
+        cause: error_chain(error),
+    }
 }
 
 /// A policy that nobody planned.
@@ -114,7 +128,7 @@ fn documents(siblings: &[String], each: usize) -> Vec<ReferenceDocument> {
 }
 
 pub(super) struct Scenario {
-    deps: Deps<Fake, MemoryRecords, MemoryCipher, Told>,
+    deps: Deps<Fake, Dying, MemoryCipher, Told>,
     run: RunId,
     package: DecisionPackage,
     approved: Mutex<Approved>,
@@ -193,7 +207,7 @@ impl Scenario {
         Self {
             deps: Deps {
                 world,
-                records: MemoryRecords::default(),
+                records: Dying::default(),
                 cipher: MemoryCipher,
                 notices: Told::default(),
             },
@@ -276,7 +290,69 @@ impl Scenario {
     }
 
     pub(super) fn records(&self) -> &MemoryRecords {
-        &self.deps.records
+        self.deps.records.memory()
+    }
+
+    /// The executor dies at this call of the ledger, before or after it acts.
+    pub(super) fn die_at_ledger_call(&self, call: usize, after: bool) {
+        self.deps.records.die_at(call, after);
+    }
+
+    pub(super) fn ledger_calls(&self) -> usize {
+        self.deps.records.calls()
+    }
+
+    /// From this effect on, so many effects meet this fault.
+    pub(super) fn faults_from(&self, effect: usize, many: usize, fault: Fault) {
+        self.deps.world.with(|inner| {
+            inner.faults.extend((effect..effect + many).map(|at| (at, fault)));
+        });
+    }
+
+    /// Tasks are retried so often, as in the definition.
+    pub(super) fn retry(&self, times: u32) {
+        self.deps.world.with(|inner| inner.patience = Some(times));
+    }
+
+    pub(super) fn no_more_faults(&self) {
+        self.deps.world.with(|inner| inner.faults.clear());
+    }
+
+    /// Once so many effects are done, somebody else changes the document.
+    pub(super) fn edit_after(&self, effect: usize, slot: &Slot) {
+        self.deps
+            .world
+            .with(|inner| inner.edit = Some((effect, slot.clone())));
+    }
+
+    /// Once so many effects are done, somebody else changes the records.
+    pub(super) fn retarget_after(&self, effect: usize) {
+        self.deps.world.with(|inner| inner.retarget = Some(effect));
+    }
+
+    /// The name's records are what somebody else made of them.
+    pub(super) fn is_retargeted(&self) -> bool {
+        self.deps.world.with(|inner| {
+            let mut sets = inner.records.iter().filter(|set| set.name == SHOP);
+            sets.all(|set| set.values == [SOMEWHERE])
+        })
+    }
+
+    /// Puts the records back as they were, as an operator would.
+    pub(super) fn restore_records(&self) {
+        self.deps.world.with(|inner| inner.records = records());
+    }
+
+    /// Two executors interleave in a way that depends on the seed.
+    pub(super) fn interleave(&self, seed: u64) {
+        self.deps.world.with(|inner| inner.pace = Some(seed));
+    }
+
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        self.documents
+            .iter()
+            .map(|document| document.slot.clone())
+            .collect()
     }
 
     pub(super) fn fault_at(&self, effect: usize, fault: Fault) {
@@ -299,6 +375,10 @@ impl Scenario {
 
     pub(super) fn writes(&self) -> usize {
         self.deps.world.with(|inner| inner.writes)
+    }
+
+    pub(super) fn let_minutes_pass(&self, minutes: i64) {
+        self.deps.world.with(|inner| inner.clock += minutes * 60_000);
     }
 
     pub(super) fn let_days_pass(&self, days: i64) {
@@ -329,7 +409,7 @@ impl Scenario {
     }
 
     pub(super) async fn plan(&self) -> Result<Planned, CutoverError> {
-        self.plan_as("exec-1").await.map_err(Failed::error)
+        machine::plan(&self.execution("exec-1")).await.map_err(error_of)
     }
 
     pub(super) async fn plan_and_prepare(&self) -> Vec<Slot> {
@@ -338,41 +418,39 @@ impl Scenario {
             approved: self.approved(),
             cutover: planned.cutover,
         };
-        self.task("exec-1", "Prepare traffic", &prepare)
+        self.task("Prepare traffic", prepare).await.unwrap();
+        self.slots()
+    }
+
+    async fn task(&self, state: &'static str, input: Operation) -> Result<Answer, CutoverError> {
+        self.execution("exec-1")
+            .task(state, input)
             .await
-            .map_err(Failed::error)
-            .unwrap();
-        self.documents
-            .iter()
-            .map(|document| document.slot.clone())
-            .collect()
+            .map_err(error_of)
     }
 
     pub(super) async fn apply_all(&self, phase: Phase) -> Result<(), CutoverError> {
         let planned = self.plan().await?;
-        self.accounts("exec-1", &planned, phase)
+        machine::accounts(&self.execution("exec-1"), &planned, phase)
             .await
-            .map_err(Failed::error)
+            .map_err(error_of)
     }
 
     pub(super) async fn apply_all_at_once(&self, phase: Phase) {
         let planned = self.plan().await.unwrap();
         let [one, other] = SIBLINGS.map(|id| {
             let account = AccountId::try_from(id.to_owned()).unwrap();
-            self.apply(&planned, phase, &account)
+            machine::apply(self.approved(), &planned.cutover, phase, &account)
         });
-        let (one, other) = tokio::join!(
-            self.task("exec-1", "Apply", &one),
-            self.task("exec-1", "Apply", &other)
-        );
+        let (one, other) = tokio::join!(self.task("Apply", one), self.task("Apply", other));
         assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
     }
 
     pub(super) async fn verify(&self, phase: Phase) -> Result<(), CutoverError> {
         let planned = self.plan().await?;
-        self.verify_as("exec-1", &planned, phase)
+        machine::verify(&self.execution("exec-1"), &planned, phase)
             .await
-            .map_err(Failed::error)
+            .map_err(error_of)
     }
 
     pub(super) async fn probe(&self) -> Result<TrafficProgress, CutoverError> {
@@ -380,8 +458,7 @@ impl Scenario {
             approved: self.approved(),
             cutover: self.plan().await?.cutover,
         };
-        let answer = self.task("exec-1", "Probe", &probe).await;
-        let answer = answer.map_err(Failed::error)?;
+        let answer = self.task("Probe", probe).await?;
         let Answer::Traffic(progress) = answer else {
             panic!("{answer:?}");
         };
@@ -389,11 +466,12 @@ impl Scenario {
     }
 
     pub(super) async fn next(&self, error: &CutoverError) -> Next {
-        self.next_as("exec-1", failure_of(error)).await
+        let next = machine::next(&self.execution("exec-1"), failure_of(error)).await;
+        next.unwrap()
     }
 
     pub(super) async fn unwind(&self, error: &CutoverError) -> Ending {
-        match self.follow("exec-1", failure_of(error)).await {
+        match machine::follow(&self.execution("exec-1"), failure_of(error)).await {
             Followed::Ended(ending) => ending,
             Followed::Resume => panic!("it goes forward"),
         }
@@ -404,9 +482,9 @@ impl Scenario {
             error: choice.to_owned(),
             cause: "ada: the cause is removed".to_owned(),
         };
-        match self.follow("exec-1", failure).await {
+        match machine::follow(&self.execution("exec-1"), failure).await {
             Followed::Ended(ending) => ending,
-            Followed::Resume => Ending::Recovered,
+            Followed::Resume => self.drive("exec-1").await,
         }
     }
 
@@ -420,10 +498,7 @@ impl Scenario {
             },
             token: TaskToken::new(token.to_owned()),
         };
-        self.task("exec-1", "Await operator", &ask)
-            .await
-            .map(drop)
-            .map_err(Failed::error)
+        self.task("Await operator", ask).await.map(drop)
     }
 
     pub(super) async fn journal(&self) -> Journal {

@@ -335,3 +335,51 @@ proptest! {
         prop_assert_eq!((document.stand(expand, &live), document.stand(contract, &live)), stands[which]);
     }
 }
+
+/// Of grants, a crash in the middle of a write leaves a set that is neither *before* nor *after*.
+#[test]
+fn a_half_written_set_of_grants_is_ours_only_after_an_intent_of_ours() {
+    let entries = |accounts: &[&str]| {
+        let grants: Vec<String> = accounts
+            .iter()
+            .map(|id| format!(r#"{{"GranteePrincipal":"arn:aws:iam::{id}:root","Operations":["Decrypt"]}}"#))
+            .collect();
+        format!(r#"{{"Entries":[{}]}}"#, grants.join(","))
+    };
+    let arn = "arn:aws:kms:us-east-1:333333333333:key/k";
+    let text = entries(&[OLD, "999999999999"]);
+    let found = InventoryDocument {
+        documents_read: 1,
+        documents: vec![document("333333333333", DocumentKind::KeyGrants, arn, &text)],
+        ..InventoryDocument::empty()
+    };
+    let plan = plan_of(&package(&found, false), &found).unwrap();
+    let step = &plan.steps[0];
+    let half = entries(&[OLD, NEW, "999999999999"]);
+
+    let mut journal = journal::Journal::new(&plan.journal_steps());
+    let opened = journal::Event::Opened {
+        package: Digest::of(b"package"),
+        cutover: artifact(),
+    };
+    journal.record(&opened).unwrap();
+    assert_eq!(plan.stand_in(&journal, step, &half), Stand::Drifted);
+    let intent = journal::Event::Intent {
+        step: step.id.clone(),
+        before: step.before_digest(),
+        after: step.after_digest(),
+    };
+    journal.record(&intent).unwrap();
+    assert_eq!(plan.stand_in(&journal, step, &half), Stand::Ready);
+    assert_eq!(plan.stand_in(&journal, step, &step.after), Stand::AlreadyDone);
+    for foreign in [
+        entries(&[OLD, NEW]),
+        entries(&[OLD, NEW, "999999999999", "888888888888"]),
+    ] {
+        assert_eq!(
+            plan.stand_in(&journal, step, &foreign),
+            Stand::Drifted,
+            "{foreign}"
+        );
+    }
+}

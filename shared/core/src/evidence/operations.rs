@@ -391,6 +391,7 @@ impl Evident for cutover::Operation {
                     cutover::Next::Resume {} => event.fact("next", "resume"),
                     cutover::Next::Revert { step } => event.fact("next", "revert").fact("step", step),
                     cutover::Next::GivenBack {} => event.fact("next", "given_back"),
+                    cutover::Next::Abandoned {} => event.fact("next", "abandoned"),
                     cutover::Next::CallOperator { reason } => {
                         event.fact("next", "call_operator").fact("reason", reason)
                     }

@@ -127,6 +127,27 @@ pub enum Direction {
 }
 
 impl Event {
+    /// The step and what a person is told about it, where the event says more than its name.
+    #[must_use]
+    pub fn reason(&self) -> Option<(&str, String)> {
+        match self {
+            Self::Refused { step, reason }
+            | Self::OutcomeUnknown { step, reason }
+            | Self::RevertFailed { step, reason } => Some((step, reason.clone())),
+            Self::Conflict { step, observed } => Some((step, format!("found {}", observed.short()))),
+            Self::Opened { .. }
+            | Self::Intent { .. }
+            | Self::Applied { .. }
+            | Self::Verified { .. }
+            | Self::Contracted { .. }
+            | Self::Failed { .. }
+            | Self::Direction { .. }
+            | Self::RevertIntent { .. }
+            | Self::Reverted { .. }
+            | Self::Operator { .. } => None,
+        }
+    }
+
     /// The tag under which the event is written.
     pub(super) fn name(&self) -> &'static str {
         match self {

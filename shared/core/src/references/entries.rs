@@ -9,6 +9,8 @@
 //! that was made up for an entry is not part of it: [`idempotency_name`] gives the same entry the same name again, so
 //! that a repeated `CreateGrant` finds the first one's grant.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::edit::{Edit, apply};
@@ -68,6 +70,21 @@ pub fn entries_of(text: &str) -> Result<Vec<Value>, NotEntries> {
 /// The canonical form of such a document; `None` for any other text.
 pub(super) fn canonical_entries(text: &str) -> Option<String> {
     entries_of(text).ok().map(entries_text)
+}
+
+/// Whether a set is what an interrupted change leaves behind: nothing in it that is neither in `before` nor in
+/// `after`, and nothing missing that is in both. `false` for documents that are no sets of entries: those are written
+/// whole.
+#[must_use]
+pub fn is_between(live: &str, before: &str, after: &str) -> bool {
+    let texts = |document: &str| -> Option<BTreeSet<String>> {
+        Some(entries_of(document).ok()?.iter().map(text_of).collect())
+    };
+    let (Some(live), Some(before), Some(after)) = (texts(live), texts(before), texts(after)) else {
+        return false;
+    };
+    let known = |entry: &String| before.contains(entry) || after.contains(entry);
+    live.iter().all(known) && before.intersection(&after).all(|entry| live.contains(entry))
 }
 
 /// A name for an entry, the same for the same entry: letters, digits and `-`, 42 characters.

@@ -214,6 +214,8 @@ pub enum Next {
     },
     /// Everything is as it was before the cutover.
     GivenBack {},
+    /// A person gave up; the journal says so and stays open.
+    Abandoned {},
     /// An undo failed or a document is in a third state: a person must look.
     CallOperator {
         /// Why, for people.

@@ -27,7 +27,7 @@ pub const LOG_PREFIX: &str = "AWSLogs/218007301253/CloudTrail/";
 /// The people on the plan's roster: IAM users of the recovery account.
 pub const PEOPLE: [&str; 2] = ["ada", "grace"];
 /// What every role in the other accounts demands. A secret between two accounts, were this not a laptop.
-const EXTERNAL_ID: &str = "local-drill-external-id";
+pub const EXTERNAL_ID: &str = "local-drill-external-id";
 
 /// What is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -180,7 +180,7 @@ async fn make_roles(local: &LocalAws, project: &Project) -> Result<(), StepFaile
         workload::VAULT
     );
     let administrator = "arn:aws:iam::aws:policy/AdministratorAccess".to_owned();
-    let mut stacks = vec![
+    let stacks = vec![
         (
             LOG_ARCHIVE,
             "log-archive",
@@ -193,17 +193,33 @@ async fn make_roles(local: &LocalAws, project: &Project) -> Result<(), StepFaile
             vec![("StackExecutionPolicyArn", administrator)],
         ),
     ];
-    stacks.extend(SIBLINGS.map(|account| (account, "sibling", Vec::new())));
     for (account, file, own) in stacks {
-        let path = project.root().join("infra/accounts").join(format!("{file}.yaml"));
-        let template = std::fs::read_to_string(&path).doing(format!("reading {}", path.display()))?;
-        let shared = [
-            ("RecoveryAccount", RECOVERY.to_owned()),
-            ("ExternalId", EXTERNAL_ID.to_owned()),
-        ];
-        make_stack(local, account, file, template, shared.into_iter().chain(own)).await?;
+        make_role(local, project, account, file, own).await?;
+    }
+    for account in SIBLINGS {
+        make_role(local, project, account, "sibling", Vec::new()).await?;
     }
     Ok(())
+}
+
+/// Creates the stack of one file of `infra/accounts` in an account, with the parameters that are its own.
+///
+/// # Errors
+/// [`StepFailed`] when the stack is not completed.
+pub async fn make_role(
+    local: &LocalAws,
+    project: &Project,
+    account: &str,
+    file: &str,
+    own: Vec<(&'static str, String)>,
+) -> Result<(), StepFailed> {
+    let path = project.root().join("infra/accounts").join(format!("{file}.yaml"));
+    let template = std::fs::read_to_string(&path).doing(format!("reading {}", path.display()))?;
+    let shared = [
+        ("RecoveryAccount", RECOVERY.to_owned()),
+        ("ExternalId", EXTERNAL_ID.to_owned()),
+    ];
+    make_stack(local, account, file, template, shared.into_iter().chain(own)).await
 }
 
 async fn make_stack(
@@ -261,7 +277,10 @@ async fn make_stack(
 }
 
 /// The zone with the old environment's record among others.
-async fn make_zone(local: &LocalAws) -> Result<String, StepFailed> {
+///
+/// # Errors
+/// [`StepFailed`] when the emulator refuses it.
+pub async fn make_zone(local: &LocalAws) -> Result<String, StepFailed> {
     let route53 = aws_sdk_route53::Client::new(&local.root_of(RECOVERY));
     let zone = route53
         .create_hosted_zone()

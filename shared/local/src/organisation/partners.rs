@@ -217,6 +217,28 @@ impl Partners {
         Ok(Self { topic, secret, table })
     }
 
+    /// Kind and ARN of each place; `regional` makes an ARN of a service and the rest.
+    pub(super) fn places(&self, regional: &dyn Fn(&str, &str) -> String) -> Vec<(&'static str, String)> {
+        vec![
+            ("topic_policy", self.topic.clone()),
+            (
+                "function_permissions",
+                regional("lambda", &format!("function:{FUNCTION}")),
+            ),
+            ("secret_policy", self.secret.clone()),
+            (
+                "repository_policy",
+                regional("ecr", &format!("repository/{REPOSITORY}")),
+            ),
+            ("bus_policy", regional("events", &format!("event-bus/{BUS}"))),
+            ("table_policy", self.table.clone()),
+            (
+                "vault_policy",
+                regional("backup", &format!("backup-vault:{VAULT}")),
+            ),
+        ]
+    }
+
     /// Reads the documents as they stand now.
     ///
     /// # Errors

@@ -28,6 +28,25 @@ pub struct Sibling {
     pub partners: Partners,
 }
 
+impl Sibling {
+    /// Every place in which this sibling names the old account, as a writer addresses it: kind and ARN.
+    #[must_use]
+    pub fn places(&self) -> Vec<(&'static str, String)> {
+        let account = &self.account;
+        let regional = |service: &str, rest: &str| format!("arn:aws:{service}:{REGION}:{account}:{rest}");
+        let key = regional("kms", &format!("key/{}", self.key));
+        let mut places = vec![
+            ("role_trust", format!("arn:aws:iam::{account}:role/{}", self.role)),
+            ("bucket_policy", format!("arn:aws:s3:::{}", self.bucket)),
+            ("queue_policy", regional("sqs", "order-events")),
+            ("key_policy", key.clone()),
+            ("key_grants", key),
+        ];
+        places.extend(self.partners.places(&regional));
+        places
+    }
+}
+
 /// A document as it stands in a sibling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
@@ -44,12 +63,16 @@ pub struct Document {
 pub async fn establish(local: &LocalAws) -> Result<Vec<Sibling>, StepFailed> {
     let mut siblings = Vec::new();
     for account in SIBLINGS {
-        siblings.push(establish_one(local, account).await?);
+        siblings.push(establish_in(local, account).await?);
     }
     Ok(siblings)
 }
 
-async fn establish_one(local: &LocalAws, account: &str) -> Result<Sibling, StepFailed> {
+/// Makes the documents of one sibling.
+///
+/// # Errors
+/// [`StepFailed`] when the emulator refuses one.
+pub async fn establish_in(local: &LocalAws, account: &str) -> Result<Sibling, StepFailed> {
     let config = local.root_of(account);
 
     let iam = aws_sdk_iam::Client::new(&config);

@@ -24,6 +24,14 @@ pub(super) struct Inner {
     pub(super) effects: usize,
     pub(super) writes: usize,
     pub(super) faults: BTreeMap<usize, Fault>,
+    /// After which effect somebody else changes which document.
+    pub(super) edit: Option<(usize, Slot)>,
+    /// After which effect somebody else changes the records.
+    pub(super) retarget: Option<usize>,
+    /// Seed of the pauses by which two executors interleave.
+    pub(super) pace: Option<u64>,
+    /// How often a task is retried that certainly had no effect.
+    pub(super) patience: Option<u32>,
     pub(super) crashed: bool,
     pub(super) clock: i64,
     pub(super) repeat: bool,
@@ -44,17 +52,45 @@ impl Fake {
         &self,
         f: impl FnOnce(&mut Inner) -> Result<T, PortError> + Send,
     ) -> Result<T, PortError> {
+        for _ in 0..self.pauses() {
+            tokio::task::yield_now().await;
+        }
         let outcome = self.attempt(f);
+        self.disturb();
         if self.with(|inner| inner.crashed) {
             std::future::pending::<()>().await;
         }
         outcome
     }
 
-    pub(super) async fn until_crash(&self) {
-        while !self.with(|inner| std::mem::take(&mut inner.crashed)) {
-            tokio::task::yield_now().await;
-        }
+    /// How often the next effect gives way to another executor.
+    fn pauses(&self) -> u64 {
+        self.with(|inner| {
+            let pace = inner.pace.as_mut()?;
+            *pace = next_scattered(*pace);
+            Some(*pace >> 60)
+        })
+        .unwrap_or_default()
+    }
+
+    /// Somebody else acts.
+    fn disturb(&self) {
+        self.with(|inner| {
+            let done = inner.effects;
+            if let Some((_, slot)) = inner.edit.take_if(|(after, _)| *after < done) {
+                inner.documents.insert(slot, third_party());
+            }
+            if inner.retarget.take_if(|after| *after < done).is_some() {
+                for set in inner.records.iter_mut().filter(|set| set.name == SHOP) {
+                    set.values = vec![SOMEWHERE.to_owned()];
+                }
+            }
+        });
+    }
+
+    /// Whether the executor died; asked once per death.
+    pub(super) fn take_crash(&self) -> bool {
+        self.with(|inner| std::mem::take(&mut inner.crashed))
     }
 
     fn attempt<T>(&self, f: impl FnOnce(&mut Inner) -> Result<T, PortError>) -> Result<T, PortError> {

@@ -25,6 +25,10 @@ enum Fate {
     ReplyLostBeforeEffect,
     CrashBeforeEffect,
     CrashAfterEffect,
+    /// Turned away before any effect, and tried again by the state machine.
+    Throttled,
+    /// The service takes the same request twice.
+    TakenTwice,
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
@@ -35,6 +39,8 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::ReplyLostBeforeEffect),
         1 => Just(Fate::CrashBeforeEffect),
         1 => Just(Fate::CrashAfterEffect),
+        1 => Just(Fate::Throttled),
+        1 => Just(Fate::TakenTwice),
     ]
 }
 
@@ -261,8 +267,11 @@ impl World {
         let step = self.id(i);
         let fate = self.fates.next().unwrap_or(Fate::Works);
         let at = match fate {
-            Fate::Works => {
+            Fate::Works | Fate::TakenTwice => {
                 self.write(i, Value::After)?;
+                if fate == Fate::TakenTwice {
+                    self.write(i, Value::After)?;
+                }
                 self.append(Event::Applied { step });
                 At::Idle
             }
@@ -288,6 +297,7 @@ impl World {
                 At::Asking("Runtime.ExitError")
             }
             Fate::CrashBeforeEffect => At::Asking("Runtime.ExitError"),
+            Fate::Throttled => At::Asking("Recovery.Transient"),
         };
         self.crash(who);
         Ok(at)

@@ -1,0 +1,1 @@
+//! Whole cutovers on the local AWS under faults: see `tests/`.

@@ -1,0 +1,143 @@
+//! A killer between the function and AWS: at calls that its seed chooses, the function dies, before the request goes
+//! out or after the answer has come in.
+
+use std::sync::{Arc, Mutex};
+
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use tokio::sync::Notify;
+
+/// Deaths per way through a cutover.
+const DEATHS: usize = 4;
+/// The shortest and the longest life, in calls. A way without deaths takes some fifteen hundred. A life begins with a
+/// precheck of every document; one that ends before anything new is done is no progress, and of such lives only so many
+/// are resumed.
+const LIVES: std::ops::Range<u64> = 250..900;
+
+#[derive(Debug)]
+struct Fate {
+    number: u64,
+    calls: u64,
+    next: u64,
+    left: usize,
+    kills: usize,
+}
+
+impl Fate {
+    /// The next of numbers that look random and are the same every time (the multiplier and increment of Knuth's
+    /// MMIX).
+    fn roll(&mut self) -> u64 {
+        self.number = self
+            .number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.number >> 33
+    }
+}
+
+/// Kills the function that uses its client.
+#[derive(Debug, Clone)]
+pub(crate) struct Killer {
+    inner: SharedHttpClient,
+    fate: Arc<Mutex<Fate>>,
+    died: Arc<Notify>,
+}
+
+impl Killer {
+    /// The same seed kills at the same calls.
+    pub(crate) fn new(seed: u64) -> Self {
+        let inner = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+            .build_https();
+        let killer = Self {
+            inner,
+            fate: Arc::new(Mutex::new(Fate {
+                number: 0,
+                calls: 0,
+                next: 0,
+                left: 0,
+                kills: 0,
+            })),
+            died: Arc::new(Notify::new()),
+        };
+        killer.rearm(seed);
+        killer
+    }
+
+    /// Begins again, with as many deaths as before.
+    pub(crate) fn rearm(&self, seed: u64) {
+        let mut fate = self.fate.lock().unwrap();
+        fate.number = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        fate.left = DEATHS;
+        fate.next = fate.calls + LIVES.start + fate.roll() % (LIVES.end - LIVES.start);
+    }
+
+    /// How often it killed.
+    pub(crate) fn kills(&self) -> usize {
+        self.fate.lock().unwrap().kills
+    }
+
+    /// When the function dies.
+    pub(crate) async fn died(&self) {
+        self.died.notified().await;
+    }
+
+    /// Whether this call is the last one of this life, and if so whether it is still sent.
+    fn last_call(&self) -> Option<bool> {
+        let mut fate = self.fate.lock().unwrap();
+        fate.calls += 1;
+        if fate.left == 0 || fate.calls < fate.next {
+            return None;
+        }
+        fate.left -= 1;
+        fate.kills += 1;
+        fate.next = fate.calls + LIVES.start + fate.roll() % (LIVES.end - LIVES.start);
+        Some(fate.roll() % 2 == 0)
+    }
+
+    async fn die<T>(&self) -> T {
+        self.died.notify_one();
+        std::future::pending().await
+    }
+}
+
+impl HttpClient for Killer {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Deadly {
+            killer: self.clone(),
+            inner: self.inner.http_connector(settings, components),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Deadly {
+    killer: Killer,
+    inner: SharedHttpConnector,
+}
+
+impl HttpConnector for Deadly {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (killer, inner) = (self.killer.clone(), self.inner.clone());
+        let last = killer.last_call();
+        HttpConnectorFuture::new(async move {
+            if last == Some(false) {
+                return killer.die().await;
+            }
+            let answer = inner.call(request).await;
+            if last == Some(true) {
+                return killer.die().await;
+            }
+            answer
+        })
+    }
+}

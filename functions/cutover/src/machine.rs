@@ -139,10 +139,11 @@ pub async fn forward(tasks: &impl Tasks) -> Result<(), Failed> {
 /// [`Failed`].
 pub async fn plan(tasks: &impl Tasks) -> Result<Planned, Failed> {
     let approved = tasks.approved();
-    match tasks.task("Plan cutover", Operation::Plan { approved }).await? {
-        Answer::Planned(planned) => Ok(planned),
-        other => Err(Failed::Unexpected(Box::new(other))),
-    }
+    let answer = tasks.task("Plan cutover", Operation::Plan { approved }).await?;
+    let Answer::Planned(planned) = answer else {
+        return Err(Failed::Unexpected(Box::new(answer)));
+    };
+    Ok(planned)
 }
 
 /// A state that is entered again after a wait until it is done.
@@ -152,11 +153,14 @@ async fn until_done(
     operation: impl Fn() -> Operation,
 ) -> Result<(), Failed> {
     for _ in 0..LOOKS {
-        match tasks.task(state, operation()).await? {
-            Answer::Traffic(traffic) if traffic.progress == Progress::Done => return Ok(()),
-            Answer::Traffic(_) => tasks.wait().await,
-            other => return Err(Failed::Unexpected(Box::new(other))),
+        let answer = tasks.task(state, operation()).await?;
+        let Answer::Traffic(traffic) = answer else {
+            return Err(Failed::Unexpected(Box::new(answer)));
+        };
+        if traffic.progress == Progress::Done {
+            return Ok(());
         }
+        tasks.wait().await;
     }
     Err(Failed::NeverReady(state))
 }
@@ -173,9 +177,9 @@ pub async fn accounts(tasks: &impl Tasks, planned: &Planned, phase: Phase) -> Re
     for account in &planned.accounts {
         loop {
             let operation = apply(tasks.approved(), &planned.cutover, phase, account);
-            match tasks.task(state, operation).await? {
-                Answer::Applied(applied) if applied.progress == Progress::Running => {}
-                _ => break,
+            let answer = tasks.task(state, operation).await?;
+            if !matches!(answer, Answer::Applied(applied) if applied.progress == Progress::Running) {
+                break;
             }
         }
     }
@@ -224,10 +228,11 @@ pub async fn next(tasks: &impl Tasks, failure: Failure) -> Result<Next, Failed> 
         cutover: None,
         failure,
     };
-    match tasks.task("Next", operation).await? {
-        Answer::Next(next) => Ok(next),
-        other => Err(Failed::Unexpected(Box::new(other))),
-    }
+    let answer = tasks.task("Next", operation).await?;
+    let Answer::Next(next) = answer else {
+        return Err(Failed::Unexpected(Box::new(answer)));
+    };
+    Ok(next)
 }
 
 /// `Next`, `Revert step`, `Next`, … until it ends or goes forward.

@@ -58,7 +58,9 @@ async fn a_fault_at_any_effect_ends_all_done_or_all_given_back() {
                 match ending {
                     Ending::Recovered => scenario.assert_recovered().await,
                     Ending::GivenBack => scenario.assert_clean_slate().await,
-                    ending => panic!("{fault:?} at {at}: {ending:?}"),
+                    Ending::Operator(_) | Ending::Abandoned | Ending::GoesRound => {
+                        panic!("{fault:?} at {at}: {ending:?}")
+                    }
                 }
                 let refused = fault == Fault::Refused;
                 assert_eq!(

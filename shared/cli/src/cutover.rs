@@ -130,9 +130,11 @@ impl ReadJournal {
             .query::<Entry>(&Key::run_partition(&self.run), Key::JOURNAL_PREFIX)
             .await?;
         let entries: Vec<Entry> = rows.into_iter().map(|(_, row)| row.document).collect();
-        let opened = entries.iter().rev().find_map(|entry| match &entry.event {
-            Event::Opened { cutover, .. } => Some(cutover),
-            _ => None,
+        let opened = entries.iter().rev().find_map(|entry| {
+            let Event::Opened { cutover, .. } = &entry.event else {
+                return None;
+            };
+            Some(cutover)
         });
         let plan = opened.ok_or_else(|| CutoverFailed::NoJournal(self.run.clone()))?;
         let bytes = ArtifactStore::new(config, plan.bucket.clone()).get(plan).await?;

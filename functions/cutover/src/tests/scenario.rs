@@ -236,14 +236,13 @@ impl Scenario {
             at: "2026-03-01T12:00:00Z".parse().unwrap(),
             by: vec!["ada".to_owned()],
         };
-        while self.deps.records.put_new(&key, &gate).await.is_err() {}
+        while self.records().put_new(&key, &gate).await.is_err() {}
         let boundary = CurrentBoundary {
             boundary: self.package.boundary,
             document: approved.plan,
         };
         while self
-            .deps
-            .records
+            .records()
             .put_new(&Key::boundary(&self.run), &boundary)
             .await
             .is_err()

@@ -105,8 +105,10 @@ impl Bucket {
     }
 }
 
-/// The pause before retry number `retry`, from 0: uniform between nothing and twice the last mean (*full jitter*, AWS
-/// Architecture Blog, "Exponential Backoff And Jitter"). `random` is any number, uniformly drawn.
+/// The pause before retry number `retry`, from 0: uniform between nothing and twice the last mean.
+///
+/// That is *full jitter* (AWS Architecture Blog, "Exponential Backoff And Jitter"). `random` is any number, uniformly
+/// drawn.
 #[must_use]
 pub fn full_jitter(retry: u32, random: u64) -> u64 {
     let ceiling = FIRST_BACKOFF

@@ -91,10 +91,10 @@ impl<'a> Status<'a> {
     }
 
     fn forward(&self) -> Standing {
-        let done = |step: &crate::journal::Step| match self.journal.state(&step.id) {
-            StepState::Contracted => true,
-            StepState::Verified => step.kind != StepKind::Contract,
-            _ => false,
+        let done = |step: &crate::journal::Step| {
+            let state = self.journal.state(&step.id);
+            state == StepState::Contracted
+                || (state == StepState::Verified && step.kind != StepKind::Contract)
         };
         let steps = self.document.journal_steps();
         if steps.iter().all(done) {

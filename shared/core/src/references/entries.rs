@@ -72,9 +72,10 @@ pub(super) fn canonical_entries(text: &str) -> Option<String> {
     entries_of(text).ok().map(entries_text)
 }
 
-/// Whether a set is what an interrupted change leaves behind: nothing in it that is neither in `before` nor in
-/// `after`, and nothing missing that is in both. `false` for documents that are no sets of entries: those are written
-/// whole.
+/// Whether a set is what an interrupted change leaves behind.
+///
+/// Nothing is in it that is neither in `before` nor in `after`, and nothing is missing that is in both. `false` for
+/// documents that are no sets of entries: those are written whole.
 #[must_use]
 pub fn is_between(live: &str, before: &str, after: &str) -> bool {
     let texts = |document: &str| -> Option<BTreeSet<String>> {

@@ -97,7 +97,7 @@ impl Killer {
         fate.left -= 1;
         fate.kills += 1;
         fate.next = fate.calls + LIVES.start + fate.roll() % (LIVES.end - LIVES.start);
-        Some(fate.roll() % 2 == 0)
+        Some(fate.roll().is_multiple_of(2))
     }
 
     async fn die<T>(&self) -> T {

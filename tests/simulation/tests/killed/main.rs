@@ -1,6 +1,11 @@
 //! A cutover over real adapters and the wire, killed at random calls and resumed: always the same final state.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "the helpers of a test fail it, and it says how it went"
+)]
 #![recursion_limit = "256"]
 
 mod killer;
@@ -47,7 +52,7 @@ async fn play(world: &World, seed: u64) -> usize {
 }
 
 async fn play_all(seeds: std::ops::Range<u64>) {
-    let world = World::start().await;
+    let world = Box::pin(World::start()).await;
     assert!(world.references() >= 60, "{}", world.references());
     let begun = Instant::now();
     let many = seeds.end - seeds.start;
@@ -68,11 +73,11 @@ async fn play_all(seeds: std::ops::Range<u64>) {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_cutover_killed_at_random_calls_always_ends_in_the_same_state() {
-    play_all(0..3).await;
+    Box::pin(play_all(0..3)).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
 #[ignore = "takes minutes: cargo test -p simulation -- --ignored --nocapture"]
 async fn fifty_seeds_of_a_killer_end_in_the_same_state() {
-    play_all(0..50).await;
+    Box::pin(play_all(0..50)).await;
 }

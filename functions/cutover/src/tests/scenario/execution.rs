@@ -108,8 +108,8 @@ impl Scenario {
 }
 
 pub(super) fn error_of(failed: Failed) -> CutoverError {
-    match failed {
-        Failed::Error(error) => *error,
-        other => panic!("{other:?}"),
-    }
+    let Failed::Error(error) = failed else {
+        panic!("{failed:?}");
+    };
+    *error
 }

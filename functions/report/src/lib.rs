@@ -15,7 +15,7 @@ use blackstart_core::artifact::{NotCanonical, canonical_json};
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;
 use blackstart_core::report::trend::RunDurations;
-use blackstart_core::report::{self, NamedDocument, Report, Standing, State};
+use blackstart_core::report::{self, Document, NamedDocument, Report, Standing, State};
 use blackstart_core::run::{Conclusion, RunId, RunRecord};
 use blackstart_core::task::report::{Exported, Operation, Sealed, Written};
 use blackstart_core::task::{Failure, Task};
@@ -141,10 +141,9 @@ async fn written(run: RunId, about: About, deps: &Deps, now: Timestamp) -> Resul
         .artifacts
         .put(&run, &path, "application/json", recording)
         .await?;
-    facts.documents.push(NamedDocument {
-        what: "recorded times".to_owned(),
-        artifact,
-    });
+    facts
+        .documents
+        .push(NamedDocument::new(Document::RecordedTimes, artifact));
     match about {
         About::Ended { conclusion, reason } => {
             let state = State::concluded(conclusion, reason, now);

@@ -18,7 +18,7 @@ use blackstart_core::history::{ExecutionHistory, has_history};
 use blackstart_core::journal::{Entry, Event};
 use blackstart_core::ledger::Key;
 use blackstart_core::report::trend::RunDurations;
-use blackstart_core::report::{EvidenceHead, Facts, NamedDocument};
+use blackstart_core::report::{Document, EvidenceHead, Facts, NamedDocument, OperatorAnswer};
 use blackstart_core::run::{RunId, RunRecord};
 use blackstart_core::timeline::CurrentBoundary;
 use blackstart_core::validation::SetVerdict;
@@ -40,20 +40,20 @@ pub(crate) async fn facts(record: &RunRecord, deps: &Deps) -> Result<Facts, Repo
         journal: rows::<Entry>(run, Key::JOURNAL_PREFIX, deps).await?,
         ..Facts::default()
     };
-    let mut documents = vec![named("plan", record.plan.clone())];
+    let mut documents = vec![NamedDocument::new(Document::Plan, record.plan.clone())];
     if let Some(current) = deps.ledger.get::<CurrentBoundary>(&Key::boundary(run)).await? {
         let artifact = current.document.document;
         facts.boundary = Some(deps.artifacts.get_json(&artifact).await?);
-        documents.push(named("event boundary", artifact));
+        documents.push(NamedDocument::new(Document::EventBoundary, artifact));
     }
     if let Some((artifact, rows)) = deps.artifacts.find(run, TIMELINE).await? {
         facts.seen = seen_in(&rows);
-        documents.push(named("timeline", artifact));
+        documents.push(NamedDocument::new(Document::Timeline, artifact));
     }
     facts.candidates = find(
         run,
         "validation/candidates.json",
-        "candidates",
+        Document::Candidates,
         &mut documents,
         deps,
     )
@@ -66,10 +66,10 @@ pub(crate) async fn facts(record: &RunRecord, deps: &Deps) -> Result<Facts, Repo
         facts.selection = Some(deps.artifacts.get_json(&package.selection).await?);
         facts.rebuild = Some(deps.artifacts.get_json(&package.rebuild).await?);
         documents.extend([
-            named("decision package", gate.package.clone()),
-            named("selection", package.selection.clone()),
-            named("rebuild", package.rebuild.clone()),
-            named("inventory of references", package.inventory.clone()),
+            NamedDocument::new(Document::DecisionPackage, gate.package.clone()),
+            NamedDocument::new(Document::Selection, package.selection.clone()),
+            NamedDocument::new(Document::Rebuild, package.rebuild.clone()),
+            NamedDocument::new(Document::Inventory, package.inventory.clone()),
         ]);
         facts.gate = Some(gate);
         facts.package = Some(package);
@@ -79,33 +79,27 @@ pub(crate) async fn facts(record: &RunRecord, deps: &Deps) -> Result<Facts, Repo
         facts.selection = find(
             run,
             "validation/selection.json",
-            "selection",
+            Document::Selection,
             &mut documents,
             deps,
         )
         .await?;
-        facts.rebuild = find(run, "rebuild.json", "rebuild", &mut documents, deps).await?;
+        facts.rebuild = find(run, "rebuild.json", Document::Rebuild, &mut documents, deps).await?;
     }
-    facts.restore = find(run, "restore.json", "restore", &mut documents, deps).await?;
-    facts.rotation = find(run, "rotation.json", "rotation", &mut documents, deps).await?;
+    facts.restore = find(run, "restore.json", Document::Restore, &mut documents, deps).await?;
+    facts.rotation = find(run, "rotation.json", Document::Rotation, &mut documents, deps).await?;
     if let Some(artifact) = facts.journal.iter().find_map(cutover_plan).cloned() {
         facts.cutover = Some(deps.artifacts.get_json(&artifact).await?);
-        documents.push(named("cutover plan", artifact));
+        documents.push(NamedDocument::new(Document::CutoverPlan, artifact));
     }
     let links: Vec<Link> = rows(run, Key::EVIDENCE_PREFIX, deps).await?;
+    facts.operators = OperatorAnswer::all_of(&links);
     facts.evidence = links.last().map(|last| EvidenceHead {
         links: links.len() as u64,
         head: last.hash.clone(),
     });
     facts.documents = documents;
     Ok(facts)
-}
-
-fn named(what: &str, artifact: ArtifactRef) -> NamedDocument {
-    NamedDocument {
-        what: what.to_owned(),
-        artifact,
-    }
 }
 
 /// The histories of the run's Standard executions. One that cannot be read is left out: the functions recorded their
@@ -162,7 +156,7 @@ pub(crate) async fn rows<T: DeserializeOwned>(
 async fn find<T: DeserializeOwned>(
     run: &RunId,
     path: &str,
-    what: &str,
+    what: Document,
     documents: &mut Vec<NamedDocument>,
     deps: &Deps,
 ) -> Result<Option<T>, ArtifactError> {
@@ -170,6 +164,6 @@ async fn find<T: DeserializeOwned>(
         return Ok(None);
     };
     let document = deps.artifacts.get_json(&artifact).await?;
-    documents.push(named(what, artifact));
+    documents.push(NamedDocument::new(what, artifact));
     Ok(Some(document))
 }

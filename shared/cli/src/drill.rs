@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 pub mod evidence;
+pub mod operator;
 pub mod play;
 
 use play::{Answer, DrillFailed, Ended, Execution, Proposal, Stage, Trigger};
@@ -50,6 +51,8 @@ pub enum Play {
     NoCleanPoint,
     /// The cutover function is killed once between a write and its journal entry.
     Crash,
+    /// The restore is refused after the approval: the run waits until an operator has removed the cause.
+    Stuck,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,6 +72,7 @@ impl Play {
             Self::Refused => Scenario::Refused,
             Self::NoCleanPoint => Scenario::NoCleanPoint,
             Self::Crash => Scenario::Crash,
+            Self::Stuck => Scenario::Stuck,
         }
     }
 
@@ -76,7 +80,7 @@ impl Play {
     #[must_use]
     pub fn expected(self) -> (Conclusion, End) {
         match self {
-            Self::Incident | Self::Crash => (Conclusion::Recovered, End::CutOver),
+            Self::Incident | Self::Crash | Self::Stuck => (Conclusion::Recovered, End::CutOver),
             Self::Refused => (Conclusion::Refused, End::Untouched),
             Self::NoCleanPoint => (Conclusion::NoCleanPoint, End::Untouched),
         }
@@ -93,6 +97,9 @@ impl Play {
             Self::NoCleanPoint => "no recovery set was proven clean: nothing was proposed, nothing changed",
             Self::Crash => {
                 "the cutover function died between a write and its journal entry, and the run still ended as it should"
+            }
+            Self::Stuck => {
+                "the restore was refused, the run waited for an operator, and went on when the cause was removed"
             }
         }
     }
@@ -236,6 +243,7 @@ impl Drill {
         let folder = save_report(stage, project, execution).await?;
         let mut checks = outside::checks(&stage.local, &stage.organisation, end).await?;
         checks.extend(stage.evidence_checks(&execution.run, end).await?);
+        checks.extend(ended.stuck.iter().flat_map(|stuck| stuck.checks(report)));
         checks.push(Check {
             what: format!("the run concluded {}", <&str>::from(conclusion)),
             holds: report.conclusion == Some(conclusion) && ended.status == ExecutionStatus::Succeeded,
@@ -245,6 +253,13 @@ impl Drill {
                 shown(&report.reason)
             ),
         });
+        if self.scenario == Play::Stuck {
+            checks.push(Check {
+                what: "the run waited for an operator once".to_owned(),
+                holds: ended.stuck.len() == 1,
+                seen: format!("{} times", ended.stuck.len()),
+            });
+        }
         if self.scenario == Play::Crash {
             checks.push(Check {
                 what: "the cutover function was killed once".to_owned(),

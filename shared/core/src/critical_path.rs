@@ -203,6 +203,25 @@ impl Recording {
             until: self.until,
         }
     }
+
+    /// What had been recorded by this moment: the run as it looked then.
+    #[must_use]
+    pub fn as_of(&self, moment: Timestamp) -> Self {
+        let histories = self.histories.iter().filter(|history| history.started <= moment);
+        Self {
+            schema: self.schema.clone(),
+            started: self.started,
+            decided: self.decided.filter(|decided| *decided <= moment),
+            until: moment,
+            steps: self
+                .steps
+                .iter()
+                .filter(|step| step.ended <= moment)
+                .cloned()
+                .collect(),
+            histories: histories.map(|history| history.as_of(moment)).collect(),
+        }
+    }
 }
 
 /// Measures a run. The order of steps and histories does not matter.

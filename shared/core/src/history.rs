@@ -3,13 +3,16 @@
 //! What `GetExecutionHistory` returns is reduced to [`HistoryEvent`]s; inputs and outputs are not kept, they can hold
 //! task tokens. Events of one visit are linked by `previousEventId`, also inside Parallel and Map states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::critical_path::RecordedStep;
+
+#[cfg(test)]
+pub(crate) mod script;
 
 /// The history of one execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +29,30 @@ pub struct ExecutionHistory {
     pub ended: Option<Timestamp>,
     /// Its events.
     pub events: Vec<HistoryEvent>,
+}
+
+impl ExecutionHistory {
+    /// What of it had happened by this moment.
+    #[must_use]
+    pub fn as_of(&self, moment: Timestamp) -> Self {
+        let ended = self.ended.filter(|ended| *ended <= moment);
+        Self {
+            execution: self.execution.clone(),
+            status: if ended.is_some() {
+                self.status.clone()
+            } else {
+                "RUNNING".to_owned()
+            },
+            started: self.started,
+            ended,
+            events: self
+                .events
+                .iter()
+                .filter(|event| event.at <= moment)
+                .cloned()
+                .collect(),
+        }
+    }
 }
 
 /// One event, as far as durations need it.
@@ -176,6 +203,7 @@ fn visits(history: &ExecutionHistory) -> Vec<Visit> {
         visits: Vec::new(),
         owner: BTreeMap::new(),
         halted: None,
+        resumable: Vec::new(),
     };
     let mut events: Vec<_> = history.events.iter().collect();
     events.sort_by_key(|event| event.id);
@@ -195,13 +223,16 @@ struct Reader<'h> {
     visits: Vec<Visit>,
     /// Event id to the visit that it belongs to.
     owner: BTreeMap<i64, usize>,
-    /// When the execution broke off, and in which state.
-    halted: Option<(Timestamp, String)>,
+    /// When the execution broke off last.
+    halted: Option<Timestamp>,
+    /// The visits that were open then and have not been seen again.
+    resumable: Vec<usize>,
 }
 
 impl Reader<'_> {
     fn read(&mut self, event: &HistoryEvent) {
         if let Some(kind) = event.kind.strip_suffix("StateEntered") {
+            self.replace_halted(event);
             self.owner.insert(event.id, self.visits.len());
             self.visits.push(Visit {
                 execution: self.execution.to_owned(),
@@ -220,21 +251,11 @@ impl Reader<'_> {
         }
         match event.kind.as_str() {
             "ExecutionFailed" | "ExecutionTimedOut" | "ExecutionAborted" => {
-                let state = self.visits.iter().rfind(|visit| visit.exited.is_none());
-                self.halted = state.map(|visit| (event.at, visit.state.clone()));
+                self.halt(event.at);
                 return;
             }
             "ExecutionRedriven" => {
-                if let Some((at, state)) = self.halted.take() {
-                    self.visits.push(Visit {
-                        execution: self.execution.to_owned(),
-                        state,
-                        activity: Activity::People,
-                        entered: at,
-                        exited: Some(event.at),
-                        attempts: Vec::new(),
-                    });
-                }
+                self.redrive(event.at);
                 return;
             }
             _ => {}
@@ -280,6 +301,59 @@ impl Reader<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The execution breaks off: what was being attempted ends with it.
+    fn halt(&mut self, at: Timestamp) {
+        self.halted = Some(at);
+        self.resumable = (0..self.visits.len())
+            .filter(|place| {
+                self.visits
+                    .get(*place)
+                    .is_some_and(|visit| visit.exited.is_none())
+            })
+            .collect();
+        for visit in self.visits.iter_mut().filter(|visit| visit.exited.is_none()) {
+            for attempt in visit.attempts.iter_mut().filter(|attempt| attempt.to.is_none()) {
+                attempt.to = Some(at);
+            }
+        }
+    }
+
+    /// Every state that was open has waited for the person who redrives.
+    fn redrive(&mut self, at: Timestamp) {
+        let Some(halted) = self.halted else { return };
+        let states: BTreeSet<String> = self
+            .resumable
+            .iter()
+            .filter_map(|place| self.visits.get(*place))
+            .map(|visit| visit.state.clone())
+            .collect();
+        self.visits.extend(states.into_iter().map(|state| Visit {
+            execution: self.execution.to_owned(),
+            state,
+            activity: Activity::People,
+            entered: halted,
+            exited: Some(at),
+            attempts: Vec::new(),
+        }));
+    }
+
+    /// A redriven task is scheduled again without a new entry, but a state may be entered anew: then the visit that
+    /// broke off ended when the execution did.
+    fn replace_halted(&mut self, event: &HistoryEvent) {
+        let same = |place: &usize| {
+            self.visits
+                .get(*place)
+                .is_some_and(|visit| visit.exited.is_none() && Some(&visit.state) == event.state.as_ref())
+        };
+        let Some(place) = self.resumable.iter().position(same) else {
+            return;
+        };
+        let place = self.resumable.remove(place);
+        if let Some(visit) = self.visits.get_mut(place) {
+            visit.exited = self.halted.max(Some(visit.entered));
         }
     }
 

@@ -135,11 +135,12 @@ fn stage_progress(
         .stages
         .iter()
         .any(|(other, later)| !other.is_parallel() && time.is_some_and(|time| later.from > time.from));
+    let closing = passed("Write report");
     let state = match time {
         None => StageState::Ahead,
         Some(_) if stage.is_parallel() && passed(failed) => StageState::Failed,
         Some(_) if stage.is_parallel() && passed(done) => StageState::Done,
-        Some(_) if ended || (overtaken && open.is_empty()) => StageState::Done,
+        Some(_) if ended || closing || (overtaken && open.is_empty()) => StageState::Done,
         Some(_) => StageState::Running,
     };
     StageProgress {
@@ -192,38 +193,11 @@ pub fn eta(progress: &Progress, now: Timestamp) -> Option<Timestamp> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use jiff::ToSpan as _;
-
     use super::*;
-    use crate::history::{ExecutionHistory, HistoryEvent};
+    use crate::history::script::{at, running};
     use crate::run::{Conclusion, Mode, RunId, WorkloadName};
 
     const RUN: &str = "arn:aws:states:us-east-1:111111111111:execution:blackstart-recovery:x";
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::UNIX_EPOCH + second.seconds()
-    }
-
-    fn history(events: &[(&str, &str, i64, i64)]) -> ExecutionHistory {
-        let events = (1..)
-            .zip(events)
-            .map(|(id, (kind, state, previous, second))| HistoryEvent {
-                id,
-                previous: *previous,
-                at: at(*second),
-                kind: (*kind).to_owned(),
-                state: Some((*state).to_owned()),
-                resource: None,
-                error: None,
-            });
-        ExecutionHistory {
-            execution: RUN.to_owned(),
-            status: "RUNNING".to_owned(),
-            started: at(0),
-            ended: None,
-            events: events.collect(),
-        }
-    }
 
     fn before(timeline: f64, rebuild: f64, approval: f64) -> RunDurations {
         let workload = WorkloadName::try_from("orders".to_owned()).unwrap();
@@ -244,13 +218,15 @@ mod tests {
 
     #[test]
     fn what_is_left_is_the_longest_branch_and_everything_after_the_gate() {
-        let history = history(&[
-            ("TaskStateEntered", "Establish timeline", 0, 0),
-            ("TaskStateEntered", "Rebuild infrastructure", 0, 0),
-            ("TaskStateExited", "Rebuild infrastructure", 2, 10),
-            ("PassStateEntered", "Rebuild done", 3, 10),
-            ("PassStateExited", "Rebuild done", 4, 10),
-        ]);
+        let history = running(
+            RUN,
+            "
+             0 enters Establish timeline
+             0 enters Rebuild infrastructure
+             10 leaves Rebuild infrastructure
+             10 passes Rebuild done
+            ",
+        );
         let observed = Observed {
             started: at(0),
             steps: &[],

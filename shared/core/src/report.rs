@@ -10,13 +10,14 @@ use strum::IntoStaticStr;
 
 use crate::approval::DecisionPackage;
 use crate::approval::gate::{GateRecord, GateState};
-use crate::approval::vote::Vote;
-use crate::artifact::{ArtifactRef, Digest};
+use crate::approval::vote::{Choice, Vote};
+use crate::artifact::Digest;
 use crate::chart::AttackTimeline;
 use crate::chart::attack::{CandidateMark, Seen, candidates};
 use crate::critical_path::{self, CriticalPath, Observed, RecordedStep, Recording};
 use crate::cutover::CutoverDocument;
 use crate::dns::TrafficChange;
+use crate::evidence::{self, Link};
 use crate::history::{self, ExecutionHistory};
 use crate::journal::Entry;
 use crate::plan::Targets;
@@ -28,12 +29,14 @@ use crate::timeline::BoundaryDocument;
 use crate::validation::{CandidateDocument, SelectionDocument, SetVerdict};
 
 mod diff;
+mod documents;
 mod gantt;
 mod html;
 mod markdown;
 mod next_steps;
 pub mod trend;
 
+pub use documents::{Document, NamedDocument};
 pub use html::page;
 pub use markdown::summary;
 
@@ -120,6 +123,8 @@ pub struct Facts {
     pub gate: Option<GateRecord>,
     /// Stage 3.
     pub votes: Vec<Vote>,
+    /// What operators answered while the run was stuck, in order.
+    pub operators: Vec<OperatorAnswer>,
     /// Stage 4.
     pub rebuild: Option<RebuildDocument>,
     /// Stage 4.
@@ -146,14 +151,37 @@ pub struct EvidenceHead {
     pub head: Digest,
 }
 
-/// A document of the run, by digest.
+/// What an operator answered to a run that was stuck.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NamedDocument {
-    /// What it is, for people.
-    pub what: String,
-    /// Where it is.
-    pub artifact: ArtifactRef,
+pub struct OperatorAnswer {
+    /// When.
+    pub at: Timestamp,
+    /// The person of the roster.
+    pub person: String,
+    /// `resume`, `revert` or `abandon`.
+    pub choice: String,
+    /// Why, in that person's words.
+    pub rationale: String,
+}
+
+impl OperatorAnswer {
+    /// The answers that a chain of evidence holds, in its order.
+    #[must_use]
+    pub fn all_of(links: &[Link]) -> Vec<Self> {
+        let fact = |event: &evidence::Event, name: &str| event.facts.get(name).cloned().unwrap_or_default();
+        links
+            .iter()
+            .map(|link| &link.event)
+            .filter(|event| event.kind == evidence::Kind::OperatorAnswered)
+            .map(|event| Self {
+                at: event.at,
+                person: fact(event, "person"),
+                choice: fact(event, "choice"),
+                rationale: fact(event, "rationale"),
+            })
+            .collect()
+    }
 }
 
 /// `report.json`.
@@ -193,6 +221,9 @@ pub struct Report {
     pub gate: Option<GateRecord>,
     /// Stage 3.
     pub votes: Vec<Vote>,
+    /// What operators answered while the run was stuck, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<OperatorAnswer>,
     /// Stage 4.
     pub rebuild: Option<RebuildDocument>,
     /// Stage 4.
@@ -300,6 +331,7 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
             / 60.0
     });
     let open_items = next_steps::open_items(&facts);
+    let next_steps = next_steps::next_steps(&run, &state);
     let attack = attack(&facts);
     let (references, traffic) = facts.cutover.map_or_else(Default::default, |cutover| {
         let references = cutover
@@ -320,8 +352,8 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
         schema: SCHEMA.to_owned(),
         standing: state.standing,
         conclusion: state.conclusion,
-        reason: state.reason,
-        next_steps: next_steps::next_steps(state.standing, state.conclusion),
+        reason: reason(state.reason, &facts.votes),
+        next_steps,
         open_items,
         targets: TargetsMet {
             targets,
@@ -337,6 +369,7 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
         selection: facts.selection,
         gate: facts.gate,
         votes: facts.votes,
+        operators: facts.operators,
         rebuild: facts.rebuild,
         restore: facts.restore,
         rotation: facts.rotation,
@@ -346,6 +379,14 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
         evidence: facts.evidence,
         documents: facts.documents,
     }
+}
+
+/// Why a run ended as it did; where an approver said why, in that person's words.
+fn reason(mut reason: String, votes: &[Vote]) -> String {
+    for vote in votes.iter().filter(|vote| vote.decision == Choice::Refuse) {
+        reason.push_str(&format!("; {} said: {}", vote.person, vote.rationale));
+    }
+    reason
 }
 
 fn attack(facts: &Facts) -> AttackTimeline {
@@ -389,5 +430,7 @@ pub fn decided_at(gate: &GateRecord) -> Option<Timestamp> {
     }
 }
 
+#[cfg(test)]
+mod questions;
 #[cfg(test)]
 mod tests;

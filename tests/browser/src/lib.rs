@@ -11,7 +11,7 @@ use blackstart_core::journal::{Entry, Event};
 use blackstart_core::plan::Targets;
 use blackstart_core::references::{DocumentKind, Slot};
 use blackstart_core::report::trend::RunDurations;
-use blackstart_core::report::{Facts, NamedDocument, Report, State, build};
+use blackstart_core::report::{Facts, NamedDocument, OperatorAnswer, Report, State, build};
 use blackstart_core::run::{
     AccountId, Conclusion, InvalidAccountId, InvalidWorkloadName, Mode, RunId, RunRecord, Trigger,
     WorkloadName,
@@ -115,6 +115,12 @@ pub fn hostile(size: Size) -> Result<Report, BadFixture> {
             decision: Choice::Approve,
             rationale: HOSTILE.to_owned(),
         }],
+        operators: vec![OperatorAnswer {
+            at: at(550),
+            person: HOSTILE.to_owned(),
+            choice: HOSTILE.to_owned(),
+            rationale: HOSTILE.to_owned(),
+        }],
         cutover: Some(cutover(size.references)?),
         journal: vec![Entry {
             sequence: 1,
@@ -127,6 +133,7 @@ pub fn hostile(size: Size) -> Result<Report, BadFixture> {
         }],
         documents: vec![NamedDocument {
             what: HOSTILE.to_owned(),
+            proves: HOSTILE.to_owned(),
             artifact: artifact(),
         }],
         ..Facts::default()

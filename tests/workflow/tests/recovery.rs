@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "the functions below are parts of tests")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_sdk_sfn::types::ExecutionStatus;
@@ -10,6 +11,7 @@ use blackstart_cli::drill::Play;
 use blackstart_cli::drill::play::{Answer, DrillFailed, Ended, Proposal, Stage, Trigger, finding};
 use blackstart_core::approval::vote::{Ballot, Choice};
 use blackstart_core::artifact::Digest;
+use blackstart_core::report::trend::RunDurations;
 use blackstart_core::run::Conclusion;
 use blackstart_core::validation::Verdict;
 use blackstart_local::outside;
@@ -181,5 +183,39 @@ async fn one_run_at_a_time_and_a_refusal_is_final() {
             "{person}: {answer:?}"
         );
     }
+    stage.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_report_shows_the_trend_that_the_first_run_left_in_the_ledger() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::Refused).await;
+    let mut reports = Vec::new();
+    for _ in 0..2 {
+        let execution = stage.start(&by_hand()).await.unwrap();
+        let ended = stage.follow(&execution, &mut refuse, &mut |_| {}).await.unwrap();
+        ends_as_it_must(&stage, Play::Refused, &ended).await;
+        stage
+            .organisation
+            .remove_rebuilt(&stage.local, &stage.ready.plan)
+            .await
+            .unwrap();
+        reports.push((
+            ended.report.unwrap(),
+            stage.artifact_files(&execution.run).await.unwrap(),
+        ));
+    }
+    let [(first, first_files), (second, second_files)] = &reports[..] else {
+        unreachable!("two runs were played")
+    };
+    let measured = RunDurations::of(&first.run, Conclusion::Refused, &first.critical_path);
+    assert_eq!(first.earlier, []);
+    assert_eq!(second.earlier, [measured]);
+    let shows_a_trend = |files: &BTreeMap<String, Vec<u8>>| {
+        let page = String::from_utf8(files["report.html"].clone()).unwrap();
+        page.contains("Trend over 2 runs")
+    };
+    assert!(!shows_a_trend(first_files));
+    assert!(shows_a_trend(second_files));
     stage.local.stop().await;
 }

@@ -24,8 +24,9 @@ use blackstart_local::organisation::{Organisation, Ready, Scenario};
 use blackstart_local::project::Project;
 use serde_json::{Value, json};
 
+use super::operator::Stuck;
 use crate::approve;
-use crate::gateway::{Gateway, GatewayError};
+use crate::gateway::Gateway;
 
 /// How often the execution is looked at.
 const GLANCE: Duration = Duration::from_millis(250);
@@ -61,7 +62,7 @@ pub enum DrillFailed {
     /// The execution did not end.
     #[error("the execution did not end within ten minutes; at last {0}")]
     Endless(String),
-    /// The run waits for an operator, and a drill has none.
+    /// The run waits for an operator who cannot help.
     #[error("the run is stuck and waits for an operator; before that, {0}")]
     Stuck(String),
     /// The gateway did not take a vote.
@@ -167,6 +168,8 @@ pub struct Ended {
     pub output: Value,
     /// The report, if the execution opened a run.
     pub report: Option<Report>,
+    /// What was seen each time that the run waited for an operator.
+    pub stuck: Vec<Stuck>,
 }
 
 impl Stage {
@@ -292,6 +295,7 @@ impl Stage {
     ) -> Result<Ended, DrillFailed> {
         let mut told = 0;
         let mut last = String::new();
+        let mut stuck = Vec::new();
         for _ in 0..GLANCES {
             let described = self
                 .sfn
@@ -306,11 +310,14 @@ impl Stage {
                 last = format!("`{}` ended with {}", new.state, new.outcome);
                 step(new);
             }
-            if let Some(asked) = steps.iter().position(|step| step.operation == "ask_operator") {
-                let before = steps.iter().take(asked).rfind(|step| step.outcome != "ok");
-                return Err(DrillFailed::Stuck(before.map_or(last, |step| {
-                    format!("`{}` ended with {}", step.state, step.outcome)
-                })));
+            let asked = steps
+                .iter()
+                .filter(|step| step.operation == "ask_operator")
+                .count();
+            if asked > stuck.len() {
+                let before = steps.iter().rfind(|step| step.outcome != "ok");
+                // Boxed: few runs come here, and every look would carry it.
+                stuck.push(Box::pin(self.be_operator(&execution.run, before)).await?);
             }
             told = steps.len().max(told);
             if described.status != ExecutionStatus::Running {
@@ -323,6 +330,7 @@ impl Stage {
                     status: described.status,
                     output,
                     report,
+                    stuck,
                 });
             }
             if let Some(gate) = self.open_gate(&execution.run).await? {
@@ -403,15 +411,11 @@ impl Stage {
     /// # Errors
     /// What the gateway says when it turns the vote away.
     pub async fn vote_as(&self, identity: &str, run: &RunId, ballot: &Ballot) -> Result<Value, DrillFailed> {
-        let turned_away = |error: GatewayError| DrillFailed::Vote {
+        let voted = approve::vote(&self.gateway_as(identity)?, run, ballot).await;
+        voted.map_err(|error| DrillFailed::Vote {
             person: identity.to_owned(),
             answer: error_chain(&error),
-        };
-        let config = self.local.root_of(RECOVERY);
-        let gateway = Gateway::invoking(&config, self.deployed.output("GateFunction")?, identity);
-        approve::vote(&gateway.map_err(turned_away)?, run, ballot)
-            .await
-            .map_err(turned_away)
+        })
     }
 
     /// Puts the durations of an earlier run into the ledger, which is new with every start of the local AWS.
@@ -425,10 +429,22 @@ impl Stage {
     }
 
     async fn report(&self, run: &RunId) -> Result<Option<Report>, DrillFailed> {
-        match self.artifacts.find(run, "report.json").await? {
+        self.report_at(run, "report.json").await
+    }
+
+    /// A report by its path within the run.
+    pub(super) async fn report_at(&self, run: &RunId, path: &str) -> Result<Option<Report>, DrillFailed> {
+        match self.artifacts.find(run, path).await? {
             Some((artifact, _)) => Ok(Some(self.artifacts.get_json(&artifact).await?)),
             None => Ok(None),
         }
+    }
+
+    /// The gateway, as this principal.
+    pub(super) fn gateway_as(&self, identity: &str) -> Result<Gateway, DrillFailed> {
+        let config = self.local.root_of(RECOVERY);
+        Gateway::invoking(&config, self.deployed.output("GateFunction")?, identity)
+            .map_err(call("reaching the gateway"))
     }
 
     /// Every artifact of a run by its path.

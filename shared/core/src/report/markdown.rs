@@ -33,6 +33,15 @@ pub fn summary(report: &Report) -> String {
             selection.boundary.boundary, selection.set.id, selection.set.newest
         );
     }
+    for answer in &report.operators {
+        let _ = writeln!(
+            text,
+            "* operator {} chose {}: {}",
+            code(&answer.person),
+            code(&answer.choice),
+            code(&answer.rationale)
+        );
+    }
     if !report.references.is_empty() {
         let _ = writeln!(text, "* {} references rewritten", report.references.len());
     }

@@ -1,17 +1,17 @@
 use jiff::ToSpan as _;
 
 use super::*;
-use crate::artifact::{ArtifactRef, Digest};
+use crate::artifact::ArtifactRef;
 use crate::run::{Mode, RunId, Trigger, WorkloadName};
 use crate::timeline::{Boundary, Coverage, Evidence, Gap, Reason};
 
-const HOSTILE: &str = "<script>alert(1)</script>\"'`\u{202e}&";
+pub(super) const HOSTILE: &str = "<script>alert(1)</script>\"'`\u{202e}&";
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + second.seconds()
 }
 
-fn record() -> RunRecord {
+pub(super) fn record() -> RunRecord {
     let workload = WorkloadName::try_from("orders".to_owned()).unwrap();
     RunRecord {
         run: RunId::of_execution(&workload, "x"),

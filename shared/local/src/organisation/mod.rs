@@ -41,6 +41,8 @@ pub enum Scenario {
     NoCleanPoint,
     /// The same as [`Self::Incident`], with a cutover function that is killed between a write and its journal entry.
     Crash,
+    /// The same as [`Self::Incident`], but nobody shared the vault with the rebuild account: a person has to.
+    Stuck,
 }
 
 /// The organisation, ready for Blackstart to be deployed into its recovery account.
@@ -76,15 +78,44 @@ impl Organisation {
         deliver_logs(local, &project.root().join("tests/data/invictus-ir/CloudTrail")).await?;
         make_roles(local, project).await?;
         let control = local.standin().control();
-        control.add_vault(RECOVERY, workload::VAULT, [VALIDATION, REBUILD]);
-        for point in workload::recovery_points(scenario)? {
-            control.add_recovery_point(RECOVERY, point);
-        }
-        Ok(Self {
+        control.add_vault(RECOVERY, workload::VAULT, [VALIDATION]);
+        let organisation = Self {
             scenario,
             zone: make_zone(local).await?,
             siblings: siblings::establish(local).await?,
-        })
+        };
+        if scenario != Scenario::Stuck {
+            organisation.share_vault(local);
+        }
+        for point in workload::recovery_points(scenario)? {
+            control.add_recovery_point(RECOVERY, point);
+        }
+        Ok(organisation)
+    }
+
+    /// Shares the vault with the rebuild account.
+    pub fn share_vault(&self, local: &LocalAws) {
+        local
+            .standin()
+            .control()
+            .add_vault(RECOVERY, workload::VAULT, [REBUILD]);
+    }
+
+    /// Removes the stacks that a run left in the rebuild account, as its report asks before the next start.
+    ///
+    /// # Errors
+    /// [`StepFailed`] naming the stack.
+    pub async fn remove_rebuilt(&self, local: &LocalAws, plan: &Plan) -> Result<(), StepFailed> {
+        let cloudformation = aws_sdk_cloudformation::Client::new(&local.root_of(REBUILD));
+        for stack in plan.rebuild.stacks.iter().rev() {
+            cloudformation
+                .delete_stack()
+                .stack_name(&stack.name)
+                .send()
+                .await
+                .doing(format!("removing stack {}", stack.name))?;
+        }
+        Ok(())
     }
 
     /// Values of the template's parameters for this organisation.

@@ -176,19 +176,21 @@ pub(super) fn documents(html: &mut String, report: &Report) {
     if let Some(evidence) = &report.evidence {
         let _ = write!(
             html,
-            "<p>When this was written the evidence chain had {} links; the last one's hash is <code>{}</code>.</p>",
+            "<p>When this was written the evidence chain had {} links; the last one's hash is <code>{}</code>. What it proves can \
+             be checked without AWS, with the public key from a place that is not the bundle's: <code>blackstart evidence verify \
+             evidence.intoto.jsonl --key KEY.pem --artifacts FOLDER</code>. The bundle is written after this report, under Object \
+             Lock.</p>",
             evidence.links,
             escape_breakable(evidence.head.as_str())
         );
     }
-    html.push_str(
-        "<table class=\"cards\"><tr><th scope=\"col\">document</th><th scope=\"col\">object</th><th scope=\"col\">sha256</th></tr>",
-    );
+    html.push_str("<dl class=\"documents\">");
     for document in &report.documents {
         let _ = write!(
             html,
-            "<tr><td data-name=\"document\">{}</td><td data-name=\"object\"><code>{}</code></td><td data-name=\"sha256\"><code>{}</code></td></tr>",
+            "<dt>{}</dt><dd>{}<br><code>{}</code><br><small>sha256 <code>{}</code></small></dd>",
             escape(&document.what),
+            escape(&document.proves),
             escape_breakable(&format!(
                 "s3://{}/{}",
                 document.artifact.bucket, document.artifact.key
@@ -196,5 +198,5 @@ pub(super) fn documents(html: &mut String, report: &Report) {
             escape_breakable(document.artifact.sha256.as_str())
         );
     }
-    html.push_str("</table>");
+    html.push_str("</dl>");
 }

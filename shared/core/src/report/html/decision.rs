@@ -1,5 +1,6 @@
 //! What was found and decided.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{ROWS, more, second};
@@ -39,7 +40,7 @@ pub(super) fn attack(html: &mut String, report: &Report) {
         None => html.push_str("<p>No indicator was found.</p>"),
     }
     for actor in &document.actors {
-        let set = |set: &std::collections::BTreeSet<String>| {
+        let set = |set: &BTreeSet<String>| {
             let all: Vec<String> = set.iter().take(20).map(|text| escape_breakable(text)).collect();
             all.join(", ")
         };
@@ -100,7 +101,7 @@ fn reasons(html: &mut String, title: &str, reasons: &[Reason]) {
         let _ = write!(
             html,
             "<tr><td class=\"when\" data-name=\"when\">{}</td><td data-name=\"what\">{}<details><summary>evidence</summary>record {} of \
-             <code>{}</code>, sha256 <code>{}</code>, event <code>{}</code></details></td><td data-name=\"indicator\">{} \
+             <code>{}</code>, sha256 <code>{}</code>, event <code>{}</code></details></td><td class=\"name\" data-name=\"indicator\">{} \
              <small>({})</small></td></tr>",
             second(reason.at),
             escape_breakable(&reason.what),
@@ -140,10 +141,10 @@ pub(super) fn verdicts(html: &mut String, report: &Report) {
             .flat_map(|selection| &selection.considered)
             .find(|considered| considered.set == set.set);
         let judged = report.verdicts.iter().find(|judged| judged.set == set.set);
-        let why = match (considered, judged) {
-            (Some(considered), _) => considered.reasons.join("; "),
+        let reasons = match (considered, judged) {
+            (Some(considered), _) => considered.reasons.clone(),
             (None, Some(judged)) => layers(judged),
-            (None, None) => String::new(),
+            (None, None) => Vec::new(),
         };
         let restored = if chosen == Some(set.set.as_str()) {
             " <strong>(proposed)</strong>"
@@ -152,33 +153,50 @@ pub(super) fn verdicts(html: &mut String, report: &Report) {
         };
         let _ = write!(
             html,
-            "<tr><td data-name=\"set\"><code>{}</code>{restored}</td><td class=\"when\" data-name=\"newest point\">{}</td><td \
-             data-name=\"precedes the boundary\">{}</td><td class=\"when\" data-name=\"verdict\">{verdict}</td><td data-name=\"why\">{}</td></tr>",
+            "<tr><td class=\"name\" data-name=\"set\"><code>{}</code>{restored}</td><td class=\"when\" data-name=\"newest point\">{}</td><td \
+             data-name=\"precedes the boundary\">{}</td><td class=\"when\" data-name=\"verdict\">{verdict}</td><td data-name=\"why\">",
             escape(&set.set),
             second(set.at),
             if set.eligible { "yes" } else { "no" },
-            escape_breakable(&why)
         );
+        why(html, &reasons);
+        html.push_str("</td></tr>");
     }
     html.push_str("</table>");
     more(html, report.attack.candidates.len());
 }
 
-/// What every layer of a verdict said.
-fn layers(judged: &SetVerdict) -> String {
-    let said: Vec<String> = judged
-        .layers
+/// The first reason of every kind, which is what stands before its colon; the others are folded up.
+fn why(html: &mut String, reasons: &[String]) {
+    let mut kinds = BTreeSet::new();
+    let (first, others): (Vec<&String>, Vec<&String>) = reasons
         .iter()
-        .map(|(layer, said)| {
-            let (layer, verdict): (&str, &str) = (layer.into(), said.verdict.into());
-            format!(
-                "{}: {verdict} ({})",
-                layer.replace('_', " "),
-                said.reasons.join("; ")
-            )
-        })
-        .collect();
-    said.join("; ")
+        .partition(|reason| kinds.insert(reason.split(':').next().unwrap_or_default()));
+    let list = |html: &mut String, reasons: &[&String]| {
+        html.push_str("<ul class=\"plain\">");
+        for reason in reasons {
+            let _ = write!(html, "<li>{}</li>", escape_breakable(reason));
+        }
+        html.push_str("</ul>");
+    };
+    list(html, &first);
+    if !others.is_empty() {
+        let _ = write!(html, "<details><summary>{} more</summary>", others.len());
+        list(html, &others);
+        html.push_str("</details>");
+    }
+}
+
+/// What every layer of a verdict said.
+fn layers(judged: &SetVerdict) -> Vec<String> {
+    let said = judged.layers.iter().flat_map(|(layer, said)| {
+        let (layer, verdict): (&str, &str) = (layer.into(), said.verdict.into());
+        let words = format!("{} {verdict}", layer.replace('_', " "));
+        said.reasons
+            .iter()
+            .map(move |reason| format!("{words}: {reason}"))
+    });
+    said.collect()
 }
 
 pub(super) fn approval(html: &mut String, report: &Report) {
@@ -207,6 +225,24 @@ pub(super) fn approval(html: &mut String, report: &Report) {
             escape(&vote.person),
             second(vote.at),
             escape(&vote.rationale)
+        );
+    }
+}
+
+/// What operators answered while the run was stuck.
+pub(super) fn operators(html: &mut String, report: &Report) {
+    if report.operators.is_empty() {
+        return;
+    }
+    html.push_str("<h2>Operators</h2>");
+    for answer in &report.operators {
+        let _ = write!(
+            html,
+            "<p><strong>{}</strong> chose {} at {}: {}</p>",
+            escape(&answer.person),
+            escape(&answer.choice),
+            second(answer.at),
+            escape(&answer.rationale)
         );
     }
 }

@@ -2,9 +2,16 @@
 
 use std::fmt::Write as _;
 
+use strum::IntoEnumIterator as _;
+
 use super::{duration, gantt, minutes};
-use crate::critical_path::{BarKind, CriticalPath, Stage};
+use crate::critical_path::{Bar, BarKind, CriticalPath, Stage, StateTime, WhatIf};
+use crate::markup::escape;
 use crate::report::Report;
+use crate::report::trend::expected;
+
+/// By what factor a stage must have been longer than before to be called slower.
+const SLOWER: f64 = 1.25;
 
 pub(super) fn section(html: &mut String, report: &Report) {
     let path = &report.critical_path;
@@ -18,7 +25,7 @@ pub(super) fn section(html: &mut String, report: &Report) {
         );
     }
     formulas(html, path);
-    what_ifs(html, path);
+    what_ifs(html, report);
 }
 
 fn targets(html: &mut String, report: &Report) {
@@ -154,14 +161,15 @@ fn formulas(html: &mut String, path: &CriticalPath) {
     for (name, formula, numbers, seconds) in rows {
         let _ = write!(
             html,
-            "<tr><td data-name=\"what\">{name}</td><td data-name=\"formula\">{formula}</td><td data-name=\"numbers\">{numbers}</td><td \
+            "<tr><td class=\"name\" data-name=\"what\">{name}</td><td data-name=\"formula\">{formula}</td><td data-name=\"numbers\">{numbers}</td><td \
              class=\"number\" data-name=\"result\">{seconds:.1}</td></tr>"
         );
     }
     html.push_str("</table>");
 }
 
-fn what_ifs(html: &mut String, path: &CriticalPath) {
+fn what_ifs(html: &mut String, report: &Report) {
+    let path = &report.critical_path;
     let Some(binding) = path.binding else { return };
     let residual = path.stages.contains_key(&Stage::ResidualValidation) && binding == Stage::Timeline;
     let _ = write!(
@@ -174,7 +182,10 @@ fn what_ifs(html: &mut String, path: &CriticalPath) {
             ""
         }
     );
-    for what_if in &path.what_ifs {
+    // What saves most comes first; of equals, what happens first.
+    let mut by_saving: Vec<&WhatIf> = path.what_ifs.iter().collect();
+    by_saving.sort_by(|a, b| b.saves.total_cmp(&a.saves));
+    for what_if in by_saving {
         let how = if what_if.stage == Stage::Approval {
             format!("approve {} sooner", duration(what_if.shorter))
         } else {
@@ -186,7 +197,59 @@ fn what_ifs(html: &mut String, path: &CriticalPath) {
         } else {
             format!("−{}", duration(what_if.saves))
         };
-        let _ = write!(html, "<li>{how}: {saves}</li>");
+        let _ = write!(html, "<li>{how}: {saves}{}</li>", mostly(path, what_if));
     }
     html.push_str("</ul>");
+    slower(html, report);
+}
+
+/// Where the time of a stage that could save something went: its longest state, and what went on there.
+fn mostly(path: &CriticalPath, what_if: &WhatIf) -> String {
+    let time = path.stages.get(&what_if.stage).filter(|_| what_if.saves >= 0.005);
+    let longest = time.and_then(|time| {
+        let first = |a: &&StateTime, b: &&StateTime| a.seconds().total_cmp(&b.seconds());
+        time.states.iter().rev().max_by(first)
+    });
+    let Some(state) = longest else {
+        return String::new();
+    };
+    let kind = BarKind::iter()
+        .map(|kind| (kind, bars_of(state, kind)))
+        .max_by(|(_, a), (_, b)| a.total_cmp(b));
+    kind.map_or_else(String::new, |(kind, seconds)| {
+        format!(
+            " <small>(mostly {}: {} of {})</small>",
+            escape(&state.state),
+            duration(seconds),
+            kind.words()
+        )
+    })
+}
+
+fn bars_of(state: &StateTime, kind: BarKind) -> f64 {
+    let bars = state.bars.iter().filter(|bar| bar.kind == kind);
+    bars.map(Bar::seconds).sum()
+}
+
+/// Stages that took noticeably longer than the middle of earlier runs.
+fn slower(html: &mut String, report: &Report) {
+    let slower: Vec<String> = report
+        .critical_path
+        .stages
+        .iter()
+        .filter_map(|(stage, time)| {
+            let before = expected(&report.earlier, *stage)?;
+            (time.seconds > before * SLOWER && time.seconds - before >= 1.0).then(|| {
+                format!(
+                    "{} {} (before: {})",
+                    stage.words(),
+                    duration(time.seconds),
+                    duration(before)
+                )
+            })
+        })
+        .collect();
+    if !slower.is_empty() {
+        let _ = write!(html, "<p>Slower than in earlier runs: {}.</p>", slower.join(", "));
+    }
 }

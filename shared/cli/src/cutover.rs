@@ -10,7 +10,7 @@ use blackstart_core::journal::{Entry, Event, IllegalEvent};
 use blackstart_core::ledger::Key;
 use blackstart_core::run::RunId;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::approve::{Address, run_id, show};
 use crate::gateway::{Gateway, GatewayError};
@@ -104,23 +104,23 @@ impl Cutover {
             Self::Abandon(decide) => ("abandon", decide),
         };
         let gateway = decide.address.gateway(config)?;
-        answer(&gateway, &decide.run, choice, &decide.rationale, out).await?;
+        let answer = answer(&gateway, &decide.run, choice, &decide.rationale).await?;
+        show(&answer, out)?;
         Ok(true)
     }
 }
 
 /// Answers the state that waits for an operator, through the gate: nobody else holds the task token.
-async fn answer(
+pub(crate) async fn answer(
     gateway: &Gateway,
     run: &RunId,
     choice: &str,
     rationale: &str,
-    out: &mut dyn Write,
-) -> Result<(), GatewayError> {
+) -> Result<Value, GatewayError> {
     let body = json!({"choice": choice, "rationale": rationale});
-    let path = format!("/runs/{run}/operator");
-    let answer = gateway.send("POST", &path, Some(&body)).await?;
-    show(&answer, out)
+    gateway
+        .send("POST", &format!("/runs/{run}/operator"), Some(&body))
+        .await
 }
 
 impl ReadJournal {

@@ -8,7 +8,7 @@ use blackstart_local::organisation::Scenario;
 use blackstart_local::outside::{self, Check, End};
 
 use super::play::{DrillFailed, Stage};
-use crate::approve::{self, OperatorAction};
+use crate::cutover::answer;
 
 /// Where `Report stuck` leaves its report within the run.
 const INTERIM: &str = "interim/report.json";
@@ -56,7 +56,7 @@ impl Stage {
         };
         self.organisation.share_vault(&self.local);
         let gateway = self.gateway_as(identity)?;
-        approve::operate(&gateway, run, OperatorAction::Resume, RATIONALE)
+        answer(&gateway, run, "resume", RATIONALE)
             .await
             .map_err(|error| DrillFailed::Stuck(format!("{}, and {}", stuck.cause, error_chain(&error))))?;
         Ok(stuck)

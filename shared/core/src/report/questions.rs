@@ -49,7 +49,7 @@ fn the_responder_finds_the_command_and_what_the_error_asks() {
         "{:?}",
         report.next_steps
     );
-    let command = format!("blackstart operator {run} resume");
+    let command = format!("blackstart cutover resume {run}");
     assert!(report.next_steps.iter().any(|step| step.contains(&command)));
     for conclusion in [Conclusion::Refused, Conclusion::Expired, Conclusion::Failed] {
         let again = reported(concluded(conclusion), Facts::default()).next_steps;

@@ -145,6 +145,8 @@ def resources_of_requests(machines):
             # A shared vault belongs to the account that the request names.
             owner = (query_params.get("backupVaultAccountId") or [account_id])[0]
             return f"arn:aws:backup:{region}:{owner}:backup-vault:{urllib.parse.unquote(parts[2])}"
+        if service == "backup" and parts[1:2] == ["restore-access-backup-vaults"]:
+            return json.loads(body or b"{}").get("SourceBackupVaultArn") or "*"
         arn = extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)
         if service == "route53" and arn == "*" and parts[2:3] in (["healthcheck"], ["hostedzone"], ["change"]):
             return f"arn:aws:route53:::{parts[2]}/{parts[3]}" if len(parts) > 3 else "*"

@@ -4,18 +4,22 @@ use blackstart_aws::env::{InvalidEnvironment, Settings};
 use blackstart_aws::sign_in;
 
 /// Where things are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     /// The ledger table.
     pub ledger_table: String,
     /// The artifact bucket.
     pub artifact_bucket: String,
+    /// What the roles of other accounts demand of whoever assumes them.
+    pub external_id: String,
     /// The KMS key that encrypts task tokens.
     pub token_key: String,
     /// The SNS topic that tells the approvers.
     pub notification_topic: String,
     /// Where people sign in to the page of the gate; `None` where votes come from the command line only.
     pub sign_in: Option<sign_in::Settings>,
+    /// Origin of the page of the gate, for the notices that lead there.
+    pub page: Option<String>,
     /// Which of its two surfaces this deployment is.
     pub surface: Surface,
 }
@@ -27,6 +31,17 @@ pub enum Surface {
     Stage,
     /// People, through the function URL.
     Gateway,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("ledger_table", &self.ledger_table)
+            .field("artifact_bucket", &self.artifact_bucket)
+            .field("sign_in", &self.sign_in)
+            .field("surface", &self.surface)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Config {
@@ -47,6 +62,7 @@ impl Config {
         let sign_in = settings.optional("OIDC_ISSUER").map(|issuer| sign_in::Settings {
             issuer,
             client: settings.optional("OIDC_CLIENT_ID").unwrap_or_default(),
+            secret: settings.optional("OIDC_CLIENT_SECRET_ARN"),
             origin: settings.optional("PAGE_ORIGIN").unwrap_or_default(),
         });
         for problem in sign_in.iter().flat_map(sign_in::Settings::problems) {
@@ -55,9 +71,11 @@ impl Config {
         let config = Self {
             ledger_table: settings.required("LEDGER_TABLE"),
             artifact_bucket: settings.required("ARTIFACT_BUCKET"),
+            external_id: settings.required("EXTERNAL_ID"),
             token_key: settings.required("TOKEN_KEY_ID"),
             notification_topic: settings.required("NOTIFICATION_TOPIC"),
             sign_in,
+            page: settings.optional("PAGE_ORIGIN"),
             surface,
         };
         settings.finish(config)
@@ -73,7 +91,7 @@ mod tests {
         let get = |name: &str| Some(if name == "SURFACE" { "web" } else { "x" }.to_owned());
         let problems = Config::from_environment(&get).unwrap_err().0;
         assert!(problems.contains(&"`SURFACE` is `web`; it must be `stage` or `gateway`".to_owned()));
-        assert_eq!(Config::from_environment(&|_| None).unwrap_err().0.len(), 5);
+        assert_eq!(Config::from_environment(&|_| None).unwrap_err().0.len(), 6);
     }
 
     #[test]

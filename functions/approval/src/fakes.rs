@@ -12,21 +12,36 @@ use blackstart_aws::records::Records as _;
 use blackstart_aws::records::memory::MemoryRecords;
 use blackstart_aws::tokens::memory::MemoryCipher;
 use blackstart_core::approval::gate::GateRecord;
+use blackstart_core::approval::outer::{Access, OuterRecord};
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::evidence::Bundle;
 use blackstart_core::ledger::Key;
+use blackstart_core::plan::Plan;
 use blackstart_core::run::{RunId, WorkloadName};
 use blackstart_core::task::Task;
 use blackstart_core::task::approval::{Operation, TaskToken};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{Answer, ApprovalError, Artifacts, Deps, gateway, handle};
+use crate::team::VaultAccess;
+use crate::{Answer, ApprovalError, Artifacts, Deps, Ports, gateway, handle};
 
 pub(crate) const TOKEN: &str = "AQCEAAAAKgAAAAMAAAAA-secret-task-token";
 pub(crate) const EXECUTION: &str = "arn:aws:states:us-east-1:111111111111:execution:recovery:x";
 
-pub(crate) type TestDeps = Deps<MemoryRecords, MemoryArtifacts, MemoryCipher, MemoryCallbacks, MemoryNotices>;
+pub(crate) const TEAM: &str = "arn:aws:mpa:us-east-1:777777777777:approval-team/recovery";
+
+/// Everything in memory.
+pub(crate) enum Memory {}
+
+impl Ports for Memory {
+    type Records = MemoryRecords;
+    type Artifacts = MemoryArtifacts;
+    type Cipher = MemoryCipher;
+    type Callbacks = MemoryCallbacks;
+    type Notices = MemoryNotices;
+    type Vaults = MemoryTeam;
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct MemoryArtifacts(Mutex<BTreeMap<String, Vec<u8>>>);
@@ -36,6 +51,14 @@ pub(crate) struct MemoryArtifacts(Mutex<BTreeMap<String, Vec<u8>>>);
 pub(crate) struct MemoryCallbacks {
     waiting: Mutex<Vec<String>>,
     pub(crate) taken: Mutex<Vec<Value>>,
+    pub(crate) unreachable: Mutex<bool>,
+}
+
+/// The approval team, as AWS describes it.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryTeam {
+    pub(crate) asked: Mutex<Vec<String>>,
+    pub(crate) access: Mutex<Access>,
     pub(crate) unreachable: Mutex<bool>,
 }
 
@@ -104,6 +127,31 @@ impl Callbacks for MemoryCallbacks {
     }
 }
 
+impl MemoryTeam {
+    fn reached(&self) -> Result<(), PortError> {
+        if *lock(&self.unreachable) {
+            return Err(PortError::Transient {
+                what: "asking".into(),
+                why: "reset".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl VaultAccess for MemoryTeam {
+    async fn ask(&self, _: &Plan, record: &OuterRecord, comment: &str) -> Result<(), PortError> {
+        self.reached()?;
+        lock(&self.asked).push(format!("{} {comment}", record.vault));
+        Ok(())
+    }
+
+    async fn look(&self, _: &Plan, _: &OuterRecord) -> Result<Access, PortError> {
+        self.reached()?;
+        Ok(lock(&self.access).clone())
+    }
+}
+
 impl Notices for MemoryNotices {
     async fn send(&self, subject: &str, text: &str) -> Result<(), PortError> {
         lock(&self.0).push(format!("{subject}\n{text}"));
@@ -159,7 +207,7 @@ fn plan(identities: &dyn Fn(&str) -> Vec<String>) -> Value {
 }
 
 pub(crate) struct Scene {
-    pub(crate) deps: TestDeps,
+    pub(crate) deps: Deps<Memory>,
     pub(crate) digest: Digest,
     pub(crate) package: ArtifactRef,
     plan: ArtifactRef,
@@ -244,17 +292,32 @@ pub(crate) async fn prepared() -> Scene {
     prepared_for(&|person| vec![arn(person)]).await
 }
 
+/// The same, guarded by an approval team as well.
+pub(crate) async fn prepared_with_team() -> Scene {
+    prepared_from(&|person| vec![arn(person)], true).await
+}
+
 async fn prepared_for(identities: &dyn Fn(&str) -> Vec<String>) -> Scene {
-    let deps = TestDeps {
+    prepared_from(identities, false).await
+}
+
+async fn prepared_from(identities: &dyn Fn(&str) -> Vec<String>, guarded: bool) -> Scene {
+    let deps = Deps::<Memory> {
         records: MemoryRecords::default(),
         artifacts: MemoryArtifacts::default(),
         cipher: MemoryCipher,
         callbacks: MemoryCallbacks::default(),
         notices: MemoryNotices::default(),
+        vaults: MemoryTeam::default(),
+        page: Some("https://gate.example".to_owned()),
         issuer: None,
     };
     let add = |key: &str, value: &Value| deps.artifacts.add(key, serde_json::to_vec(value).unwrap());
-    let plan = add("plan", &plan(identities));
+    let mut document = plan(identities);
+    if guarded {
+        document["approval"]["outer_gate"] = json!({"team": TEAM, "wait_minutes": 30, "in_drills": true});
+    }
+    let plan = add("plan", &document);
     let manifest = add("manifest", &json!({}));
     let boundary =
         json!({"boundary": "2026-02-21T00:00:00Z", "document": add("boundary", &boundary_document())});
@@ -398,6 +461,14 @@ impl Scene {
             at,
         )
         .await
+    }
+
+    /// What the state machine asks of the outer gate.
+    pub(crate) async fn of_team(&self, operation: &str, at: Timestamp) -> Result<Answer, ApprovalError> {
+        let input = json!({
+            "operation": operation, "plan": self.plan, "package": self.package, "digest": self.digest,
+        });
+        handle(task(&input, 0), &self.deps, at).await
     }
 
     /// Sends a request as `identity` and returns status and body.

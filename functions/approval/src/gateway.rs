@@ -6,12 +6,10 @@
 //! HTTP API without an authorizer never does. Whoever may call `lambda:InvokeFunction` on this function directly could
 //! write it himself, so nobody but these two is given that permission.
 
-use blackstart_aws::callbacks::Callbacks;
 use blackstart_aws::evidence;
 use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
-use blackstart_aws::tokens::Cipher;
 use blackstart_core::approval::page::{self, Page};
 use blackstart_core::approval::roster::Roster;
 use blackstart_core::error_name::{ErrorName, StageError, error_chain};
@@ -23,7 +21,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::settle::SettleError;
-use crate::{Artifacts, Deps};
+use crate::{Artifacts as _, Deps, Ports};
 
 mod operator;
 mod request;
@@ -93,14 +91,7 @@ pub(crate) struct Caller {
 
 /// Answers one event of the function URL or the HTTP API (payload format 2.0). Never fails: what goes wrong is an HTTP
 /// status and one sentence.
-pub async fn serve<R, A, K, C, N>(event: Value, deps: &Deps<R, A, K, C, N>, now: Timestamp) -> Value
-where
-    R: Records,
-    A: Artifacts,
-    K: Cipher,
-    C: Callbacks,
-    N: Send + Sync,
-{
+pub async fn serve<P: Ports>(event: Value, deps: &Deps<P>, now: Timestamp) -> Value {
     let tls = deps
         .issuer
         .as_ref()
@@ -180,18 +171,7 @@ fn sentence(message: &str) -> String {
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
-async fn answer<R, A, K, C, N>(
-    request: &Request,
-    deps: &Deps<R, A, K, C, N>,
-    now: Timestamp,
-) -> Result<Response, NoAnswer>
-where
-    R: Records,
-    A: Artifacts,
-    K: Cipher,
-    C: Callbacks,
-    N: Send + Sync,
-{
+async fn answer<P: Ports>(request: &Request, deps: &Deps<P>, now: Timestamp) -> Result<Response, NoAnswer> {
     let issuer = deps.issuer.as_ref();
     let (run, action) = match &request.wanted {
         Ok(Wanted::OfRun(run, action)) => (run, action),
@@ -230,21 +210,14 @@ where
     answered
 }
 
-async fn admitted<R, A, K, C, N>(
+async fn admitted<P: Ports>(
     request: &Request,
     action: &Action,
     identity: &str,
     run: RunRecord,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
-) -> Result<Response, NoAnswer>
-where
-    R: Records,
-    A: Artifacts,
-    K: Cipher,
-    C: Callbacks,
-    N: Send + Sync,
-{
+) -> Result<Response, NoAnswer> {
     let plan = Plan::parse(&deps.artifacts.get(&run.plan).await?)?;
     let person = Roster::of(&plan).person(identity).map(str::to_owned);
     let person = person.ok_or(TurnedAway::NotOnRoster)?;
@@ -286,11 +259,11 @@ where
 }
 
 /// Turns away what belongs to no run. Whoever only opens a page leaves no trace; every other attempt is kept.
-async fn stray<R: Records, A, K, C, N>(
+async fn stray<P: Ports>(
     request: &Request,
     identity: Option<&str>,
     reason: TurnedAway,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
 ) -> Result<Response, NoAnswer> {
     if request.acts || !request.page {

@@ -8,42 +8,89 @@ use std::future::Future;
 
 use aws_config::SdkConfig;
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
-use blackstart_aws::callbacks::StepFunctions;
+use blackstart_aws::callbacks::{Callbacks, StepFunctions};
+use blackstart_aws::clients::Accounts;
 use blackstart_aws::ledger::Ledger;
-use blackstart_aws::notices::Topic;
+use blackstart_aws::notices::{Notices, Topic};
+use blackstart_aws::records::Records;
 use blackstart_aws::sign_in::Issuer;
-use blackstart_aws::tokens::{KmsKey, TokenStore};
+use blackstart_aws::tokens::{Cipher, KmsKey, TokenStore};
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::run::RunId;
 
 pub mod config;
+mod error;
 pub mod gateway;
 mod settle;
 mod stage;
+pub mod team;
 
 #[cfg(test)]
 mod fakes;
 
-pub use stage::{Answer, ApprovalError, handle};
+pub use error::ApprovalError;
+use team::{RebuildAccount, VaultAccess};
+
+pub use stage::{Answer, handle};
+
+/// What the function reaches: AWS itself, or what a test puts in its place.
+pub trait Ports {
+    /// The ledger.
+    type Records: Records;
+    /// The artifact bucket.
+    type Artifacts: Artifacts;
+    /// The key of the task tokens.
+    type Cipher: Cipher;
+    /// Step Functions.
+    type Callbacks: Callbacks;
+    /// The topic that people listen to.
+    type Notices: Notices;
+    /// The rebuild account, as far as asking for a vault goes.
+    type Vaults: VaultAccess;
+}
+
+/// AWS itself.
+#[derive(Debug)]
+pub enum Aws {}
+
+impl Ports for Aws {
+    type Records = Ledger;
+    type Artifacts = ArtifactStore;
+    type Cipher = KmsKey;
+    type Callbacks = StepFunctions;
+    type Notices = Topic;
+    type Vaults = RebuildAccount;
+}
 
 /// Everything that the function reaches. All but the issuer are exchanged in tests.
-#[derive(Debug, Clone)]
-pub struct Deps<Records, Artifacts, Cipher, Callbacks, Notices> {
+pub struct Deps<P: Ports> {
     /// The ledger.
-    pub records: Records,
+    pub records: P::Records,
     /// The artifact bucket.
-    pub artifacts: Artifacts,
+    pub artifacts: P::Artifacts,
     /// The key of the task tokens.
-    pub cipher: Cipher,
+    pub cipher: P::Cipher,
     /// Step Functions.
-    pub callbacks: Callbacks,
+    pub callbacks: P::Callbacks,
     /// The topic that people listen to.
-    pub notices: Notices,
+    pub notices: P::Notices,
+    /// Where access to a guarded vault is asked for.
+    pub vaults: P::Vaults,
+    /// Origin of the page, to which notices lead; `None` where there is no page.
+    pub page: Option<String>,
     /// Where people sign in to the page; without one there is no page.
     pub issuer: Option<Issuer>,
 }
 
-impl Deps<Ledger, ArtifactStore, KmsKey, StepFunctions, Topic> {
+impl<P: Ports> std::fmt::Debug for Deps<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deps")
+            .field("page", &self.page)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Deps<Aws> {
     /// The real ones.
     #[must_use]
     pub fn of(own: &SdkConfig, config: &config::Config) -> Self {
@@ -53,17 +100,15 @@ impl Deps<Ledger, ArtifactStore, KmsKey, StepFunctions, Topic> {
             cipher: KmsKey::new(own, config.token_key.clone()),
             callbacks: StepFunctions::new(own),
             notices: Topic::new(own, config.notification_topic.clone()),
+            vaults: RebuildAccount(Accounts::new(own.clone(), config.external_id.clone())),
+            page: config.page.clone(),
             issuer: config.sign_in.clone().map(|settings| Issuer::new(own, settings)),
         }
     }
 }
 
-impl<R, A, K, C, N> Deps<R, A, K, C, N>
-where
-    R: blackstart_aws::records::Records,
-    K: blackstart_aws::tokens::Cipher,
-{
-    pub(crate) fn tokens(&self) -> TokenStore<'_, R, K> {
+impl<P: Ports> Deps<P> {
+    pub(crate) fn tokens(&self) -> TokenStore<'_, P::Records, P::Cipher> {
         TokenStore::new(&self.records, &self.cipher)
     }
 }

@@ -1,11 +1,11 @@
 //! From votes to a decided gate, and from a decided gate to the answer that Step Functions waits for.
 
-use blackstart_aws::callbacks::{Callbacks, Delivery};
+use blackstart_aws::callbacks::{Callbacks as _, Delivery};
 use blackstart_aws::evidence::{EvidenceError, record_once};
 use blackstart_aws::ledger::{LedgerError, Versioned};
 use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
-use blackstart_aws::tokens::{Cipher, TokenError, Wait};
+use blackstart_aws::tokens::{TokenError, Wait};
 use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::approval::quorum::{Outcome, tally};
 use blackstart_core::approval::vote::{Choice, Vote};
@@ -17,7 +17,7 @@ use blackstart_core::run::RunId;
 use blackstart_core::timeline::CurrentBoundary;
 use jiff::Timestamp;
 
-use crate::Deps;
+use crate::{Deps, Ports};
 
 /// A gate could not be settled.
 #[derive(Debug, thiserror::Error)]
@@ -136,16 +136,11 @@ pub(crate) enum Told {
 
 /// Tells Step Functions what was decided, if its token is still held. A sender that died in between is followed by
 /// the next caller; a token works once, so the state machine hears one answer.
-pub(crate) async fn tell<R, A, K, C, N>(
-    deps: &Deps<R, A, K, C, N>,
+pub(crate) async fn tell<P: Ports>(
+    deps: &Deps<P>,
     gate: &GateRecord,
     now: Timestamp,
-) -> Result<Told, SettleError>
-where
-    R: Records,
-    K: Cipher,
-    C: Callbacks,
-{
+) -> Result<Told, SettleError> {
     let Some(decision) = gate.decision() else {
         return Ok(Told::NothingToDo);
     };
@@ -159,18 +154,13 @@ where
 }
 
 /// Sends an answer with the token of this wait.
-pub(crate) async fn send<R, A, K, C, N>(
-    deps: &Deps<R, A, K, C, N>,
+pub(crate) async fn send<P: Ports>(
+    deps: &Deps<P>,
     run: &RunId,
     wait: Wait<'_>,
     output: String,
     now: Timestamp,
-) -> Result<Told, SettleError>
-where
-    R: Records,
-    K: Cipher,
-    C: Callbacks,
-{
+) -> Result<Told, SettleError> {
     let tokens = deps.tokens();
     let Some(taken) = tokens.take(run, wait, now).await? else {
         return Ok(Told::NothingToDo);

@@ -1,26 +1,22 @@
 //! What the state machine asks of the gate.
 
-use blackstart_aws::artifacts::ArtifactError;
-use blackstart_aws::evidence::{EvidenceError, record_once};
-use blackstart_aws::ledger::LedgerError;
-use blackstart_aws::notices::Notices;
-use blackstart_aws::port::PortError;
+use blackstart_aws::evidence::record_once;
+use blackstart_aws::notices::Notices as _;
 use blackstart_aws::records::Records;
-use blackstart_aws::tokens::{Cipher, TokenError, Wait};
+use blackstart_aws::tokens::Wait;
 use blackstart_core::approval::DecisionPackage;
-use blackstart_core::approval::enforce::{Refused, check_approved};
+use blackstart_core::approval::enforce::check_approved;
 use blackstart_core::approval::gate::{GateRecord, GateState};
-use blackstart_core::approval::package::{Facts, PackageRefused, Referenced, Sealed, build};
+use blackstart_core::approval::package::{Facts, Referenced, Sealed, build};
 use blackstart_core::approval::roster::Roster;
 use blackstart_core::approval::second;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::cutover::CutoverDocument;
-use blackstart_core::error_name::{ErrorName, StageError};
-use blackstart_core::evidence::{Event, Kind};
+use blackstart_core::evidence::{Event, Kind, TEAM};
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::{InvalidPlan, Plan};
+use blackstart_core::plan::Plan;
 use blackstart_core::run::{Mode, RunId, RunRecord, WorkloadName};
-use blackstart_core::task::approval::{Expired, Operation, Prepared, TaskToken};
+use blackstart_core::task::approval::{Expired, Operation, Prepared, TaskToken, TeamDecision};
 use blackstart_core::task::cutover::Approved;
 use blackstart_core::task::validation::{BranchResult, Branches};
 use blackstart_core::task::{StateContext, Task};
@@ -29,8 +25,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::ApprovalError;
 use crate::settle::{decided_event, moved};
-use crate::{Artifacts, Deps};
+use crate::team;
+use crate::{Artifacts, Deps, Ports};
 
 /// The answer to one operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,123 +41,21 @@ pub enum Answer {
         /// The digest that is put before the approvers.
         digest: Digest,
     },
+    /// To `ask_team` and `poll_team`.
+    Team(TeamDecision),
     /// To `expire`.
     Expired(Expired),
-}
-
-/// Why the gate cannot do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ApprovalError {
-    /// The task names no run.
-    #[error("the task names no run")]
-    NoRun,
-    /// The run is not in the ledger.
-    #[error("run `{0}` is not in the ledger")]
-    UnknownRun(RunId),
-    /// A branch of Prepare failed, so there is nothing to propose.
-    #[error("the {branch} branch failed with {error}: {cause}")]
-    BranchFailed {
-        /// Which.
-        branch: &'static str,
-        /// Its error name.
-        error: String,
-        /// What happened.
-        cause: String,
-    },
-    /// The boundary moved while the package was made.
-    #[error("the event boundary moved after the recovery set was selected: select again")]
-    BoundaryMoved,
-    /// The package is not the one that is named.
-    #[error("the decision package has digest {found}, {wanted} is to be put before the approvers")]
-    OtherPackage {
-        /// Digest of the artifact.
-        found: Digest,
-        /// Digest in the task.
-        wanted: Digest,
-    },
-    /// The package was made for another run.
-    #[error("the decision package is that of run `{0}`")]
-    OtherRun(RunId),
-    /// There is no such gate.
-    #[error("no gate was opened for package {0}")]
-    NoGate(Digest),
-    /// The gate changed all the time.
-    #[error("the gate of package {0} was changed by others again and again")]
-    Contended(Digest),
-    /// A document is not what its place promises.
-    #[error("the {what} at `{key}` is not the expected document")]
-    Malformed {
-        /// Which document.
-        what: &'static str,
-        /// Its key.
-        key: String,
-        /// Where and why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The plan does not pass its checks.
-    #[error(transparent)]
-    Plan(#[from] InvalidPlan),
-    /// What came before the second gate is not approved.
-    #[error(transparent)]
-    NotApproved(#[from] Refused),
-    /// The inputs do not add up.
-    #[error(transparent)]
-    Package(#[from] PackageRefused),
-    /// S3.
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    /// DynamoDB.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The evidence chain.
-    #[error(transparent)]
-    Evidence(#[from] EvidenceError),
-    /// The token store.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// SNS.
-    #[error(transparent)]
-    Notice(#[from] PortError),
-}
-
-impl StageError for ApprovalError {
-    fn name(&self) -> ErrorName {
-        match self {
-            Self::NoRun | Self::Malformed { .. } | Self::Plan(_) => ErrorName::InvalidInput,
-            Self::UnknownRun(_) | Self::NoGate(_) => ErrorName::Defect,
-            Self::BranchFailed { .. } | Self::OtherPackage { .. } | Self::OtherRun(_) => {
-                ErrorName::PolicyRefused
-            }
-            Self::BoundaryMoved => ErrorName::PreconditionChanged,
-            Self::Contended(_) => ErrorName::Transient,
-            Self::NotApproved(error) => error.name(),
-            Self::Package(error) => error.name(),
-            Self::Artifact(error) => error.name(),
-            Self::Ledger(error) => error.name(),
-            Self::Evidence(error) => error.name(),
-            Self::Token(error) => error.name(),
-            Self::Notice(error) => error.name(),
-        }
-    }
 }
 
 /// Does one operation of the state machine.
 ///
 /// # Errors
 /// [`ApprovalError`].
-pub async fn handle<R, A, K, C, N>(
+pub async fn handle<P: Ports>(
     task: Task<Operation>,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
-) -> Result<Answer, ApprovalError>
-where
-    R: Records,
-    A: Artifacts,
-    K: Cipher,
-    C: Send + Sync,
-    N: Notices,
-{
+) -> Result<Answer, ApprovalError> {
     let run = task.run.ok_or(ApprovalError::NoRun)?;
     match task.input {
         Operation::Prepare {
@@ -207,6 +103,32 @@ where
             .await?;
             Ok(Answer::Asked { digest })
         }
+        Operation::AskTeam {
+            plan,
+            package,
+            digest,
+        } => {
+            let asked = team::Asked {
+                run: &run,
+                plan: &plan,
+                package: &package,
+                digest: &digest,
+            };
+            Box::pin(team::ask(&asked, deps, now)).await.map(Answer::Team)
+        }
+        Operation::PollTeam {
+            plan,
+            package,
+            digest,
+        } => {
+            let asked = team::Asked {
+                run: &run,
+                plan: &plan,
+                package: &package,
+                digest: &digest,
+            };
+            Box::pin(team::poll(&asked, deps, now)).await.map(Answer::Team)
+        }
         Operation::Expire { digest } => expire(&run, &digest, deps, now).await.map(Answer::Expired),
     }
 }
@@ -220,9 +142,9 @@ struct Prepare<'a> {
     branches: Branches,
 }
 
-async fn prepare<R: Records, A: Artifacts, K, C, N>(
+async fn prepare<P: Ports>(
     asked: Prepare<'_>,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
 ) -> Result<Prepared, ApprovalError> {
     let Prepare {
@@ -274,20 +196,23 @@ async fn prepare<R: Records, A: Artifacts, K, C, N>(
         return Err(ApprovalError::BoundaryMoved);
     }
 
-    let event = Event::new(Kind::PackagePrepared, now)
+    let mut event = Event::new(Kind::PackagePrepared, now)
         .subject("package", &sealed.digest)
         .subject("plan", &plan_ref.sha256)
         .subject("selection", &selection_ref.sha256)
         .subject("rebuild", &rebuild_ref.sha256)
         .subject("inventory", &inventory_ref.sha256);
+    if let Some(gate) = &sealed.package.outer_gate {
+        event = event.fact(TEAM, gate.team.as_str());
+    }
     keep(run, sealed, event, deps, now).await
 }
 
-async fn prepare_second<R: Records, A: Artifacts, K, C, N>(
+async fn prepare_second<P: Ports>(
     run: &RunId,
     approved: &Approved,
     cutover_ref: &ArtifactRef,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
 ) -> Result<Prepared, ApprovalError> {
     let gate = deps
@@ -320,15 +245,17 @@ async fn prepare_second<R: Records, A: Artifacts, K, C, N>(
 }
 
 /// Stores a package, and says so in the evidence.
-async fn keep<R: Records, A: Artifacts, K, C, N>(
+async fn keep<P: Ports>(
     run: &RunId,
     sealed: Sealed,
     event: Event,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
 ) -> Result<Prepared, ApprovalError> {
     let wait_seconds = sealed.package.decide_by.duration_since(now).as_secs();
     let path = format!("decision/{}.json", sealed.digest);
+    // The package of a second gate is asked about where the vault is open already.
+    let outer_gate = sealed.package.outer_gate.is_some() && sealed.package.finished.is_none();
     let package = deps.artifacts.put(run, &path, sealed.bytes).await?;
     record_once(&deps.records, run, event).await?;
     Ok(Prepared {
@@ -336,26 +263,21 @@ async fn keep<R: Records, A: Artifacts, K, C, N>(
         digest: sealed.digest,
         // Plans that are checked allow a day at most.
         wait_seconds: u32::try_from(wait_seconds).unwrap_or(u32::MAX).max(1),
+        outer_gate,
     })
 }
 
 #[expect(clippy::too_many_arguments, reason = "the fields of one operation")]
-async fn ask<R, A, K, C, N>(
+async fn ask<P: Ports>(
     run: &RunId,
     context: &StateContext,
     plan: &ArtifactRef,
     artifact: ArtifactRef,
     digest: &Digest,
     token: &TaskToken,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
-) -> Result<(), ApprovalError>
-where
-    R: Records,
-    A: Artifacts,
-    K: Cipher,
-    N: Notices,
-{
+) -> Result<(), ApprovalError> {
     let bytes = deps.artifacts.get(&artifact).await?;
     let found = Digest::of(&bytes);
     if found != *digest {
@@ -390,22 +312,25 @@ where
     deps.notices
         .send(
             &format!("Decision needed for {run}"),
-            &notice(&package, digest, opened),
+            &notice(&package, digest, opened, deps.page.as_deref()),
         )
         .await?;
     Ok(())
 }
 
-/// What the approvers are sent: an id and a short digest. No link in it does anything.
-fn notice(package: &DecisionPackage, digest: &Digest, opened: bool) -> String {
+/// What the approvers are sent: an id, a short digest, and where to look. No link in it does anything.
+fn notice(package: &DecisionPackage, digest: &Digest, opened: bool, page: Option<&str>) -> String {
     let again = if opened {
         ""
     } else {
         "This package was put before you earlier. If it is decided already, repeat a vote to let the run go on.\n"
     };
+    let link = page
+        .map(|origin| format!("Look at it first:  {origin}/runs/{}\nor:  ", package.run))
+        .unwrap_or_else(|| "Look at it first:  ".to_owned());
     format!(
         "Run {} waits for a decision on package {} until {}.\n{again}\
-         Look at it first:  blackstart approve {} --show\n\
+         {link}blackstart approve {} --show\n\
          Votes need the whole digest, which is shown there.\n",
         package.run,
         digest.short(),
@@ -414,10 +339,10 @@ fn notice(package: &DecisionPackage, digest: &Digest, opened: bool) -> String {
     )
 }
 
-async fn expire<R: Records, A, K: Cipher, C, N>(
+async fn expire<P: Ports>(
     run: &RunId,
     digest: &Digest,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
 ) -> Result<Expired, ApprovalError> {
     let key = Key::gate(run, digest);
@@ -439,11 +364,11 @@ async fn expire<R: Records, A, K: Cipher, C, N>(
     Err(ApprovalError::Contended(digest.clone()))
 }
 
-async fn closed<R: Records, A, K: Cipher, C, N>(
+async fn closed<P: Ports>(
     run: &RunId,
     gate: &GateRecord,
     at: Timestamp,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
 ) -> Result<Expired, ApprovalError> {
     deps.tokens().forget(run, Wait::Gate(&gate.digest)).await?;
     record_once(&deps.records, run, decided_event(gate, at)).await?;

@@ -1,8 +1,11 @@
 //! The gate, seen from behind: what an executor must load and check before its first effect.
 
 use blackstart_core::approval::DecisionPackage;
-use blackstart_core::approval::enforce::{Refused, check_approved, check_boundary, check_executable};
+use blackstart_core::approval::enforce::{
+    Refused, check_approved, check_boundary, check_executable, check_outer,
+};
 use blackstart_core::approval::gate::GateRecord;
+use blackstart_core::approval::outer::OuterRecord;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;
@@ -60,7 +63,8 @@ pub async fn approved_package(
     now: Timestamp,
 ) -> Result<DecisionPackage, GateRefused> {
     let (bytes, gate) = load(artifacts, ledger, run, package, digest).await?;
-    of_run(check_executable(&bytes, digest, &gate, now)?, run, digest)
+    let package = of_run(check_executable(&bytes, digest, &gate, now)?, run, digest)?;
+    opened_vault(ledger, package, digest).await
 }
 
 /// The package, if exactly this one was approved, whatever the time: for what continues or undoes effects that
@@ -76,7 +80,8 @@ pub async fn package_in_execution(
     digest: &Digest,
 ) -> Result<DecisionPackage, GateRefused> {
     let (bytes, gate) = load(artifacts, ledger, run, package, digest).await?;
-    of_run(check_approved(&bytes, digest, &gate)?, run, digest)
+    let package = of_run(check_approved(&bytes, digest, &gate)?, run, digest)?;
+    opened_vault(ledger, package, digest).await
 }
 
 /// Whether the event boundary is still the package's. Asked before the first effect past the gate.
@@ -101,6 +106,20 @@ async fn load(
     let gate = ledger.get::<GateRecord>(&Key::gate(run, digest)).await?;
     let gate = gate.ok_or_else(|| GateRefused::NeverAsked(digest.clone(), run.clone()))?;
     Ok((artifacts.get(package).await?, gate.document))
+}
+
+/// The package, if the approval team that it names opened the vault for it.
+async fn opened_vault(
+    ledger: &Ledger,
+    package: DecisionPackage,
+    digest: &Digest,
+) -> Result<DecisionPackage, GateRefused> {
+    if package.outer_gate.is_some() {
+        let key = Key::outer_gate(&package.run, digest);
+        let record = ledger.get::<OuterRecord>(&key).await?;
+        check_outer(&package, digest, record.as_ref().map(|record| &record.document))?;
+    }
+    Ok(package)
 }
 
 fn of_run(package: DecisionPackage, run: &RunId, digest: &Digest) -> Result<DecisionPackage, GateRefused> {

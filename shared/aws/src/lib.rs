@@ -54,3 +54,5 @@ pub mod signer;
 pub mod telemetry;
 #[cfg(feature = "tokens")]
 pub mod tokens;
+#[cfg(feature = "vault-access")]
+pub mod vault_access;

@@ -1,8 +1,9 @@
 //! Signing in with OpenID Connect: what this gateway asks of its issuer over HTTP.
 //!
-//! Authorization code flow with PKCE (OpenID Connect Core 1.0, RFC 7636) as a public client: there is no secret to
-//! keep. What the claims must say is decided in [`blackstart_core::approval::sign_in`].
+//! Authorization code flow with PKCE (OpenID Connect Core 1.0, RFC 7636), as a public client or with a secret from
+//! Secrets Manager. What the claims must say is decided in [`blackstart_core::approval::sign_in`].
 
+mod client_secret;
 pub mod jws;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings};
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -20,8 +21,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use self::client_secret::Shown;
 use self::jws::{Key, KeySet, Token};
 use crate::port::PortError;
+use crate::signed::Signed;
 
 /// Longest wait for the issuer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,6 +40,8 @@ pub struct Settings {
     pub issuer: String,
     /// The client id of this gateway.
     pub client: String,
+    /// ARN of the secret with which the gateway shows that it is this client; `None` for a public client.
+    pub secret: Option<String>,
     /// The origin under which people reach the page, for example `https://gate.example`.
     pub origin: String,
 }
@@ -89,7 +94,8 @@ pub enum SignInError {
 #[derive(Debug, Clone)]
 pub struct Issuer {
     settings: Settings,
-    http: Arc<Connector>,
+    http: SharedHttpConnector,
+    secrets: Signed,
     known: Arc<Mutex<Option<Known>>>,
 }
 
@@ -107,6 +113,8 @@ struct Metadata {
     authorization_endpoint: String,
     token_endpoint: String,
     jwks_uri: String,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,9 +134,17 @@ impl Issuer {
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
             .connector_settings(timeouts);
         connector.set_sleep_impl(own.sleep_impl());
+        let http = SharedHttpConnector::new(connector.build());
+        Self::over(settings, http, Signed::new(own))
+    }
+
+    /// An issuer over another connection, with its client's secret from there.
+    #[must_use]
+    pub fn over(settings: Settings, http: SharedHttpConnector, secrets: Signed) -> Self {
         Self {
             settings,
-            http: Arc::new(connector.build()),
+            http,
+            secrets,
             known: Arc::default(),
         }
     }
@@ -165,19 +181,46 @@ impl Issuer {
     /// # Errors
     /// [`SignInError`] when the issuer refuses the code or does not answer.
     pub async fn redeem(&self, code: &str, begun: &SignIn, now: Timestamp) -> Result<String, SignInError> {
-        let endpoint = self.known(now, false).await?.metadata.token_endpoint;
+        let metadata = self.known(now, false).await?.metadata;
         let back = self.return_address();
-        let body = form(&[
+        let mut fields = vec![
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", &back),
             ("client_id", &self.settings.client),
             ("code_verifier", &begun.verifier),
-        ]);
+        ];
+        // Read each time: people sign in rarely, and a secret that was made new is good at once.
+        let shown = match &self.settings.secret {
+            Some(secret) => {
+                let secret = client_secret::read(&self.secrets, secret).await?;
+                Some(secret.shown(
+                    &self.settings.client,
+                    &metadata.token_endpoint_auth_methods_supported,
+                ))
+            }
+            None => None,
+        };
+        if let Some(Shown::Field(secret)) = &shown {
+            fields.push(("client_secret", secret));
+        }
+        let header = match &shown {
+            Some(Shown::Header(header)) => Some(header.as_str()),
+            Some(Shown::Field(_)) | None => None,
+        };
         let what = "redeeming a sign-in";
-        let (status, bytes) = self.exchange(what, "POST", &endpoint, body).await?;
+        let (status, bytes) = self
+            .exchange(what, "POST", &metadata.token_endpoint, form(&fields), header)
+            .await?;
         match status {
             200 => Ok(parse::<Redeemed>(what, &bytes)?.id_token),
+            // Not the person's fault: the issuer does not take us for this client (RFC 6749, section 5.2).
+            401 => Err(PortError::Refused {
+                what: what.to_owned(),
+                why: "the issuer does not accept this gateway as its client: compare client id and secret"
+                    .to_owned(),
+            }
+            .into()),
             400..500 => Err(BadToken::OtherSignIn.into()),
             _ => Err(unexpected(what, status).into()),
         }
@@ -232,7 +275,7 @@ impl Issuer {
     }
 
     async fn read<T: DeserializeOwned>(&self, what: &str, url: &str) -> Result<T, PortError> {
-        match self.exchange(what, "GET", url, String::new()).await? {
+        match self.exchange(what, "GET", url, String::new(), None).await? {
             (200, bytes) => parse(what, &bytes),
             (status, _) => Err(unexpected(what, status)),
         }
@@ -244,6 +287,7 @@ impl Issuer {
         method: &str,
         url: &str,
         body: String,
+        authorization: Option<&str>,
     ) -> Result<(u16, Vec<u8>), PortError> {
         let failed = |why: String| PortError::Transient {
             what: what.to_owned(),
@@ -258,6 +302,9 @@ impl Issuer {
         headers.insert("accept", "application/json");
         if method == "POST" {
             headers.insert("content-type", "application/x-www-form-urlencoded");
+        }
+        if let Some(authorization) = authorization {
+            headers.insert("authorization", authorization.to_owned());
         }
         let response = self
             .http
@@ -293,12 +340,14 @@ fn form(fields: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signed::testing::Wire;
 
     #[test]
     fn only_tls_or_this_machine() {
         let settings = |issuer: &str, origin: &str| Settings {
             issuer: issuer.into(),
             client: "c".into(),
+            secret: None,
             origin: origin.into(),
         };
         assert!(
@@ -325,5 +374,77 @@ mod tests {
     #[test]
     fn a_form_is_escaped() {
         assert_eq!(form(&[("a", "b c&d=é"), ("e", "")]), "a=b%20c%26d%3D%C3%A9&e=");
+    }
+
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:gate";
+
+    /// What the issuer was sent when a sign-in was redeemed with this secret, and what came of it.
+    async fn redeemed(methods: &str, stored: &str, status: u16) -> (Wire, Result<String, SignInError>) {
+        let metadata = format!(
+            r#"{{"issuer": "https://i.example", "authorization_endpoint": "https://i.example/a",
+            "token_endpoint": "https://i.example/token", "jwks_uri": "https://i.example/keys"{methods}}}"#
+        );
+        let answer = serde_json::json!({ "SecretString": stored }).to_string();
+        let wire = Wire::new(move |asked| {
+            if asked.target == "secretsmanager.GetSecretValue" {
+                return (200, answer.clone());
+            }
+            match asked.uri.rsplit('/').next() {
+                Some("openid-configuration") => (200, metadata.clone()),
+                Some("keys") => (200, r#"{"keys": []}"#.to_owned()),
+                Some("token") => (status, r#"{"id_token": "t"}"#.to_owned()),
+                _ => (404, String::new()),
+            }
+        });
+        let settings = Settings {
+            issuer: "https://i.example".to_owned(),
+            client: "gate 1".to_owned(),
+            secret: Some(ARN.to_owned()),
+            origin: "https://gate.example".to_owned(),
+        };
+        let secrets = Signed::over(&wire.config(), wire.connector());
+        let issuer = Issuer::over(settings, wire.connector(), secrets);
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let begun = SignIn::begin(&[7; 32], "/", now);
+        let answer = issuer.redeem("code", &begun, now).await;
+        (wire, answer)
+    }
+
+    #[tokio::test]
+    async fn a_confidential_client_shows_its_secret_as_the_issuer_wants_it() {
+        let token = |wire: &Wire| {
+            wire.asked()
+                .into_iter()
+                .find(|asked| asked.uri.ends_with("/token"))
+        };
+        for stored in ["s:e", r#"{"client_secret": "s:e"}"#] {
+            let (wire, answer) = redeemed("", stored, 200).await;
+            assert_eq!(answer.unwrap(), "t");
+            let asked = token(&wire).unwrap();
+            // base64 of `gate%201:s%3Ae`
+            assert_eq!(asked.authorization, "Basic Z2F0ZSUyMDE6cyUzQWU=");
+            assert!(!asked.body.contains("s%3Ae"), "{}", asked.body);
+        }
+        let post = r#", "token_endpoint_auth_methods_supported": ["client_secret_post"]"#;
+        let (wire, _) = redeemed(post, "s:e", 200).await;
+        let asked = token(&wire).unwrap();
+        assert_eq!(asked.authorization, "");
+        assert!(asked.body.ends_with("&client_secret=s%3Ae"), "{}", asked.body);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_wrong_or_missing_is_our_fault_and_is_not_repeated() {
+        let (_, refused) = redeemed("", "hunter22", 401).await;
+        let said = blackstart_core::error_name::error_chain(&refused.unwrap_err());
+        assert!(
+            said.contains("client id and secret") && !said.contains("hunter22"),
+            "{said}"
+        );
+        let (wire, missing) = redeemed("", "{}", 200).await;
+        assert!(matches!(
+            missing,
+            Err(SignInError::Issuer(PortError::Refused { .. }))
+        ));
+        assert!(wire.asked().iter().all(|asked| !asked.uri.ends_with("/token")));
     }
 }

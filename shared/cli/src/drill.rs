@@ -53,6 +53,14 @@ pub enum Play {
     Crash,
     /// The restore is refused after the approval: the run waits until an operator has removed the cause.
     Stuck,
+    /// The finished cutover plan is put before the approvers, too.
+    SecondGate,
+    /// Nobody decides within the minute that the plan gives.
+    Expired,
+    /// An approval team of AWS Backup guards the vault, and opens it.
+    ApprovalTeam,
+    /// The approvers approve, and the approval team refuses.
+    TeamRefused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,6 +81,10 @@ impl Play {
             Self::NoCleanPoint => Scenario::NoCleanPoint,
             Self::Crash => Scenario::Crash,
             Self::Stuck => Scenario::Stuck,
+            Self::SecondGate => Scenario::SecondGate,
+            Self::Expired => Scenario::Expired,
+            Self::ApprovalTeam => Scenario::ApprovalTeam,
+            Self::TeamRefused => Scenario::TeamRefused,
         }
     }
 
@@ -80,8 +92,11 @@ impl Play {
     #[must_use]
     pub fn expected(self) -> (Conclusion, End) {
         match self {
-            Self::Incident | Self::Crash | Self::Stuck => (Conclusion::Recovered, End::CutOver),
-            Self::Refused => (Conclusion::Refused, End::Untouched),
+            Self::Incident | Self::Crash | Self::Stuck | Self::SecondGate | Self::ApprovalTeam => {
+                (Conclusion::Recovered, End::CutOver)
+            }
+            Self::Refused | Self::TeamRefused => (Conclusion::Refused, End::Untouched),
+            Self::Expired => (Conclusion::Expired, End::Untouched),
             Self::NoCleanPoint => (Conclusion::NoCleanPoint, End::Untouched),
         }
     }
@@ -100,6 +115,16 @@ impl Play {
             }
             Self::Stuck => {
                 "the restore was refused, the run waited for an operator, and went on when the cause was removed"
+            }
+            Self::SecondGate => "the finished cutover plan was approved, too, before its first effect",
+            Self::Expired => {
+                "nobody decided in time: nothing was restored, no reference changed, traffic stayed"
+            }
+            Self::ApprovalTeam => {
+                "the approval team opened the vault for exactly the approved digest, and the recovery went on"
+            }
+            Self::TeamRefused => {
+                "the approval team refused: nothing was restored, no reference changed, traffic stayed"
             }
         }
     }
@@ -152,7 +177,12 @@ impl Drill {
         let ended = stage
             .follow(
                 &execution,
-                &mut |proposal| self.decide(proposal, &mut out.borrow_mut()),
+                &mut |proposal| {
+                    if self.scenario == Play::Expired {
+                        return None;
+                    }
+                    Some(self.decide(proposal, &mut out.borrow_mut()))
+                },
                 &mut |step| {
                     let outcome = if step.outcome == "ok" {
                         ""
@@ -259,6 +289,9 @@ impl Drill {
                 holds: ended.stuck.len() == 1,
                 seen: format!("{} times", ended.stuck.len()),
             });
+        }
+        if stage.organisation.scenario.team().is_some() {
+            checks.push(stage.team_check(ended));
         }
         if self.scenario == Play::Crash {
             checks.push(Check {

@@ -1,4 +1,6 @@
-//! Verifying the evidence of a run, offline.
+//! The evidence of a run: verifying it offline, and fetching it.
+
+mod export;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,9 +8,11 @@ use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use blackstart_aws::artifacts::ArtifactError;
 use blackstart_core::artifact::Digest;
 use blackstart_core::evidence::bundle::{Attested, BundleFault, verify};
 use blackstart_core::evidence::dsse::{NotPem, PublicKey};
+use blackstart_core::run::RunId;
 use clap::{Args, Subcommand};
 
 /// What can be done with evidence.
@@ -34,6 +38,7 @@ enum Action {
         #[arg(long)]
         links: bool,
     },
+    Export(export::Export),
 }
 
 /// The evidence cannot be looked at.
@@ -57,6 +62,26 @@ pub(crate) enum EvidenceError {
         #[source]
         source: NotPem,
     },
+    /// A file cannot be written.
+    #[error("`{}` cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The report function did not export it.
+    #[error("the evidence of run `{run}` was not exported: {why}")]
+    NotExported {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
+    /// What was exported cannot be fetched.
+    #[error(transparent)]
+    Artifact(Box<ArtifactError>),
     /// The answer cannot be shown.
     #[error("the answer cannot be written")]
     Output(#[source] std::io::Error),
@@ -79,13 +104,21 @@ pub fn verified(bytes: &[u8], key: Option<&PublicKey>) -> Result<Attested, Vec<B
 
 impl Evidence {
     /// Does what was asked and says so on `out`. `true`: the evidence holds.
-    pub(crate) fn run(&self, out: &mut dyn Write) -> Result<bool, EvidenceError> {
-        let Action::Verify {
-            bundle,
-            key,
-            artifacts,
-            links,
-        } = &self.action;
+    pub(crate) async fn run(&self, out: &mut dyn Write) -> Result<bool, EvidenceError> {
+        let (bundle, key, artifacts, links) = match &self.action {
+            Action::Verify {
+                bundle,
+                key,
+                artifacts,
+                links,
+            } => (bundle, key, artifacts, links),
+            Action::Export(export) => {
+                // Verifying is done offline, so nobody asks for credentials before.
+                let config = crate::own().await;
+                export.run(&config, jiff::Timestamp::now(), out).await?;
+                return Ok(true);
+            }
+        };
         let bytes = read(bundle)?;
         let key = key.as_deref().map(read_key).transpose()?;
         let (text, holds) = match verified(&bytes, key.as_ref()) {

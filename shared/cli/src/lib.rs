@@ -39,7 +39,7 @@ enum Command {
     /// How far a cutover is, and what it is to do when it waits for a person.
     #[command(subcommand)]
     Cutover(cutover::Cutover),
-    /// Verifies the evidence of a run, offline.
+    /// Verifies the evidence of a run, offline, or fetches it.
     Evidence(evidence::Evidence),
     /// Checks a recovery plan.
     Plan(plan::PlanCommand),
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         })),
         Command::Watch(args) => answered(awaited(async { args.run(&own().await, out).await })),
         Command::Cutover(command) => answered(awaited(async { command.run(&own().await, out).await })),
-        Command::Evidence(args) => answered(args.run(out)),
+        Command::Evidence(args) => answered(awaited(args.run(out))),
         Command::Plan(args) => answered(args.run(out)),
         Command::References(command) => match references::run(&command, out) {
             Ok(false) => ExitCode::from(2),

@@ -3,11 +3,13 @@
 use std::io::Write;
 
 use blackstart_core::error_name::error_chain;
+use blackstart_local::organisation::PEOPLE;
+use blackstart_local::page::Page;
 use blackstart_local::project::Project;
 use clap::Args;
 
 use crate::drill::Play;
-use crate::drill::play::{DrillFailed, Stage};
+use crate::drill::play::{DrillFailed, Stage, Trigger};
 
 /// Starts the local AWS with the organisation and Blackstart in it, and keeps it until Ctrl-C.
 #[derive(Debug, Args)]
@@ -15,6 +17,9 @@ pub(crate) struct Up {
     /// What the organisation has been through.
     #[arg(long, value_enum, default_value = "incident")]
     scenario: Play,
+    /// Start a recovery at once, so that the page has something to show.
+    #[arg(long)]
+    start: bool,
 }
 
 impl Up {
@@ -37,6 +42,24 @@ impl Up {
         }
         for (name, value) in &stage.deployed.outputs {
             writeln!(out, "# {name}: {value}").map_err(io)?;
+        }
+        let page = Page::open(&stage.local, &stage.deployed, &stage.ready.plan).await?;
+        writeln!(
+            out,
+            "# Page of the gate: {}/runs/RUN, for {}",
+            page.origin(),
+            PEOPLE.join(" and ")
+        )
+        .map_err(io)?;
+        if self.start {
+            let trigger = Trigger::Input(serde_json::json!({"workload": stage.ready.plan.workload}));
+            let run = stage.start(&trigger).await?.run;
+            writeln!(
+                out,
+                "# Run {run} comes to its gate in a minute: {}/runs/{run}",
+                page.origin()
+            )
+            .map_err(io)?;
         }
         writeln!(out, "# Ctrl-C ends it").map_err(io)?;
         tokio::signal::ctrl_c().await.map_err(io)?;

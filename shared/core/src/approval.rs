@@ -87,6 +87,9 @@ pub struct DecisionPackage {
     pub zone: String,
     /// The names whose traffic moves.
     pub names: Vec<TrafficName>,
+    /// The approval team of AWS Backup that must open the vault before anything is restored, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer_gate: Option<outer::OuterGate>,
     /// The finished cutover plan, where this package is that of a second gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<FinishedPlan>,

@@ -92,6 +92,10 @@ pub enum Kind {
     GateDecided,
     /// Step Functions took the decision.
     GateAnswered,
+    /// The approval team of AWS Backup was asked to open the vault.
+    TeamAsked,
+    /// The approval team decided, or did not in time.
+    TeamDecided,
     /// An operator was asked.
     OperatorAsked,
     /// An operator answered.
@@ -185,6 +189,8 @@ impl Kind {
             | Self::VoteTaken
             | Self::GateDecided
             | Self::GateAnswered
+            | Self::TeamAsked
+            | Self::TeamDecided
             | Self::OperatorAsked
             | Self::OperatorAnswered
             | Self::RestoreEnded
@@ -199,6 +205,8 @@ impl Kind {
 
 /// Name under which a link refers to a decision package.
 pub const PACKAGE: &str = "package";
+/// Fact of a prepared package: the approval team that guards its vault.
+pub const TEAM: &str = "team";
 /// Name under which a link refers to the journal of a cutover, and its path as an artifact.
 pub const JOURNAL: &str = "journal.json";
 

@@ -151,6 +151,12 @@ impl Key {
     /// Prefix of all gates of a run.
     pub const GATE_PREFIX: &'static str = "GATE#";
 
+    /// What became of the request to the approval team of AWS Backup for one decision package.
+    #[must_use]
+    pub fn outer_gate(run: &RunId, package: &Digest) -> Self {
+        Self::in_run(run, format!("OUTER#{package}"))
+    }
+
     /// The encrypted task token of one attempt to wait at the gate.
     #[must_use]
     pub fn gate_token(run: &RunId, package: &Digest) -> Self {

@@ -8,6 +8,7 @@ mod cutover;
 mod indicators;
 mod lines;
 mod mismatch;
+mod outer_gate;
 mod references;
 mod sources;
 mod validation;
@@ -15,6 +16,7 @@ mod validation;
 pub use cutover::{CutoverPlan, HealthPlan, NoncePlace, TrafficName};
 pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
+pub use outer_gate::OuterGatePlan;
 pub use references::{IdentifierKind, IdentifierPair, ReferencesPlan, SnapshotPlace, Waiver};
 pub use sources::{Condition, DigestKey, LogSource, TimeFormat, WorkloadFormat, WorkloadIndicator};
 pub use validation::{Invariant, Layer, ValidationPlan, Vault};
@@ -107,6 +109,8 @@ pub struct Roles {
     pub validation: String,
     /// In the rebuild account: stacks, restores, secrets.
     pub rebuild: String,
+    /// In the rebuild account: asking an approval team to open the vault.
+    pub vault_requester: String,
     /// In the log archive account: reading log objects.
     pub log_archive: String,
     /// In each sibling: reading the documents that may name the old account.
@@ -120,6 +124,7 @@ impl Default for Roles {
         Self {
             validation: "BlackstartValidation".to_owned(),
             rebuild: "BlackstartRebuild".to_owned(),
+            vault_requester: "BlackstartVaultRequester".to_owned(),
             log_archive: "BlackstartLogReader".to_owned(),
             sibling_reader: "BlackstartReferenceReader".to_owned(),
             sibling_writer: "BlackstartReferenceWriter".to_owned(),
@@ -241,6 +246,9 @@ pub struct ApprovalPlan {
     /// Whether the finished cutover plan is approved, too, before its first effect.
     #[serde(default)]
     pub second_gate: bool,
+    /// The approval team of AWS Backup that must open the vault, too, before anything is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer_gate: Option<OuterGatePlan>,
     /// How long an approval stays good, in minutes.
     #[serde(default = "default_execute_within_minutes")]
     pub execute_within_minutes: u32,

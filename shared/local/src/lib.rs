@@ -14,6 +14,7 @@ pub mod leaks;
 pub mod ministack;
 pub mod organisation;
 pub mod outside;
+pub mod page;
 pub mod project;
 pub mod python;
 pub mod standin;

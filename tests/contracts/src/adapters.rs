@@ -13,11 +13,13 @@ type Grantor = (&'static str, &'static str);
 const RECORDS: Grantor = ("template.yaml", "RunRecordsPolicy");
 const VALIDATION: Grantor = ("infra/accounts/validation.yaml", "ValidationRole");
 const REBUILD: Grantor = ("infra/accounts/rebuild.yaml", "RebuildRole");
+const VAULT_REQUESTER: Grantor = ("infra/accounts/rebuild.yaml", "VaultRequesterRole");
 const LOG_READER: Grantor = ("infra/accounts/log-archive.yaml", "LogReaderRole");
 const READER: Grantor = ("infra/accounts/sibling.yaml", "ReferenceReaderRole");
 const WRITER: Grantor = ("infra/accounts/sibling.yaml", "ReferenceWriterRole");
 const CUTOVER: Grantor = ("template.yaml", "CutoverRole");
 const REFERENCES: Grantor = ("template.yaml", "ReferencesRole");
+const CLIENT_SECRET: Grantor = ("template.yaml", "ReadClientSecret");
 const GATE: Grantor = ("template.yaml", "GateRole");
 const INTAKE: Grantor = ("template.yaml", "IntakeRole");
 const REPORT: Grantor = ("template.yaml", "ReportRole");
@@ -25,7 +27,7 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 17] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 19] = [
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
@@ -41,8 +43,10 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 17] = [
     ("notices", "sns", &[CUTOVER, GATE]),
     ("route53", "route53", &[CUTOVER]),
     ("secretsmanager", "secretsmanager", &[REBUILD]),
+    ("sign_in", "", &[CLIENT_SECRET]),
     ("signer", "kms", &[EVIDENCE_KEY]),
     ("tokens", "kms", &[TOKEN_KEY]),
+    ("vault_access", "", &[VAULT_REQUESTER]),
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
@@ -210,7 +214,9 @@ fn granted((file, id): Grantor) -> BTreeSet<String> {
     let resource = &template["Resources"][id];
     let statements = match resource["Type"].as_str().unwrap() {
         "AWS::IAM::Role" => template::role_statements(&template, &resource["Properties"]),
-        "AWS::IAM::ManagedPolicy" => template::statements(&resource["Properties"]["PolicyDocument"]),
+        "AWS::IAM::ManagedPolicy" | "AWS::IAM::RolePolicy" => {
+            template::statements(&resource["Properties"]["PolicyDocument"])
+        }
         "AWS::KMS::Key" => template::statements(&resource["Properties"]["KeyPolicy"]),
         other => panic!("{id} is a {other}"),
     };
@@ -237,7 +243,9 @@ fn every_request_of_an_adapter_is_permitted() {
 }
 
 /// Permissions that belong to a request by another name, or to something that is no request of an adapter.
-const ALSO_NEEDED: [&str; 10] = [
+const ALSO_NEEDED: [&str; 11] = [
+    // AWS Backup opens the session with the permissions of whoever asked for the vault.
+    "mpa:StartSession",
     // The writer reads sets of entries with the code of the reader.
     "kms:ListGrants",
     "lambda:GetPolicy",
@@ -270,7 +278,15 @@ fn nothing_is_permitted_in_another_account_that_no_adapter_asks_for() {
             }
         }
     }
-    for grantor in [RECORDS, VALIDATION, REBUILD, LOG_READER, READER, WRITER] {
+    for grantor in [
+        RECORDS,
+        VALIDATION,
+        REBUILD,
+        VAULT_REQUESTER,
+        LOG_READER,
+        READER,
+        WRITER,
+    ] {
         let asked = &asked[&grantor];
         let idle: Vec<_> = granted(grantor)
             .into_iter()

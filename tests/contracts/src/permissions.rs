@@ -16,7 +16,7 @@ struct Foreign {
     parameter: &'static str,
 }
 
-fn foreign_roles() -> [Foreign; 5] {
+fn foreign_roles() -> [Foreign; 6] {
     let roles = Roles::default();
     let role = |file, id, name, parameter| Foreign {
         file,
@@ -38,6 +38,12 @@ fn foreign_roles() -> [Foreign; 5] {
             "ValidationRoleArns",
         ),
         role("rebuild", "RebuildRole", roles.rebuild, "RebuildRoleArns"),
+        role(
+            "rebuild",
+            "VaultRequesterRole",
+            roles.vault_requester,
+            "VaultRequesterRoleArns",
+        ),
         role(
             "sibling",
             "ReferenceReaderRole",
@@ -100,6 +106,7 @@ fn only_cutover_can_write_in_a_sibling_and_only_references_reads_there() {
     assert_eq!(assuming("ReferenceWriterRoleArns"), set(["cutover"]));
     assert_eq!(assuming("ReferenceReaderRoleArns"), set(["references"]));
     assert_eq!(assuming("LogReaderRoleArns"), set(["references", "timeline"]));
+    assert_eq!(assuming("VaultRequesterRoleArns"), set(["approval"]));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::asl::{self, Machine};
 use crate::operations;
 
 /// Operations that change something outside Blackstart's own records.
-const EFFECTS: [(&str, &str); 10] = [
+const EFFECTS: [(&str, &str); 11] = [
+    ("approval", "ask_team"),
     ("cutover", "apply"),
     ("cutover", "prepare_traffic"),
     ("cutover", "revert"),
@@ -24,9 +25,10 @@ const EFFECTS: [(&str, &str); 10] = [
 ];
 
 /// Operations that only look, compute, or write Blackstart's own records.
-const OBSERVATIONS: [(&str, &str); 33] = [
+const OBSERVATIONS: [(&str, &str); 34] = [
     ("approval", "ask"),
     ("approval", "expire"),
+    ("approval", "poll_team"),
     ("approval", "prepare"),
     ("approval", "prepare_second"),
     ("cutover", "ask_operator"),

@@ -38,6 +38,8 @@ fn schemas() -> BTreeMap<String, Schema> {
         ("approval-prepare", schema_for!(task::approval::Prepared)),
         ("approval-prepare_second", schema_for!(task::approval::Prepared)),
         ("approval-ask", schema_for!(task::approval::Decision)),
+        ("approval-ask_team", schema_for!(task::approval::TeamDecision)),
+        ("approval-poll_team", schema_for!(task::approval::TeamDecision)),
         ("approval-expire", schema_for!(task::approval::Expired)),
         ("cutover-apply", schema_for!(task::cutover::Applied)),
         ("cutover-ask_operator", schema_for!(task::cutover::OperatorChoice)),

@@ -27,19 +27,19 @@ async fn stage(play: Play) -> Stage {
     Stage::set(&project, play.scenario(), &mut |_| {}).await.unwrap()
 }
 
-fn approve(_: &Proposal) -> Answer {
+fn approve(_: &Proposal) -> Option<Answer> {
     let rationale = "The newest clean set before the boundary; the evidence agrees.".to_owned();
-    Answer {
+    Some(Answer {
         choice: Choice::Approve,
         rationale,
-    }
+    })
 }
 
-fn refuse(_: &Proposal) -> Answer {
-    Answer {
+fn refuse(_: &Proposal) -> Option<Answer> {
+    Some(Answer {
         choice: Choice::Refuse,
         rationale: "The console logins are not explained yet.".to_owned(),
-    }
+    })
 }
 
 fn by_hand() -> Trigger {
@@ -107,9 +107,48 @@ async fn without_a_clean_set_nothing_is_proposed_and_nothing_changes() {
     let _alone = MACHINE.lock().await;
     let stage = stage(Play::NoCleanPoint).await;
     let execution = stage.start(&by_hand()).await.unwrap();
-    let never = &mut |_: &Proposal| -> Answer { unreachable!("nothing is put before the approvers") };
+    let never = &mut |_: &Proposal| -> Option<Answer> { unreachable!("nothing is put before the approvers") };
     let ended = stage.follow(&execution, never, &mut |_| {}).await.unwrap();
     ends_as_it_must(&stage, Play::NoCleanPoint, &ended).await;
+    stage.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_team_opens_the_vault_for_the_approved_digest_or_nothing_is_restored() {
+    let _alone = MACHINE.lock().await;
+    for play in [Play::TeamRefused, Play::ApprovalTeam] {
+        let stage = stage(play).await;
+        let execution = stage.start(&by_hand()).await.unwrap();
+        let ended = stage.follow(&execution, &mut approve, &mut |_| {}).await.unwrap();
+        ends_as_it_must(&stage, play, &ended).await;
+        let check = stage.team_check(&ended);
+        assert!(check.holds, "{}: {}", check.what, check.seen);
+        stage.local.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_decides_in_time_the_run_expires_and_nothing_past_the_gate_happened() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::Expired).await;
+    let execution = stage.start(&by_hand()).await.unwrap();
+    let mut looks = 0;
+    let silent = &mut |_: &Proposal| {
+        looks += 1;
+        None
+    };
+    let ended = stage.follow(&execution, silent, &mut |_| {}).await.unwrap();
+    ends_as_it_must(&stage, Play::Expired, &ended).await;
+    let gate = ended.report.as_ref().unwrap().gate.as_ref().unwrap();
+    let late = Ballot {
+        digest: gate.digest.clone(),
+        decision: Choice::Approve,
+        rationale: "It was late, and we would have said yes.".to_owned(),
+    };
+    let identity = "arn:aws:iam::111111111111:user/ada";
+    let answer = stage.vote_as(identity, &execution.run, &late).await;
+    assert!(matches!(answer, Err(DrillFailed::Vote { .. })), "{answer:?}");
+    assert!(looks > 0, "the gate was open, and nobody spoke");
     stage.local.stop().await;
 }
 

@@ -1,9 +1,7 @@
 //! The answer of an operator to a cutover that waits for one.
 
-use blackstart_aws::callbacks::Callbacks;
 use blackstart_aws::evidence::record;
-use blackstart_aws::records::Records;
-use blackstart_aws::tokens::{Cipher, Wait};
+use blackstart_aws::tokens::Wait;
 use blackstart_core::approval::vote::check_rationale;
 use blackstart_core::evidence::{Event, Kind};
 use blackstart_core::task::cutover::OperatorChoice;
@@ -12,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Caller, NoAnswer, TurnedAway};
-use crate::Deps;
 use crate::settle::{SettleError, Told, send};
+use crate::{Deps, Ports};
 
 /// What an operator sends.
 #[derive(Debug, Deserialize)]
@@ -32,17 +30,12 @@ enum Choice {
     Abandon,
 }
 
-pub(crate) async fn choose<R, A, K, C, N>(
+pub(crate) async fn choose<P: Ports>(
     caller: &Caller,
     answer: &Answer,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
-) -> Result<Value, NoAnswer>
-where
-    R: Records,
-    K: Cipher,
-    C: Callbacks,
-{
+) -> Result<Value, NoAnswer> {
     check_rationale(&answer.rationale, caller.plan.approval.minimum_rationale)
         .map_err(TurnedAway::Rationale)?;
     let (person, rationale) = (caller.person.clone(), answer.rationale.clone());

@@ -1,6 +1,6 @@
 //! What an approver looks at before voting. Looking changes nothing.
 
-use blackstart_aws::records::Records;
+use blackstart_aws::records::Records as _;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::approval::gate::GateRecord;
 use blackstart_core::approval::page::{self, Notice, Page, View};
@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use super::session::key_of_page;
 use super::{Caller, NoAnswer, TurnedAway};
 use crate::settle::{moved, votes};
-use crate::{Artifacts, Deps};
+use crate::{Artifacts as _, Deps, Ports};
 
 /// The gate that was opened last.
-pub(crate) async fn current_gate<R: Records, A, K, C, N>(
+pub(crate) async fn current_gate<P: Ports>(
     run: &RunId,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
 ) -> Result<Option<GateRecord>, NoAnswer> {
     let gates = deps
         .records
@@ -33,9 +33,9 @@ pub(crate) async fn current_gate<R: Records, A, K, C, N>(
 }
 
 /// The package of a gate, by the digest that is voted on.
-pub(crate) async fn package_of<R, A: Artifacts, K, C, N>(
+pub(crate) async fn package_of<P: Ports>(
     gate: &GateRecord,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
 ) -> Result<DecisionPackage, NoAnswer> {
     let bytes = deps.artifacts.get(&gate.package).await?;
     let (sent, current) = (gate.digest.clone(), Digest::of(&bytes));
@@ -57,10 +57,7 @@ pub(crate) struct Proposal {
 }
 
 /// Reads what is before the approvers of a run.
-pub(crate) async fn proposal<R: Records, A: Artifacts, K, C, N>(
-    caller: &Caller,
-    deps: &Deps<R, A, K, C, N>,
-) -> Result<Proposal, NoAnswer> {
+pub(crate) async fn proposal<P: Ports>(caller: &Caller, deps: &Deps<P>) -> Result<Proposal, NoAnswer> {
     let run = &caller.run.run;
     let gate = current_gate(run, deps)
         .await?

@@ -63,6 +63,10 @@ async fn a_quorum_opens_the_gate_once_and_leaves_no_token_behind() {
     );
     let notices = scene.deps.notices.0.lock().unwrap().join("\n");
     assert!(notices.contains(run().as_str()) && notices.contains(scene.digest.short()));
+    assert!(
+        notices.contains(&format!("https://gate.example/runs/{}\n", run())),
+        "{notices}"
+    );
     for written in [
         scene.deps.records.dump(),
         notices,

@@ -1,10 +1,8 @@
 //! One vote: checked, written if the person has none, counted, and told to Step Functions if it decides.
 
-use blackstart_aws::callbacks::Callbacks;
 use blackstart_aws::evidence::record_once;
 use blackstart_aws::ledger::Versioned;
-use blackstart_aws::records::Records;
-use blackstart_aws::tokens::Cipher;
+use blackstart_aws::records::Records as _;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::approval::page::Notice;
@@ -21,24 +19,17 @@ use super::session::key_of_page;
 use super::summary::{current_gate, package_of, proposal};
 use super::{Caller, NoAnswer, TurnedAway};
 use crate::settle::{Told, decide, moved, tell};
-use crate::{Artifacts, Deps};
+use crate::{Deps, Ports};
 
 /// A vote from the page: one form, shown to be from this session's own page, and answered by a page.
-pub(crate) async fn by_form<R, A, K, C, N>(
+pub(crate) async fn by_form<P: Ports>(
     caller: &Caller,
     body: &Body,
     session: &str,
     page: bool,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
-) -> Result<Response, NoAnswer>
-where
-    R: Records,
-    A: Artifacts,
-    K: Cipher,
-    C: Callbacks,
-    N: Send + Sync,
-{
+) -> Result<Response, NoAnswer> {
     let run = &caller.run.run;
     let [digest, decision, rationale, key] = body.form(["digest", "decision", "rationale", "form_key"])?;
     if key != key_of_page(session, run.as_str()) {
@@ -71,19 +62,12 @@ where
     }
 }
 
-pub(crate) async fn vote<R, A, K, C, N>(
+pub(crate) async fn vote<P: Ports>(
     caller: &Caller,
     ballot: &Ballot,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
-) -> Result<Value, NoAnswer>
-where
-    R: Records,
-    A: Artifacts,
-    K: Cipher,
-    C: Callbacks,
-    N: Send + Sync,
-{
+) -> Result<Value, NoAnswer> {
     let run = &caller.run.run;
     let gate = gate_of(caller, ballot, deps).await?;
     let package = package_of(&gate.document, deps).await?;
@@ -141,10 +125,10 @@ where
     Ok(answer)
 }
 
-async fn gate_of<R: Records, A, K, C, N>(
+async fn gate_of<P: Ports>(
     caller: &Caller,
     ballot: &Ballot,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
 ) -> Result<Versioned<GateRecord>, NoAnswer> {
     let gate = deps
         .records
@@ -163,18 +147,13 @@ async fn gate_of<R: Records, A, K, C, N>(
     Err(TurnedAway::OtherDigest { sent, current }.into())
 }
 
-async fn settle<R, A, K, C, N>(
+async fn settle<P: Ports>(
     gate: Versioned<GateRecord>,
     caller: &Caller,
     package: &DecisionPackage,
-    deps: &Deps<R, A, K, C, N>,
+    deps: &Deps<P>,
     now: Timestamp,
-) -> Result<(GateRecord, Option<Outcome>, Told), NoAnswer>
-where
-    R: Records,
-    K: Cipher,
-    C: Callbacks,
-{
+) -> Result<(GateRecord, Option<Outcome>, Told), NoAnswer> {
     let (gate, pending) = decide(&deps.records, gate, &caller.plan, package.boundary, now).await?;
     let told = tell(deps, &gate, now).await?;
     Ok((gate, pending, told))

@@ -11,7 +11,7 @@ use blackstart_core::run::RunId;
 use blackstart_local::accounts::RECOVERY;
 use blackstart_local::outside::{Check, End};
 
-use super::play::{DrillFailed, Stage, call};
+use super::play::{DrillFailed, Ended, Stage, call};
 use crate::evidence::verified;
 
 /// The bundle's name within the run.
@@ -69,6 +69,22 @@ impl Stage {
             .await
             .map_err(call("asking for the evidence key"))?;
         Ok(Some((bundle, key)))
+    }
+
+    /// Whether the approval team was asked about exactly the digest that the approvers approved, and once.
+    #[must_use]
+    pub fn team_check(&self, ended: &Ended) -> Check {
+        let asked = self.local.standin().control().requests_to_teams();
+        let digest = ended
+            .report
+            .as_ref()
+            .and_then(|report| report.gate.as_ref())
+            .map(|gate| gate.digest.to_string());
+        Check {
+            what: "the approval team was asked once, about the digest that the approvers approved".to_owned(),
+            holds: digest.is_some_and(|digest| matches!(asked.as_slice(), [one] if one.contains(&digest))),
+            seen: asked.join("; "),
+        }
     }
 
     /// Whether the evidence holds and tells the whole run.

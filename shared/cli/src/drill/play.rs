@@ -283,14 +283,15 @@ impl Stage {
         Err(DrillFailed::NotStarted)
     }
 
-    /// Follows an execution to its end: `step` is told of every step, `decide` is asked at the gate.
+    /// Follows an execution to its end: `step` is told of every step, `decide` is asked at every gate. `None`: nobody
+    /// votes, and it is asked again.
     ///
     /// # Errors
     /// [`DrillFailed`].
     pub async fn follow(
         &self,
         execution: &Execution,
-        decide: &mut dyn FnMut(&Proposal) -> Answer,
+        decide: &mut dyn FnMut(&Proposal) -> Option<Answer>,
         step: &mut dyn FnMut(&RecordedStep),
     ) -> Result<Ended, DrillFailed> {
         let mut told = 0;
@@ -335,11 +336,12 @@ impl Stage {
             }
             if let Some(gate) = self.open_gate(&execution.run).await? {
                 let proposal = self.proposal(gate).await?;
-                let answer = decide(&proposal);
-                let voted = self.vote(&execution.run, &proposal.gate, &answer).await;
-                // Late evidence voids what is before the approvers; a new package follows.
-                if voted.is_err() && !self.is_void(&execution.run, &proposal.gate).await? {
-                    voted?;
+                if let Some(answer) = decide(&proposal) {
+                    let voted = self.vote(&execution.run, &proposal.gate, &answer).await;
+                    // Late evidence voids what is before the approvers; a new package follows.
+                    if voted.is_err() && !self.is_void(&execution.run, &proposal.gate).await? {
+                        voted?;
+                    }
                 }
             }
             tokio::time::sleep(GLANCE).await;

@@ -83,7 +83,10 @@ fn run(
         artifacts,
         links: true,
     };
-    let holds = Evidence { action }.run(&mut out)?;
+    let holds = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(Evidence { action }.run(&mut out))?;
     Ok((holds, String::from_utf8(out).unwrap()))
 }
 

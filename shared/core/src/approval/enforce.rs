@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::gate::{GateRecord, GateState};
+use super::outer::{OuterRecord, OuterState};
 use super::{DecisionPackage, package};
 use crate::artifact::{Digest, canonical_json};
 use crate::error_name::{ErrorName, StageError};
@@ -58,6 +59,14 @@ pub enum Refused {
         /// When it was checked.
         now: Timestamp,
     },
+    /// The approval team has not opened the vault.
+    #[error("the approval team `{team}` was {state}; only its own opening of the vault lets a restore begin")]
+    ShutVault {
+        /// The team.
+        team: String,
+        /// What became of the request.
+        state: &'static str,
+    },
     /// Late evidence moved the event boundary.
     #[error(
         "the event boundary is {current}, the package was made under {package}: a new decision is needed"
@@ -80,6 +89,7 @@ impl StageError for Refused {
             | Self::OtherGate { .. }
             | Self::NotApproved { .. }
             | Self::ApprovedLate { .. }
+            | Self::ShutVault { .. }
             | Self::Lapsed { .. } => ErrorName::PolicyRefused,
         }
     }
@@ -142,6 +152,38 @@ pub fn check_approved(bytes: &[u8], digest: &Digest, gate: &GateRecord) -> Resul
         | GateState::Expired { .. }
         | GateState::Void { .. }) => Err(Refused::NotApproved { state: state.into() }),
     }
+}
+
+/// Whether the approval team opened the vault for exactly this package, where the package names a team.
+///
+/// # Errors
+/// [`Refused::ShutVault`], which stops the executor.
+pub fn check_outer(
+    package: &DecisionPackage,
+    digest: &Digest,
+    record: Option<&OuterRecord>,
+) -> Result<(), Refused> {
+    let Some(gate) = &package.outer_gate else {
+        return Ok(());
+    };
+    let state = match record {
+        None => "never asked",
+        Some(record) if record.run != package.run || record.package != *digest || record.gate != *gate => {
+            "asked about something else"
+        }
+        Some(record) => match record.state {
+            OuterState::Open { .. } => return Ok(()),
+            OuterState::Asked {}
+            | OuterState::Refused { .. }
+            | OuterState::Expired { .. }
+            | OuterState::Void { .. }
+            | OuterState::Failed { .. } => (&record.state).into(),
+        },
+    };
+    Err(Refused::ShutVault {
+        team: gate.team.clone(),
+        state,
+    })
 }
 
 /// Whether the event boundary is still the one under which the package was made. Asked before the first effect;

@@ -1,20 +1,92 @@
 //! The outer gate: AWS Backup's multi-party approval of access to the vault, by people and in an organisation that
 //! Blackstart does not know.
 //!
-//! What AWS says is read closed-world: only an approval that was executed, for our digest, with a vault that is there,
-//! opens. States and codes are those of `GetSession` (MPA API reference) and `DescribeBackupVault` (AWS Backup API
-//! reference).
+//! What AWS says is read closed-world: only an approval that was executed, by the team of the plan, for our digest,
+//! with a vault that is there, opens. States and codes are those of `GetSession` (MPA API reference) and
+//! `DescribeBackupVault` (AWS Backup API reference).
+
+mod record;
+
+pub use record::{Access, OuterRecord, OuterState, SCHEMA, TeamSession};
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
-use crate::run::RunId;
+use crate::plan::Plan;
+use crate::run::{Mode, RunId};
 
 /// Longest `RequesterComment` of `CreateRestoreAccessBackupVault`, in characters.
 pub const LONGEST_COMMENT: usize = 200;
+/// Shortest pause between two looks at a session, in seconds.
+const SHORTEST_PAUSE: i64 = 5;
+/// Longest one. A day of such looks is 6,500 of the 25,000 events that an execution may have.
+const LONGEST_PAUSE: i64 = 120;
+
+/// Which team guards which vault, as the package says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OuterGate {
+    /// ARN of the approval team.
+    pub team: String,
+    /// ARN of the vault with the recovery points.
+    pub vault: String,
+}
+
+/// The outer gate of a run under this plan. Drills have none unless the plan says so.
+#[must_use]
+pub fn guard(plan: &Plan, mode: Mode) -> Option<OuterGate> {
+    let gate = plan.approval.outer_gate.as_ref()?;
+    if mode == Mode::Drill && !gate.in_drills {
+        return None;
+    }
+    let vault = &plan.validation.vault;
+    Some(OuterGate {
+        team: gate.team.clone(),
+        vault: format!(
+            "arn:{}:backup:{}:{}:backup-vault:{}",
+            plan.partition,
+            plan.region,
+            vault.account.as_ref().unwrap_or(&plan.accounts.validation),
+            vault.name
+        ),
+    })
+}
 
 /// What is sent with the request for access, and is shown to those who approve it.
 #[must_use]
 pub fn comment(run: &RunId, digest: &Digest) -> String {
     format!("Blackstart run {run}, decision package sha256 {digest}")
+}
+
+/// Name of the restore access vault for this package, and id of the request for it: a repeat asks for the same one.
+/// 43 of the 50 characters that either may have.
+#[must_use]
+pub fn vault_name(run: &RunId, digest: &Digest) -> String {
+    let of = Digest::of(format!("{run}\n{digest}\nvault").as_bytes());
+    let short: String = of.as_str().chars().take(32).collect();
+    format!("blackstart-{short}")
+}
+
+/// How long to wait before the next look, in seconds: a tenth of what was waited so far, within bounds. Who decides
+/// within minutes is noticed within seconds.
+#[must_use]
+pub fn pause(asked: Timestamp, now: Timestamp) -> u32 {
+    let waited = now.duration_since(asked).as_secs();
+    let pause = (waited / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+    u32::try_from(pause).unwrap_or(u32::MAX)
+}
+
+/// What is compared with what a session says.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// The package.
+    pub digest: &'a Digest,
+    /// The team of the package, and its vault.
+    pub gate: &'a OuterGate,
 }
 
 /// An approval session as AWS describes it.
@@ -28,6 +100,8 @@ pub struct Session<'a> {
     pub execution: Option<&'a str>,
     /// `RequesterComment`.
     pub comment: Option<&'a str>,
+    /// `ApprovalTeamArn`.
+    pub team: Option<&'a str>,
     /// `VaultState` of the restore access vault, once there is one.
     pub vault: Option<&'a str>,
 }
@@ -51,13 +125,18 @@ pub enum Outcome {
     Failed(String),
     /// The session is not about this package.
     OtherPackage,
+    /// The session is that of another team than the plan's.
+    OtherTeam,
 }
 
-/// What a session means for the package with this digest.
+/// What a session means for this package.
 #[must_use]
-pub fn outcome(session: &Session<'_>, run: &RunId, digest: &Digest) -> Outcome {
-    if session.comment != Some(comment(run, digest).as_str()) {
+pub fn outcome(session: &Session<'_>, expected: &Expected<'_>) -> Outcome {
+    if session.comment != Some(comment(expected.run, expected.digest).as_str()) {
         return Outcome::OtherPackage;
+    }
+    if session.team != Some(expected.gate.team.as_str()) {
+        return Outcome::OtherTeam;
     }
     match (session.status, session.code) {
         (_, Some("REJECTED")) => Outcome::Refused,
@@ -84,112 +163,12 @@ pub fn outcome(session: &Session<'_>, run: &RunId, digest: &Digest) -> Outcome {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::approval::fixtures::workload;
-
-    const STATUS: [&str; 6] = ["PENDING", "CREATING", "APPROVED", "FAILED", "CANCELLED", "NEW"];
-    const CODE: [Option<&str>; 6] = [
-        None,
-        Some("REJECTED"),
-        Some("EXPIRED"),
-        Some("CONFIGURATION_CHANGED"),
-        Some("ALL_APPROVERS_IN_SESSION"),
-        Some("NEW"),
-    ];
-    const EXECUTION: [Option<&str>; 5] = [
-        None,
-        Some("PENDING"),
-        Some("EXECUTED"),
-        Some("FAILED"),
-        Some("NEW"),
-    ];
-    const VAULT: [Option<&str>; 5] = [
-        None,
-        Some("CREATING"),
-        Some("AVAILABLE"),
-        Some("FAILED"),
-        Some("NEW"),
-    ];
-
-    fn run() -> RunId {
-        RunId::of_execution(&workload(), "x")
-    }
-
-    #[test]
-    fn of_everything_that_aws_can_say_one_thing_opens() {
-        let (digest, other) = (Digest::of(b"this"), Digest::of(b"that"));
-        let ours = comment(&run(), &digest);
-        let mut opened = Vec::new();
-        for status in STATUS {
-            for code in CODE {
-                for execution in EXECUTION {
-                    for vault in VAULT {
-                        let session = Session {
-                            status,
-                            code,
-                            execution,
-                            comment: Some(&ours),
-                            vault,
-                        };
-                        if outcome(&session, &run(), &digest) == Outcome::Open {
-                            opened.push(session);
-                        }
-                        assert_eq!(outcome(&session, &run(), &other), Outcome::OtherPackage);
-                    }
-                }
-            }
-        }
-        // Codes that are not refusals may accompany it.
-        assert_eq!(opened.len(), 3, "{opened:?}");
-        for session in opened {
-            assert_eq!(
-                (session.status, session.execution, session.vault),
-                ("APPROVED", Some("EXECUTED"), Some("AVAILABLE"))
-            );
-        }
-    }
-
-    #[test]
-    fn each_end_is_told_from_the_others() {
-        let digest = Digest::of(b"this");
-        let ours = comment(&run(), &digest);
-        let said = |status, code, execution, vault| {
-            let session = Session {
-                status,
-                code,
-                execution,
-                comment: Some(&ours),
-                vault,
-            };
-            outcome(&session, &run(), &digest)
-        };
-        assert_eq!(said("FAILED", Some("REJECTED"), None, None), Outcome::Refused);
-        assert_eq!(said("FAILED", Some("EXPIRED"), None, None), Outcome::Expired);
-        assert_eq!(
-            said("FAILED", Some("CONFIGURATION_CHANGED"), None, None),
-            Outcome::ConfigurationChanged
-        );
-        assert_eq!(said("CANCELLED", None, None, None), Outcome::Cancelled);
-        assert_eq!(said("PENDING", None, None, None), Outcome::Waiting);
-        assert_eq!(
-            said("APPROVED", None, Some("EXECUTED"), Some("CREATING")),
-            Outcome::Waiting
-        );
-        for failed in [
-            said("APPROVED", None, Some("FAILED"), None),
-            said("APPROVED", None, Some("EXECUTED"), Some("FAILED")),
-            said("FAILED", None, None, None),
-            said("", None, None, None),
-        ] {
-            assert!(matches!(failed, Outcome::Failed(_)), "{failed:?}");
-        }
-    }
-
-    #[test]
-    fn the_longest_comment_fits() {
-        let longest = RunId::try_from(format!("{}-0123456789ab", "a".repeat(40))).unwrap();
-        assert!(comment(&longest, &Digest::of(b"x")).chars().count() <= LONGEST_COMMENT);
-    }
+/// The last instant at which an opening counts: the plan's patience, and never longer than effects may begin.
+#[must_use]
+pub fn decide_by(wait_minutes: u32, execute_by: Timestamp, now: Timestamp) -> Timestamp {
+    now.checked_add(SignedDuration::from_mins(i64::from(wait_minutes)))
+        .map_or(execute_by, |patience| patience.min(execute_by))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use self::checks::{check_boundary, check_inventory, check_plan, check_rebuild, check_selection};
-use super::{DecisionPackage, PlannedReference, PlannedRestore};
+use super::{DecisionPackage, PlannedReference, PlannedRestore, outer};
 use crate::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use crate::error_name::{ErrorName, StageError};
 use crate::plan::{ApprovalPlan, IdentifierKind, IdentifierPair, Plan, Problem};
@@ -149,6 +149,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
         waivers: plan.references.waivers.clone(),
         zone: plan.cutover.zone.clone(),
         names: plan.cutover.names.clone(),
+        outer_gate: outer::guard(plan, facts.mode),
         finished: None,
         decide_by,
         execute_by,

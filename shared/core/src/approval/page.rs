@@ -242,8 +242,19 @@ fn span(seconds: i64) -> String {
     let minutes = seconds / 60;
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
         (0, 0, m) => format!("{m} min"),
+        (0, h, 0) => format!("{h} h"),
         (0, h, m) => format!("{h} h {m} min"),
+        (d, 0, _) => format!("{d} d"),
         (d, h, _) => format!("{d} d {h} h"),
+    }
+}
+
+/// A number of things: `1 document`, `2 documents`, `no document`.
+fn count(number: usize, thing: &str) -> String {
+    match number {
+        0 => format!("no {thing}"),
+        1 => format!("1 {thing}"),
+        many => format!("{many} {thing}s"),
     }
 }
 

@@ -202,8 +202,8 @@ impl AttackTimeline {
             bottom - 30.0,
             // Longer than a tick's label: it turns towards the middle sooner.
             match best {
-                x if x < 40.0 => "start",
-                x if x > 60.0 => "end",
+                x if x < 35.0 => "start",
+                x if x > 65.0 => "end",
                 _ => "middle",
             },
             minute(marks.best),

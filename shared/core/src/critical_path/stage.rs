@@ -71,7 +71,12 @@ impl Stage {
             "Find references" | "Read siblings" | "Inventory sibling" | "Merge inventories" => {
                 Self::References
             }
-            "Prepare decision" | "Await approval" | "Close gate" => Self::Approval,
+            "Prepare decision"
+            | "Await approval"
+            | "Close gate"
+            | "Ask approval team"
+            | "Await approval team"
+            | "Wait for approval team" => Self::Approval,
             "Restore data" | "Await restore" | "Wait for restore" | "Verify restored data" => Self::Restore,
             "Rotate credentials" => Self::Rotate,
             "Cut over"
@@ -127,6 +132,7 @@ pub(super) fn poll_of(wait: &str) -> &str {
     match wait {
         "Wait for stacks" => "Create stacks",
         "Wait for trial" => "Await trial",
+        "Wait for approval team" => "Await approval team",
         "Wait for restore" => "Await restore",
         "Wait for health" => "Probe",
         "Wait for sync" => "Await sync",

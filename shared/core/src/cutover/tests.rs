@@ -128,6 +128,7 @@ fn package(inventory: &InventoryDocument, expand: bool) -> DecisionPackage {
             holding: vec!["203.0.113.9".to_owned()],
             ttl: 60,
         }],
+        outer_gate: None,
         finished: None,
         decide_by: jiff::Timestamp::UNIX_EPOCH,
         execute_by: jiff::Timestamp::UNIX_EPOCH,

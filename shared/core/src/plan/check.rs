@@ -30,6 +30,7 @@ impl Plan {
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = self.contradictions();
         found.extend(self.timeline.indicator_problems());
+        found.extend(self.outer_gate_problems());
         found.extend(self.names());
         found
     }
@@ -233,6 +234,7 @@ impl Plan {
         for (name, role) in [
             ("validation", &roles.validation),
             ("rebuild", &roles.rebuild),
+            ("vault_requester", &roles.vault_requester),
             ("log_archive", &roles.log_archive),
             ("sibling_reader", &roles.sibling_reader),
             ("sibling_writer", &roles.sibling_writer),

@@ -45,6 +45,25 @@ pub enum Operation {
         /// The task token. Stored encrypted, and nowhere else.
         token: TaskToken,
     },
+    /// Asks the approval team of AWS Backup to open the vault, where the approved package names one. A repeat asks
+    /// nothing twice.
+    AskTeam {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The approved decision package.
+        package: ArtifactRef,
+        /// The approved digest.
+        digest: Digest,
+    },
+    /// Asks what the team has decided.
+    PollTeam {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The approved decision package.
+        package: ArtifactRef,
+        /// The approved digest.
+        digest: Digest,
+    },
     /// Nobody decided in time.
     Expire {
         /// The digest of the package.
@@ -62,6 +81,39 @@ pub struct Prepared {
     pub digest: Digest,
     /// How long to wait for a decision, in seconds: the timeout of the state that waits.
     pub wait_seconds: u32,
+    /// Whether an approval team of AWS Backup must open the vault once the package is approved.
+    #[serde(default)]
+    pub outer_gate: bool,
+}
+
+/// The answer to [`Operation::AskTeam`] and [`Operation::PollTeam`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "team", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TeamDecision {
+    /// Nothing yet.
+    Waiting {
+        /// When to ask again, in seconds.
+        wait_seconds: u32,
+    },
+    /// Approved and executed, and the vault is there.
+    Open {},
+    /// The team said no.
+    Refused {
+        /// For people.
+        reason: String,
+    },
+    /// The team did not decide in time.
+    Expired {
+        /// For people.
+        reason: String,
+    },
+    /// Late evidence moved the boundary: the package is void and a new one is needed.
+    Void {},
+    /// It ended in another way, and the vault stays shut.
+    Failed {
+        /// For people.
+        reason: String,
+    },
 }
 
 /// The answer to [`Operation::Expire`].

@@ -16,6 +16,7 @@ use blackstart_core::plan::Plan;
 use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
 use crate::deploy::Deployed;
 use crate::project::Project;
+use crate::standin::TeamAnswer;
 use crate::step::{Doing, StepFailed};
 use crate::{LocalAws, leaks};
 use siblings::Sibling;
@@ -43,6 +44,32 @@ pub enum Scenario {
     Crash,
     /// The same as [`Self::Incident`], but nobody shared the vault with the rebuild account: a person has to.
     Stuck,
+    /// The plan asks for a second gate on the finished cutover plan.
+    SecondGate,
+    /// The plan gives a minute to decide.
+    Expired,
+    /// An approval team guards the vault, and opens it.
+    ApprovalTeam,
+    /// An approval team guards the vault, and refuses.
+    TeamRefused,
+}
+
+impl Scenario {
+    /// What the approval team does, where one guards the vault.
+    #[must_use]
+    pub fn team(self) -> Option<TeamAnswer> {
+        match self {
+            Self::ApprovalTeam => Some(TeamAnswer::Approves),
+            Self::TeamRefused => Some(TeamAnswer::Rejects),
+            Self::Incident
+            | Self::Refused
+            | Self::NoCleanPoint
+            | Self::Crash
+            | Self::Stuck
+            | Self::SecondGate
+            | Self::Expired => None,
+        }
+    }
 }
 
 /// The organisation, ready for Blackstart to be deployed into its recovery account.
@@ -84,8 +111,11 @@ impl Organisation {
             zone: make_zone(local).await?,
             siblings: siblings::establish(local).await?,
         };
-        if scenario != Scenario::Stuck {
-            organisation.share_vault(local);
+        match scenario.team() {
+            // The rebuild account sees the vault once the team has opened it.
+            Some(answer) => control.guard_vault(RECOVERY, workload::VAULT, plan::TEAM, answer),
+            None if scenario == Scenario::Stuck => {}
+            None => organisation.share_vault(local),
         }
         for point in workload::recovery_points(scenario)? {
             control.add_recovery_point(RECOVERY, point);
@@ -136,6 +166,10 @@ impl Organisation {
             ("ValidationRoleArns", role(VALIDATION, "BlackstartValidation")),
             ("RebuildRoleArns", role(REBUILD, "BlackstartRebuild")),
             (
+                "VaultRequesterRoleArns",
+                role(REBUILD, "BlackstartVaultRequester"),
+            ),
+            (
                 "ReferenceReaderRoleArns",
                 in_siblings("BlackstartReferenceReader"),
             ),
@@ -156,7 +190,8 @@ impl Organisation {
     /// [`StepFailed`] naming the step.
     pub async fn publish(&self, local: &LocalAws, deployed: &Deployed) -> Result<Ready, StepFailed> {
         let bucket = deployed.output("PlanBucket")?;
-        let (plan, text) = plan::plan(bucket, &self.zone, local.edge().port()).doing("writing the plan")?;
+        let (plan, text) =
+            plan::plan(bucket, &self.zone, local.edge().port(), self.scenario).doing("writing the plan")?;
         let s3 = aws_sdk_s3::Client::new(&local.root_of(RECOVERY));
         let documents = plan::TEMPLATES.map(|(key, text)| (key, text.as_bytes().to_vec()));
         for (key, body) in documents.into_iter().chain([(plan::PLAN_KEY, text)]) {

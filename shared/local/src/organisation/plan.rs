@@ -5,7 +5,7 @@ use blackstart_core::plan::{InvalidPlan, Plan};
 use serde_json::{Value, json};
 
 use super::workload::{BUCKET, KEY, TABLE, VAULT};
-use super::{LOG_BUCKET, LOG_PREFIX, PEOPLE};
+use super::{LOG_BUCKET, LOG_PREFIX, PEOPLE, Scenario};
 use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
 use crate::edge::HEALTH_PATH;
 use crate::{NONCE_KEY, WEB_BUCKET};
@@ -18,6 +18,8 @@ pub const RESTORED_BUCKET: &str = "orders-data-333333333333";
 pub const RESTORED_TABLE: &str = "orders-restored";
 /// The name whose traffic moves.
 pub const NAME: &str = "orders.example.com.";
+/// The approval team, in an organisation of its own.
+pub const TEAM: &str = "arn:aws:mpa:us-east-1:777777777777:approval-team/recovery";
 /// Address of the old environment.
 pub const OLD_ADDRESS: &str = "198.51.100.10";
 /// Address of the new environment.
@@ -41,9 +43,29 @@ pub const TEMPLATES: [(&str, &str); 2] = [
 ///
 /// # Errors
 /// [`InvalidPlan`] when it does not fit the schema, which a test rules out.
-pub fn plan(plan_bucket: &str, zone: &str, health_port: u16) -> Result<(Plan, Vec<u8>), InvalidPlan> {
-    let text = document(plan_bucket, zone, health_port).to_string().into_bytes();
+pub fn plan(
+    plan_bucket: &str,
+    zone: &str,
+    health_port: u16,
+    scenario: Scenario,
+) -> Result<(Plan, Vec<u8>), InvalidPlan> {
+    let mut document = document(plan_bucket, zone, health_port);
+    if let Some(approval) = document.get_mut("approval").and_then(Value::as_object_mut) {
+        approval.extend(of_scenario(scenario));
+    }
+    let text = document.to_string().into_bytes();
     Plan::parse(&text).map(|plan| (plan, text))
+}
+
+/// What the plan of a scenario says about the gate beside what all of them say.
+fn of_scenario(scenario: Scenario) -> Option<(String, Value)> {
+    let (field, value) = match scenario {
+        Scenario::SecondGate => ("second_gate", json!(true)),
+        Scenario::Expired => ("decide_within_minutes", json!(1)),
+        Scenario::ApprovalTeam | Scenario::TeamRefused => ("outer_gate", json!({"team": TEAM})),
+        Scenario::Incident | Scenario::Refused | Scenario::NoCleanPoint | Scenario::Crash | Scenario::Stuck => return None,
+    };
+    Some((field.to_owned(), value))
 }
 
 fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
@@ -154,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_plan_and_its_templates_are_sound() {
-        let (plan, _) = plan("plans", "Z123", 8080).unwrap();
+        let (plan, _) = plan("plans", "Z123", 8080, Scenario::ApprovalTeam).unwrap();
         for (stack, (key, text)) in plan.rebuild.stacks.iter().zip(TEMPLATES) {
             assert_eq!(stack.template.key, key);
             let template: Value = serde_json::from_str(text).unwrap();

@@ -17,6 +17,7 @@ pub struct Control(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) vaults: BTreeMap<(String, String), Vault>,
+    pub(super) access_vaults: BTreeMap<(String, String), AccessVault>,
     pub(super) vault_policies: BTreeMap<(String, String), String>,
     pub(super) points: BTreeMap<String, Point>,
     pub(super) restores: BTreeMap<String, Arc<tokio::sync::Mutex<RestoreJob>>>,
@@ -34,6 +35,70 @@ pub(super) struct State {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Vault {
     pub(super) shared_with: BTreeSet<String>,
+    pub(super) team: Option<(String, TeamAnswer)>,
+}
+
+/// What an approval team does when it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TeamAnswer {
+    /// `APPROVED`, `EXECUTED`, and the vault becomes `AVAILABLE` a little later.
+    Approves,
+    /// `FAILED`, `REJECTED`.
+    Rejects,
+    /// Nobody answers, which at the end of the session counts as a no: `FAILED`, `EXPIRED`.
+    Silence,
+    /// The team is changed while it decides: `FAILED`, `CONFIGURATION_CHANGED`.
+    Changes,
+    /// `APPROVED`, but AWS Backup may not do what was approved: execution `FAILED`.
+    ExecutionFails,
+    /// `APPROVED`, `EXECUTED`, and the vault is `FAILED`.
+    VaultFails,
+}
+
+/// A restore access vault: there from the request on, usable once its session is approved and executed.
+#[derive(Debug, Clone)]
+pub(super) struct AccessVault {
+    pub(super) account: String,
+    pub(super) source: (String, String),
+    pub(super) source_arn: String,
+    pub(super) request: Option<String>,
+    pub(super) session: String,
+    pub(super) comment: String,
+    pub(super) team: String,
+    pub(super) answer: TeamAnswer,
+    pub(super) created: Timestamp,
+    pub(super) looks: u32,
+}
+
+impl AccessVault {
+    /// `Status`, `StatusCode` and `ExecutionStatus`: `CREATING`, then `PENDING`, then the end.
+    pub(super) fn session_state(&self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
+        match (self.looks, self.answer) {
+            (0..=2, _) => ("CREATING", None, None),
+            (3 | 4, _) => ("PENDING", None, None),
+            (_, TeamAnswer::Rejects) => ("FAILED", Some("REJECTED"), None),
+            (_, TeamAnswer::Silence) => ("FAILED", Some("EXPIRED"), None),
+            (_, TeamAnswer::Changes) => ("FAILED", Some("CONFIGURATION_CHANGED"), None),
+            (_, TeamAnswer::ExecutionFails) => ("APPROVED", None, Some("FAILED")),
+            // Approved is not yet executed.
+            (5 | 6, TeamAnswer::Approves | TeamAnswer::VaultFails) => ("APPROVED", None, Some("PENDING")),
+            (_, TeamAnswer::Approves | TeamAnswer::VaultFails) => ("APPROVED", None, Some("EXECUTED")),
+        }
+    }
+
+    /// `VaultState`: executed is not yet available.
+    pub(super) fn state(&self) -> &'static str {
+        match self.answer {
+            TeamAnswer::Approves if self.looks > 8 => "AVAILABLE",
+            TeamAnswer::VaultFails if self.looks > 8 => "FAILED",
+            TeamAnswer::Approves
+            | TeamAnswer::Rejects
+            | TeamAnswer::Silence
+            | TeamAnswer::Changes
+            | TeamAnswer::ExecutionFails
+            | TeamAnswer::VaultFails => "CREATING",
+        }
+    }
 }
 
 /// A recovery point in its vault.
@@ -206,6 +271,27 @@ impl Control {
             .extend(shared_with.into_iter().map(str::to_owned));
     }
 
+    /// Lets a team guard an existing vault, and says what it does when it is asked.
+    pub fn guard_vault(&self, account: &str, name: &str, team: &str, answer: TeamAnswer) {
+        let mut state = self.state();
+        let vault = state
+            .vaults
+            .entry((account.to_owned(), name.to_owned()))
+            .or_default();
+        vault.team = Some((team.to_owned(), answer));
+    }
+
+    /// Comments of all requests for access to a guarded vault, in no particular order.
+    #[must_use]
+    pub fn requests_to_teams(&self) -> Vec<String> {
+        let state = self.state();
+        state
+            .access_vaults
+            .values()
+            .map(|vault| vault.comment.clone())
+            .collect()
+    }
+
     /// Gives the account an Access Analyzer of type `ACCOUNT` with these active findings, in the form of
     /// `ListFindings`.
     pub fn add_analyzer(&self, account: &str, findings: Vec<Value>) {
@@ -266,6 +352,20 @@ impl State {
     pub(super) fn new_job_id(&mut self) -> String {
         self.next_job += 1;
         format!("{:08X}-57AD-1D00-0000-000000000000", self.next_job)
+    }
+
+    /// Somebody looked at a restore access vault or its session: it goes on by a step, and opens if that was the last.
+    pub(super) fn looked(&mut self, place: &(String, String)) {
+        let Some(vault) = self.access_vaults.get_mut(place) else {
+            return;
+        };
+        vault.looks = vault.looks.saturating_add(1);
+        if vault.state() == "AVAILABLE" {
+            let (source, account) = (vault.source.clone(), vault.account.clone());
+            if let Some(source) = self.vaults.get_mut(&source) {
+                source.shared_with.insert(account);
+            }
+        }
     }
 
     /// A vault as this account sees it: its own, or another account's that is shared with it.

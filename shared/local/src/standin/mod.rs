@@ -9,6 +9,7 @@ mod caller;
 mod control;
 mod guardduty;
 mod health;
+mod mpa;
 mod restore;
 mod route53;
 mod sharing;
@@ -22,7 +23,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use control::{Content, Control, Fault, Operation, RecoveryPoint, ScanOutcome, Table};
+pub use control::{Content, Control, Fault, Operation, RecoveryPoint, ScanOutcome, Table, TeamAnswer};
 
 /// What every service of the stand-in works with.
 #[derive(Debug, Clone)]
@@ -88,6 +89,7 @@ impl StandIn {
             .merge(backup::routes())
             .merge(restore::routes())
             .merge(guardduty::routes())
+            .merge(mpa::routes())
             .merge(access_analyzer::routes())
             .merge(route53::routes())
             .merge(sharing::routes())
@@ -121,9 +123,17 @@ impl StandIn {
     /// The variables that send the SDK's clients to it.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
-        ["BACKUP", "GUARDDUTY", "ROUTE_53", "ACCESSANALYZER", "GLUE", "RAM"]
-            .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.endpoint()))
-            .to_vec()
+        [
+            "BACKUP",
+            "GUARDDUTY",
+            "ROUTE_53",
+            "ACCESSANALYZER",
+            "GLUE",
+            "RAM",
+            "MPA",
+        ]
+        .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.endpoint()))
+        .to_vec()
     }
 }
 

@@ -36,6 +36,10 @@ impl ServiceError {
         Self::new(StatusCode::BAD_REQUEST, "InvalidRequestException", message)
     }
 
+    pub(super) fn exists(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "AlreadyExistsException", message)
+    }
+
     pub(super) fn denied(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
     }

@@ -29,6 +29,7 @@ pub(super) async fn site() -> Site {
     let issuer = issuer::Issuer::start(&people, clock).await.unwrap();
     let (listener, origin) = Front::listen().await.unwrap();
     let settings = Settings {
+        secret: None,
         issuer: issuer.identifier(),
         client: CLIENT.to_owned(),
         origin,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, PreEscaped, html};
 
-use super::{ROWS, View, characters, instant, shown, span, why_no_vote, word};
+use super::{ROWS, View, characters, count, instant, shown, span, why_no_vote, word};
 use crate::approval::PlannedReference;
 use crate::approval::quorum::Outcome;
 use crate::approval::vote::{Choice, MAXIMUM_RATIONALE};
@@ -31,12 +31,20 @@ pub(super) fn summary(view: &View<'_>) -> Markup {
                 }
                 dt { "Will change" }
                 dd {
-                    (package.references.len()) " document(s) in " (accounts.len()) " account(s), "
-                    (package.names.len()) " DNS name(s), " (package.secrets.len()) " secret(s), "
-                    (package.restores.len()) " restore(s) into " (package.stacks.len()) " rebuilt stack(s)"
+                    (count(package.references.len(), "document"))
+                    @if !accounts.is_empty() { " in " (count(accounts.len(), "account")) }
+                    ", " (count(package.names.len(), "DNS name")) ", " (count(package.secrets.len(), "secret")) ", "
+                    (count(package.restores.len(), "restore")) " beside " (count(package.stacks.len(), "rebuilt stack"))
                 }
                 dt { "Votes" }
                 dd { (standing(view)) }
+                @if let Some(gate) = package.outer_gate.as_ref().filter(|_| package.finished.is_none()) {
+                    dt { "After you" }
+                    dd {
+                        "the approval team " code { (shown(gate.team.rsplit('/').next().unwrap_or(&gate.team))) }
+                        " is asked to open the vault; it is told the digest of this package"
+                    }
+                }
                 dt { "Decide until" }
                 dd {
                     (instant(view.rules.decide_by))
@@ -80,20 +88,20 @@ pub(super) fn doubts(view: &View<'_>) -> Markup {
     }
     if !evidence.suspects.is_empty() {
         doubts.push(format!(
-            "{} strong indicator(s) did not set the boundary, because another actor showed more.",
-            evidence.suspects.len()
+            "{} did not set the boundary, because another actor showed more.",
+            count(evidence.suspects.len(), "strong indicator")
         ));
     }
     if !evidence.coverage.gaps.is_empty() {
         doubts.push(format!(
-            "{} part(s) of the logs could not be seen.",
-            evidence.coverage.gaps.len()
+            "{} of the logs could not be seen.",
+            count(evidence.coverage.gaps.len(), "part")
         ));
     }
     if !package.waivers.is_empty() {
         doubts.push(format!(
-            "{} reference(s) to the old account are knowingly left.",
-            package.waivers.len()
+            "{} to the old account: knowingly left alone.",
+            count(package.waivers.len(), "reference")
         ));
     }
     if package.expand {
@@ -251,8 +259,8 @@ pub(super) fn finished(view: &View<'_>) -> Markup {
         section aria-labelledby="finished" {
             h2 id="finished" { "The finished cutover plan" }
             p {
-                "What was approved before is restored. These are the " (cutover.steps.len())
-                " change(s) to documents of other accounts, each proven to allow nothing beyond the approved rule."
+                "What was approved before is restored. What follows: " (count(cutover.steps.len(), "change"))
+                " to documents of other accounts, each proven to allow nothing beyond the approved rule."
             }
             @for step in cutover.steps.iter().take(ROWS) {
                 details {

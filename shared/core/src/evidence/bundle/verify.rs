@@ -13,7 +13,7 @@ use super::statement::{
 };
 use crate::artifact::Digest;
 use crate::evidence::dsse::{ALGORITHM, Envelope, Forged, PublicKey, SignedBy};
-use crate::evidence::{Bundle, Checkpoint, Fault, Kind, Link, PACKAGE, Proven, verify as verify_chain};
+use crate::evidence::{Bundle, Checkpoint, Fault, Kind, Link, PACKAGE, Proven, TEAM, verify as verify_chain};
 use crate::run::RunId;
 
 /// What is wrong with a bundle.
@@ -108,6 +108,14 @@ pub enum BundleFault {
     /// An effect without an approval of its package before it.
     #[error("link {seq} is an effect past the gate, and no approval of its package stands before it")]
     NotApproved {
+        /// The link.
+        seq: u64,
+    },
+    /// An effect that the approval team had not let begin.
+    #[error(
+        "link {seq} is an effect of a package that an approval team guards, and no opening of the vault stands before it"
+    )]
+    ShutVault {
         /// The link.
         seq: u64,
     },
@@ -423,6 +431,15 @@ fn approvals(links: &[Link], faults: &mut BTreeSet<BundleFault>) -> (Vec<Approva
                 package.is_some_and(|package| approvals.iter().any(|known| known.package == *package));
             if !approved {
                 faults.insert(BundleFault::NotApproved { seq: link.seq });
+            }
+            let before = |kind: Kind| {
+                links.iter().filter(move |other| {
+                    other.seq < link.seq && other.event.kind == kind && package.is_some_and(|p| of(other, p))
+                })
+            };
+            let guarded = before(Kind::PackagePrepared).any(|link| link.event.facts.contains_key(TEAM));
+            if guarded && !before(Kind::TeamDecided).any(|link| fact(link, "state", "open")) {
+                faults.insert(BundleFault::ShutVault { seq: link.seq });
             }
         }
     }

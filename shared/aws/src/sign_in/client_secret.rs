@@ -62,7 +62,9 @@ pub(super) async fn read(secrets: &Signed, arn: &str) -> Result<ClientSecret, Po
 }
 
 impl ClientSecret {
-    /// By the methods that the issuer knows. It is a header where the issuer does not say (OpenID Connect Discovery
+    /// By the methods that the issuer knows.
+    ///
+    /// It is a header where the issuer does not say (OpenID Connect Discovery
     /// 1.0, section 3), and the parts of a header are form-encoded first (RFC 6749, section 2.3.1).
     pub(super) fn shown(self, client: &str, methods: &[String]) -> Shown {
         let knows = |wanted: &str| methods.iter().any(|method| method == wanted);

@@ -210,6 +210,7 @@ mod tests {
 
     use super::*;
     use crate::approval::fixtures::{artifact, inputs};
+    use crate::approval::outer::OuterGate;
     use crate::approval::package::Sealed;
 
     fn approved() -> (Sealed, GateRecord) {
@@ -307,6 +308,55 @@ mod tests {
             check_approved(&bytes, &digest, &gate),
             Err(Refused::NotCanonical)
         ));
+    }
+
+    #[test]
+    fn only_the_team_of_the_package_opens_the_vault_and_only_for_it() {
+        let (sealed, _) = approved();
+        assert!(
+            check_outer(&sealed.package, &sealed.digest, None).is_ok(),
+            "there is no team"
+        );
+        let gate = OuterGate {
+            team: "team".to_owned(),
+            vault: "vault".to_owned(),
+        };
+        let mut package = sealed.package;
+        package.outer_gate = Some(gate.clone());
+        let digest = sealed.digest;
+        let at = package.decide_by;
+        let open = OuterRecord {
+            state: OuterState::Open { at },
+            ..OuterRecord::ask(&package.run, &digest, gate, at, at)
+        };
+        assert!(check_outer(&package, &digest, Some(&open)).is_ok());
+        let shut = |record: Option<&OuterRecord>| {
+            let refused = check_outer(&package, &digest, record).unwrap_err();
+            assert_eq!(refused.name(), ErrorName::PolicyRefused, "{refused}");
+        };
+        shut(None);
+        let reason = "x".to_owned();
+        for state in [
+            OuterState::Asked {},
+            OuterState::Refused { at },
+            OuterState::Expired { at },
+            OuterState::Void { at },
+            OuterState::Failed { at, reason },
+        ] {
+            shut(Some(&OuterRecord {
+                state,
+                ..open.clone()
+            }));
+        }
+        let mut other = open.clone();
+        other.package = Digest::of(b"other");
+        shut(Some(&other));
+        let mut other = open.clone();
+        other.gate.vault = "another".to_owned();
+        shut(Some(&other));
+        let mut other = open;
+        other.gate.team = "another".to_owned();
+        shut(Some(&other));
     }
 
     #[test]

@@ -60,8 +60,9 @@ pub fn comment(run: &RunId, digest: &Digest) -> String {
     format!("Blackstart run {run}, decision package sha256 {digest}")
 }
 
-/// Name of the restore access vault for this package, and id of the request for it: a repeat asks for the same one.
-/// 43 of the 50 characters that either may have.
+/// Name of the restore access vault for this package, and id of the request for it.
+///
+/// A repeat asks for the same one. It has 43 of the 50 characters that either may have.
 #[must_use]
 pub fn vault_name(run: &RunId, digest: &Digest) -> String {
     let of = Digest::of(format!("{run}\n{digest}\nvault").as_bytes());
@@ -69,8 +70,9 @@ pub fn vault_name(run: &RunId, digest: &Digest) -> String {
     format!("blackstart-{short}")
 }
 
-/// How long to wait before the next look, in seconds: a tenth of what was waited so far, within bounds. Who decides
-/// within minutes is noticed within seconds.
+/// How long to wait before the next look, in seconds: a tenth of what was waited so far, within bounds.
+///
+/// Who decides within minutes is noticed within seconds.
 #[must_use]
 pub fn pause(asked: Timestamp, now: Timestamp) -> u32 {
     let waited = now.duration_since(asked).as_secs();

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{GATE_MINUTES, Plan, Problem};
 
-/// An approval team (AWS multi-party approval) that guards the vault. It is asked once the approvers of this plan have
-/// approved, and nothing is restored before it has opened the vault to the rebuild account.
+/// An approval team (AWS multi-party approval) that guards the vault.
+///
+/// It is asked once the approvers of this plan have approved, and nothing is restored before it has opened the vault to
+/// the rebuild account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OuterGatePlan {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::artifact::Digest;
 use crate::evidence::dsse::{Envelope, Forged, PublicKey};
-use crate::evidence::{Event, Fault, Kind, Link, PACKAGE, append};
+use crate::evidence::{Event, Fault, Kind, Link, PACKAGE, TEAM, append};
 use crate::run::{RunId, WorkloadName};
 
 /// Stands for a signature here, where only who signed what matters; the command's tests use the real algorithm.
@@ -134,6 +134,32 @@ fn a_recovery_is_attested() {
         }]
     );
     assert!(attested.pinned && !verify(&good(), None, &signed).unwrap().pinned);
+}
+
+#[test]
+fn what_an_approval_team_guards_has_no_effect_before_the_team_opens_it() {
+    let with = |decided: &[&str]| {
+        let mut ledger = Ledger::new();
+        ledger.record(event(Kind::PackagePrepared, 1).fact(TEAM, "arn:team"));
+        ledger.record(event(Kind::GateOpened, 2).fact("quorum", "1"));
+        ledger.record(vote("ada"));
+        ledger.record(event(Kind::GateDecided, 4).fact("state", "approved"));
+        for (second, state) in (5..).zip(decided) {
+            ledger.record(event(Kind::TeamDecided, second).fact("state", *state));
+        }
+        ledger.record(event(Kind::RestoreRequested, 9));
+        verify(&lines(&ledger.export()).unwrap(), None, &signed).map(|attested| attested.approved_effects)
+    };
+    assert_eq!(with(&["open"]), Ok(1));
+    for shut in [&[][..], &["refused"], &["expired"]] {
+        let faults = with(shut).unwrap_err();
+        assert!(
+            faults
+                .iter()
+                .any(|fault| matches!(fault, BundleFault::ShutVault { .. })),
+            "{faults:?}"
+        );
+    }
 }
 
 #[test]

@@ -26,9 +26,19 @@ struct Secret {
 pub async fn keep_notices(local: &LocalAws, deployed: &Deployed) -> Result<(), StepFailed> {
     let step = "subscribing to the notices";
     let config = local.root_of(RECOVERY);
+    // Without a policy of its own the queue takes nothing from a topic, and the search would find nothing in nothing.
+    let topic = deployed.output("NotificationTopic")?;
+    let policy = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": "*", "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }],
+    });
     let queue = aws_sdk_sqs::Client::new(&config)
         .create_queue()
         .queue_name(NOTICES)
+        .attributes(aws_sdk_sqs::types::QueueAttributeName::Policy, policy.to_string())
         .send()
         .await
         .doing(step)?;
@@ -49,7 +59,7 @@ pub async fn keep_notices(local: &LocalAws, deployed: &Deployed) -> Result<(), S
         .ok_or_else(|| StepFailed::new(step, "the queue has no ARN"))?;
     aws_sdk_sns::Client::new(&config)
         .subscribe()
-        .topic_arn(deployed.output("NotificationTopic")?)
+        .topic_arn(topic)
         .protocol("sqs")
         .endpoint(arn)
         .send()
@@ -91,19 +101,25 @@ pub async fn check(local: &LocalAws) -> Result<Check, StepFailed> {
     for (group, message) in log_messages(local).await? {
         look(&format!("log group {group}"), message.as_bytes());
     }
-    for notice in notices(local).await? {
+    let notices = notices(local).await?;
+    for notice in &notices {
         look("a notice", notice.as_bytes());
     }
     for (execution, text) in histories(local).await? {
         look(&format!("the history of {execution}"), text.as_bytes());
     }
     let tokens = secrets.iter().filter(|secret| secret.what == TOKEN).count();
+    // Everybody who is waited for is told.
+    if tokens > 0 && notices.is_empty() {
+        found.insert("no notice at all, although people were waited for".to_owned());
+    }
     Ok(Check {
         what: "no task token and no secret stands in a log, an object, an item, a notice or a history"
             .to_owned(),
         holds: found.is_empty(),
         seen: format!(
-            "{searched} texts searched for {tokens} tokens and {} secrets; found: [{}]",
+            "{searched} texts ({} notices) searched for {tokens} tokens and {} secrets; found: [{}]",
+            notices.len(),
             secrets.len() - tokens,
             found.into_iter().collect::<Vec<_>>().join(", ")
         ),

@@ -34,10 +34,10 @@ pub(super) async fn site() -> Site {
         client: CLIENT.to_owned(),
         origin,
     };
-    let mut scene = asked_with(&|person| match person {
+    let mut scene = Box::pin(asked_with(&|person| match person {
         "dee" => "https://elsewhere.example#dee".to_owned(),
         person => format!("{}#{person}", issuer.identifier()),
-    })
+    }))
     .await;
     scene.deps.issuer = Some(Issuer::new(&SdkConfig::builder().build(), settings));
     let scene = Arc::new(scene);

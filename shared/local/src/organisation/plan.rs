@@ -63,7 +63,11 @@ fn of_scenario(scenario: Scenario) -> Option<(String, Value)> {
         Scenario::SecondGate => ("second_gate", json!(true)),
         Scenario::Expired => ("decide_within_minutes", json!(1)),
         Scenario::ApprovalTeam | Scenario::TeamRefused => ("outer_gate", json!({"team": TEAM})),
-        Scenario::Incident | Scenario::Refused | Scenario::NoCleanPoint | Scenario::Crash | Scenario::Stuck => return None,
+        Scenario::Incident
+        | Scenario::Refused
+        | Scenario::NoCleanPoint
+        | Scenario::Crash
+        | Scenario::Stuck => return None,
     };
     Some((field.to_owned(), value))
 }

@@ -172,6 +172,10 @@ impl Drill {
         };
         let execution = stage.start(&trigger).await?;
         out.line(&format!("· run {}", execution.run));
+        out.line(&format!(
+            "  to watch it from another terminal: {}",
+            watching(stage, &execution)?
+        ));
         let seen = &mut BTreeSet::new();
         let out = std::cell::RefCell::new(out);
         let ended = stage
@@ -325,6 +329,23 @@ impl Drill {
         });
         Ok(good)
     }
+}
+
+/// The command that watches a run of this local AWS.
+fn watching(stage: &Stage, execution: &Execution) -> Result<String, DrillFailed> {
+    let environment: Vec<String> = stage
+        .local
+        .environment()
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("AWS_ENDPOINT_URL_"))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    Ok(format!(
+        "{} cargo blackstart watch {} --ledger {}",
+        environment.join(" "),
+        execution.run,
+        stage.deployed.output("LedgerTable")?
+    ))
 }
 
 /// Text from logs, names and policies, made harmless for a terminal.

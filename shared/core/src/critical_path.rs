@@ -341,9 +341,13 @@ fn stage_time(stage: Stage, visits: &[(Stage, Visit)], until: Timestamp) -> Opti
             states.len() - 1
         });
         if let Some((time, own)) = states.get_mut(place) {
-            time.visits = time
-                .visits
-                .saturating_add(u32::from(visit.activity != Activity::Events));
+            // A wait between two looks is no visit of its own, and neither is one for who redrives.
+            let counts = match visit.activity {
+                Activity::Events => false,
+                Activity::People => !visit.attempts.is_empty(),
+                Activity::Work | Activity::Container | Activity::Passing => true,
+            };
+            time.visits = time.visits.saturating_add(u32::from(counts));
             time.failed_attempts = time
                 .failed_attempts
                 .saturating_add(u32::try_from(failed).unwrap_or(u32::MAX));

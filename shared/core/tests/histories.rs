@@ -250,95 +250,98 @@ fn a_recovery_that_failed_before_its_gate() {
     insta::assert_json_snapshot!("failed", read(&report));
 }
 
-/// Seconds that the person took who redrove the run of [`redriven`].
-const REDRIVEN_AFTER: i64 = 600;
-/// The state in which it was aborted.
-const ABORTED_IN: &str = "Rotate credentials";
+/// Seconds that people take in the runs below.
+const PEOPLE_TAKE: i64 = 600;
 
-/// The recovered run, as if somebody had aborted it half-way through a task and redriven it ten minutes later.
+/// Where in the main history a state calls its function for the first time.
+fn first_call(recording: &Recording, state: &str) -> usize {
+    let events = &main_history(recording).events;
+    let entered = events
+        .iter()
+        .position(|event| event.kind == "TaskStateEntered" && event.state.as_deref() == Some(state));
+    let call = entered.unwrap() + 1;
+    assert_eq!(events[call].kind, "TaskScheduled", "{state}");
+    call
+}
+
+/// Everything later than `after` comes `by` later.
+fn delay(recording: &mut Recording, after: Timestamp, by: SignedDuration) {
+    let late = |at: &mut Timestamp| {
+        if *at > after {
+            *at += by;
+        }
+    };
+    late(&mut recording.until);
+    recording.decided.iter_mut().for_each(late);
+    for history in &mut recording.histories {
+        late(&mut history.started);
+        history.ended.iter_mut().for_each(late);
+        history.events.iter_mut().for_each(|event| late(&mut event.at));
+    }
+    for step in &mut recording.steps {
+        late(&mut step.entered);
+        late(&mut step.began);
+        late(&mut step.ended);
+    }
+}
+
+/// Puts events behind the one at `place` of the main history; each has a state, a resource or an error.
+fn insert(recording: &mut Recording, place: usize, new: &[(Timestamp, &str, &str)]) {
+    let main = main_history(recording).execution.clone();
+    let mut histories = recording.histories.iter_mut();
+    let history = histories.find(|history| history.execution == main).unwrap();
+    let first = history.events[place].id;
+    let count = i64::try_from(new.len()).unwrap();
+    for event in &mut history.events[place + 1..] {
+        event.id += count;
+        event.previous += count;
+    }
+    let new = (first + 1..).zip(new).map(|(id, (at, kind, text))| {
+        let text = |wanted: bool| (wanted && !text.is_empty()).then(|| (*text).to_owned());
+        HistoryEvent {
+            id,
+            previous: id - 1,
+            at: *at,
+            kind: (*kind).to_owned(),
+            state: text(kind.contains("State")),
+            resource: text(kind.ends_with("Scheduled")),
+            error: text(kind.ends_with("Failed") || kind.ends_with("TimedOut")),
+        }
+    });
+    history.events.splice(place + 1..place + 1, new);
+}
+
+/// The instant half-way through the first call of a state, and that instant after people took their time.
+fn interrupted(recording: &Recording, call: usize) -> (Timestamp, Timestamp) {
+    let events = &main_history(recording).events;
+    let (begun, answered) = (events[call].at, events[call + 1].at);
+    let half = begun + answered.duration_since(begun) / 2;
+    (half, half + SignedDuration::from_secs(PEOPLE_TAKE))
+}
+
+const FUNCTION: &str = "lambda:arn:aws:states:::lambda:invoke";
+const TOKEN: &str = "lambda:arn:aws:states:::lambda:invoke.waitForTaskToken";
+
+/// The recovered run, as if somebody had aborted it half-way through a task and redriven it.
 ///
 /// No local AWS redrives. The shape is that of the Step Functions documentation (*Restarting state machine executions
 /// with redrive*, `HistoryEventType`): `ExecutionAborted`, then `ExecutionRedriven` in the same history, then the
 /// unsuccessful task is scheduled again; what had succeeded is not run again.
 fn redriven() -> Recording {
     let mut recording = recording("recovered");
-    let main = main_history(&recording).execution.clone();
-    let history = recording
-        .histories
-        .iter()
-        .find(|history| history.execution == main)
-        .unwrap();
-    let entered = history
-        .events
-        .iter()
-        .position(|event| event.kind == "TaskStateEntered" && event.state.as_deref() == Some(ABORTED_IN));
-    let scheduled = entered.unwrap() + 1;
-    let [first, answer] = &history.events[scheduled..scheduled + 2] else {
-        panic!("the task has no answer");
-    };
-    assert_eq!(
-        (first.kind.as_str(), answer.kind.as_str()),
-        ("TaskScheduled", "TaskSucceeded")
+    let call = first_call(&recording, "Rotate credentials");
+    let begun = main_history(&recording).events[call].at;
+    let (aborted, again) = interrupted(&recording, call);
+    delay(&mut recording, begun, again.duration_since(begun));
+    insert(
+        &mut recording,
+        call,
+        &[
+            (aborted, "ExecutionAborted", ""),
+            (again, "ExecutionRedriven", ""),
+            (again, "TaskScheduled", FUNCTION),
+        ],
     );
-    let begun = first.at;
-    let aborted = begun + answer.at.duration_since(begun) / 2;
-    let again = aborted + SignedDuration::from_secs(REDRIVEN_AFTER);
-    // All that came after the task was scheduled comes that much later.
-    let later = again.duration_since(begun);
-    let resource = first.resource.clone();
-
-    for history in &mut recording.histories {
-        if history.started > begun {
-            history.started += later;
-        }
-        history.ended = history
-            .ended
-            .map(|ended| if ended > begun { ended + later } else { ended });
-        for event in history.events.iter_mut().filter(|event| event.at > begun) {
-            event.at += later;
-        }
-        if history.execution == main {
-            let id = history.events[scheduled].id;
-            for event in &mut history.events[scheduled + 1..] {
-                event.id += 3;
-                event.previous += 3;
-            }
-            let new = |id, previous, at, kind: &str| HistoryEvent {
-                id,
-                previous,
-                at,
-                kind: kind.to_owned(),
-                state: None,
-                resource: None,
-                error: None,
-            };
-            let mut rescheduled = new(id + 3, id + 2, again, "TaskScheduled");
-            rescheduled.resource.clone_from(&resource);
-            history.events.splice(
-                scheduled + 1..scheduled + 1,
-                [
-                    new(id + 1, id, aborted, "ExecutionAborted"),
-                    new(id + 2, id + 1, again, "ExecutionRedriven"),
-                    rescheduled,
-                ],
-            );
-        }
-    }
-    for step in &mut recording.steps {
-        let times = if step.entered > begun {
-            [
-                Some(&mut step.entered),
-                Some(&mut step.began),
-                Some(&mut step.ended),
-            ]
-        } else if step.ended > begun && step.state == ABORTED_IN {
-            [None, Some(&mut step.began), Some(&mut step.ended)]
-        } else {
-            continue;
-        };
-        times.into_iter().flatten().for_each(|at| *at += later);
-    }
-    recording.until += later;
     recording
 }
 
@@ -347,11 +350,102 @@ fn a_recovery_that_was_aborted_and_redriven() {
     let recording = redriven();
     assert_adds_up("redriven", &recording);
     let report = report(&recording, Some(Conclusion::Recovered), "");
-    let seconds = f64::from(i32::try_from(REDRIVEN_AFTER).unwrap());
     assert_eq!(
         people(&report, Stage::Rotate),
-        seconds,
+        people_took(),
         "the time until the redrive is one of waiting for people"
     );
     insta::assert_json_snapshot!("redriven", read(&report));
+}
+
+fn people_took() -> f64 {
+    f64::from(i32::try_from(PEOPLE_TAKE).unwrap())
+}
+
+/// The refused run, as if nobody had voted: the wait times out, which the machine catches, and the gate is closed.
+fn expired() -> Recording {
+    let mut recording = recording("refused");
+    let call = first_call(&recording, "Await approval");
+    let begun = main_history(&recording).events[call].at;
+    let end = begun + SignedDuration::from_secs(PEOPLE_TAKE);
+    let voted = main_history(&recording).events[call + 1].at;
+    delay(&mut recording, begun, end.duration_since(voted));
+    let main = main_history(&recording).execution.clone();
+    let mut histories = recording.histories.iter_mut();
+    let history = histories.find(|history| history.execution == main).unwrap();
+    for (event, (kind, state)) in history.events[call + 1..].iter_mut().zip([
+        ("TaskTimedOut", None),
+        ("TaskStateExited", Some("Await approval")),
+        ("TaskStateEntered", Some("Close gate")),
+        ("TaskStateExited", Some("Close gate")),
+    ]) {
+        kind.clone_into(&mut event.kind);
+        event.state = state.map(str::to_owned);
+        event.error = (kind == "TaskTimedOut").then(|| "States.Timeout".to_owned());
+    }
+    recording
+}
+
+#[test]
+fn a_recovery_on_which_nobody_decided_in_time() {
+    let recording = expired();
+    assert_adds_up("expired", &recording);
+    let report = report(&recording, Some(Conclusion::Expired), "nobody decided in time");
+    // To the millisecond: the wait begins when the state is entered.
+    assert!((people(&report, Stage::Approval) - people_took()).abs() < 0.01);
+    assert!(!report.critical_path.stages.contains_key(&Stage::Restore));
+    insta::assert_json_snapshot!("expired", read(&report));
+}
+
+/// The recovered run, as if the restore had been refused at first: `Report stuck`, `Await operator`, and again.
+fn resumed() -> Recording {
+    let mut recording = recording("recovered");
+    let call = first_call(&recording, "Restore data");
+    let begun = main_history(&recording).events[call].at;
+    let (refused, answered) = interrupted(&recording, call);
+    delay(&mut recording, begun, answered.duration_since(begun));
+    insert(
+        &mut recording,
+        call,
+        &[
+            (refused, "TaskFailed", "Recovery.PreconditionChanged"),
+            (refused, "TaskStateExited", "Restore data"),
+            (refused, "TaskStateEntered", "Report stuck"),
+            (refused, "TaskScheduled", FUNCTION),
+            (refused, "TaskSucceeded", ""),
+            (refused, "TaskStateExited", "Report stuck"),
+            (refused, "TaskStateEntered", "Await operator"),
+            (refused, "TaskScheduled", TOKEN),
+            (answered, "TaskSucceeded", ""),
+            (answered, "TaskStateExited", "Await operator"),
+            (answered, "TaskStateEntered", "Restore data"),
+            (answered, "TaskScheduled", FUNCTION),
+        ],
+    );
+    recording
+}
+
+#[test]
+fn a_recovery_that_waits_for_an_operator_and_goes_on() {
+    let whole = resumed();
+    let (_, answered) = interrupted(&recording("recovered"), first_call(&whole, "Restore data"));
+    let stuck = whole.as_of(answered - SignedDuration::from_secs(PEOPLE_TAKE / 2));
+    assert_adds_up("stuck", &stuck);
+    let then = report(
+        &stuck,
+        None,
+        "Recovery.PreconditionChanged: starting the restore found nothing",
+    );
+    assert_eq!(then.standing, Standing::Stuck);
+    assert_eq!(people(&then, Stage::Restore), people_took() / 2.0);
+    insta::assert_json_snapshot!("stuck", read(&then));
+
+    assert_adds_up("resumed", &whole);
+    let end = report(&whole, Some(Conclusion::Recovered), "");
+    assert_eq!(
+        people(&end, Stage::Restore),
+        people_took(),
+        "the wait belongs to the stage that it interrupted"
+    );
+    insta::assert_json_snapshot!("resumed", read(&end));
 }

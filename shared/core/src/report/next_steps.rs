@@ -18,7 +18,7 @@ pub(super) fn next_steps(run: &RunRecord, state: &State) -> Vec<String> {
     let steps: &[&str] = match (state.standing, state.conclusion) {
         (Standing::Concluded, Some(conclusion)) => after(conclusion),
         (Standing::Stuck, _) => &[
-            "The run waits for an operator and gives up never: follow the runbook under `State: Await operator`.",
+            "The run waits for an operator and never gives up by itself: follow the runbook under `State: Await operator`.",
             "Read the reason above and the open items below; compare the live documents with before and after.",
             "Remove the cause, then answer: `blackstart cutover resume {run} --rationale …` goes on, `revert` undoes, \
              `abandon` leaves everything as it is. `blackstart cutover status {run}` reads the journal.",

@@ -43,23 +43,26 @@ impl Up {
         for (name, value) in &stage.deployed.outputs {
             writeln!(out, "# {name}: {value}").map_err(io)?;
         }
-        let page = Page::open(&stage.local, &stage.deployed, &stage.ready.plan).await?;
-        writeln!(
-            out,
-            "# Page of the gate: {}/runs/RUN, for {}",
-            page.origin(),
-            PEOPLE.join(" and ")
-        )
+        // Who only wants to look around can do without the page.
+        let page = Page::open(&stage.local, &stage.deployed, &stage.ready.plan).await;
+        match &page {
+            Ok(page) => writeln!(
+                out,
+                "# Page of the gate: {}/runs/RUN, for {}",
+                page.origin(),
+                PEOPLE.join(" and ")
+            ),
+            Err(error) => writeln!(
+                out,
+                "# The page of the gate is not served: {}",
+                error_chain(error)
+            ),
+        }
         .map_err(io)?;
         if self.start {
             let trigger = Trigger::Input(serde_json::json!({"workload": stage.ready.plan.workload}));
             let run = stage.start(&trigger).await?.run;
-            writeln!(
-                out,
-                "# Run {run} comes to its gate in a minute: {}/runs/{run}",
-                page.origin()
-            )
-            .map_err(io)?;
+            writeln!(out, "# Run {run} comes to its gate in a minute").map_err(io)?;
         }
         writeln!(out, "# Ctrl-C ends it").map_err(io)?;
         tokio::signal::ctrl_c().await.map_err(io)?;

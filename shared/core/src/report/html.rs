@@ -23,11 +23,11 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 h1{font-size:1.5rem;line-height:1.2;margin:.2rem 0}h2{font-size:1.15rem;margin:2.2rem 0 .5rem;border-bottom:1px solid var(--grid)}\
 h3{font-size:1rem;margin:1rem 0 .2rem}p,ul,ol{margin:.4rem 0}\
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--grid)}\
-td,code,pre,li,dd{overflow-wrap:anywhere}td.name{overflow-wrap:break-word}td.name code{white-space:nowrap}td.when{white-space:nowrap}td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
+td,code,pre,li,dt,dd{overflow-wrap:anywhere}td.name{overflow-wrap:break-word}td.name code{white-space:nowrap}td.when{white-space:nowrap}td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
 code{font-size:.9em}pre{background:var(--soft);padding:.6rem;white-space:pre-wrap;font-size:.8rem;margin:.2rem 0}\
 .scroll{overflow-x:auto}.note{background:var(--soft);padding:.6rem 1rem;border-left:4px solid var(--mark)}.bad{border-left:8px double var(--hot)}\
 ins{text-decoration:underline;font-weight:600}ins::before{content:'+'}del::before{content:'−'}\
-details{margin:.3rem 0}details.change{border-bottom:1px solid var(--grid)}details details.change{content-visibility:auto;contain-intrinsic-size:auto 2rem}ul.plain{list-style:none;padding:0;margin:0}.documents dd{margin-bottom:.6rem}.paper{display:none}summary{cursor:pointer}\
+details{margin:.3rem 0}details.change{border-bottom:1px solid var(--grid)}details details.change{content-visibility:auto;contain-intrinsic-size:auto 2rem}ul.plain{list-style:none;padding:0;margin:0}.documents dd{margin-bottom:.6rem}@media(min-width:40.01rem){dl.documents{grid-template-columns:12rem minmax(0,1fr)}}.paper{display:none}summary{cursor:pointer}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.4rem 0}dt{font-weight:600}dd{margin:0}\
 figure{margin:1rem 0}figcaption{font-size:.85rem}ul.legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.85rem}\
 .gantt td,.gantt th{padding:.1rem .4rem;border:0;font-size:.85rem}.gantt .drawn{width:60%;vertical-align:middle}\

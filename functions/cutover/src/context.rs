@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::log::{self, Log};
+use crate::pace::Keeper;
 use crate::world::World;
 use crate::{CutoverError, Deps, TIME_FOR_STEPS};
 
@@ -32,6 +33,7 @@ pub(crate) struct Context<'a, W, R, C, N> {
     pub(crate) package: DecisionPackage,
     pub(crate) plan: Plan,
     pub(crate) began: Timestamp,
+    pub(crate) pace: Keeper,
 }
 
 /// What an invocation is for.
@@ -93,6 +95,7 @@ impl<'a, W: World, R: Records, C, N> Context<'a, W, R, C, N> {
             package,
             plan,
             began,
+            pace: Keeper::default(),
         })
     }
 

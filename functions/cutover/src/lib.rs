@@ -28,6 +28,7 @@ use serde::Serialize;
 
 pub mod aws;
 pub mod config;
+mod contain;
 mod context;
 mod lease;
 mod log;
@@ -35,6 +36,7 @@ mod log;
 pub mod machine;
 mod next;
 mod operator;
+mod pace;
 mod planning;
 mod references;
 #[cfg(test)]
@@ -138,6 +140,9 @@ pub enum CutoverError {
     /// After contract, the old account is still let in.
     #[error("the old account is still let in: {}", .0.join("; "))]
     StillTrusted(Vec<String>),
+    /// What the plan cuts the old account off with does not do that.
+    #[error("the old account would not be contained: {}", .0.join("; "))]
+    ContainsNobody(Vec<String>),
     /// A person gave up; only a person takes it up again.
     #[error("a person gave this cutover up: only a person takes it up again")]
     GivenUp,
@@ -166,7 +171,9 @@ impl StageError for CutoverError {
         match self {
             Self::NoRun | Self::Malformed { .. } | Self::UnknownStep(_) => ErrorName::InvalidInput,
             Self::NotApproved(error) => error.name(),
-            Self::NeverAsked | Self::NotApprovedAgain | Self::Foreign(_) => ErrorName::PolicyRefused,
+            Self::NeverAsked | Self::NotApprovedAgain | Self::Foreign(_) | Self::ContainsNobody(_) => {
+                ErrorName::PolicyRefused
+            }
             Self::NotCanonical(_) => ErrorName::Defect,
             Self::Unplannable(_)
             | Self::Drifted(_)
@@ -202,7 +209,7 @@ pub enum Answer {
     Planned(Planned),
     /// To `precheck`.
     Prechecked(Prechecked),
-    /// To `apply`.
+    /// To `contain` and `apply`.
     Applied(Applied),
     /// To the operations that move traffic.
     Traffic(TrafficProgress),
@@ -270,6 +277,12 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
             let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
             let open = context.open(&cutover).await?;
             context.precheck(&open).await.map(Answer::Prechecked)
+        }
+        Operation::Contain { approved, cutover } => {
+            let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
+            let mut open = context.open(&cutover).await?;
+            context.second_gate_is_passed(&cutover, &open).await?;
+            context.contain(&mut open).await.map(Answer::Applied)
         }
         Operation::Apply {
             approved,

@@ -111,6 +111,10 @@ pub async fn forward(tasks: &impl Tasks) -> Result<(), Failed> {
         .await?;
     let (approved, cutover) = common();
     tasks
+        .task("Contain", Operation::Contain { approved, cutover })
+        .await?;
+    let (approved, cutover) = common();
+    tasks
         .task("Prepare traffic", Operation::PrepareTraffic { approved, cutover })
         .await?;
     accounts(tasks, &planned, Phase::Expand).await?;

@@ -49,20 +49,38 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         }
     }
 
-    /// Undoes one step. A repeat finds it undone.
+    /// Undoes this step, and as many as time allows of those that the journal names after it. A repeat finds them
+    /// undone.
     pub(crate) async fn revert(&self, open: &mut Open, step: String) -> Result<Reverted, CutoverError> {
-        if open.log.journal.state(&step) != StepState::Reverted {
-            match step.as_str() {
-                PREPARE_TRAFFIC => self.revert_prepare(open).await?,
-                SHIFT_TRAFFIC => self.revert_shift(open).await?,
-                id => {
-                    let reference = open.document.step(id).cloned();
-                    let reference = reference.ok_or_else(|| CutoverError::UnknownStep(step.clone()))?;
-                    self.revert_reference(open, &reference).await?;
-                }
+        self.revert_one(open, &step).await?;
+        let mut undone = 1;
+        while self.has_time() {
+            let Command::Revert(next) = open.log.journal.next() else {
+                break;
+            };
+            self.revert_one(open, &next).await?;
+            undone += 1;
+        }
+        Ok(Reverted { step, undone })
+    }
+
+    async fn revert_one(&self, open: &mut Open, step: &str) -> Result<(), CutoverError> {
+        if open.log.journal.state(step) == StepState::Reverted {
+            return Ok(());
+        }
+        if let Some(contain) = open.document.contain.iter().find(|contain| contain.id == step) {
+            let contain = contain.clone();
+            return self.revert_contain(open, &contain).await;
+        }
+        match step {
+            PREPARE_TRAFFIC => self.revert_prepare(open).await,
+            SHIFT_TRAFFIC => self.revert_shift(open).await,
+            id => {
+                let reference = open.document.step(id).cloned();
+                let reference = reference.ok_or_else(|| CutoverError::UnknownStep(id.to_owned()))?;
+                self.revert_reference(open, &reference).await
             }
         }
-        Ok(Reverted { step })
     }
 }
 

@@ -31,13 +31,16 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             package: &self.package,
             digest: &self.approved.digest,
             inventory: &inventory,
+            contain: self.plan.cutover.contain.as_ref(),
             zone: &zone,
             max_changed_percent: self.plan.cutover.max_changed_percent,
+            max_deleted_percent: self.plan.cutover.max_deleted_percent,
         })?;
         let check = CheckPlan {
             https: false,
             search: Some(self.nonce()),
             disabled: false,
+            alarm_without_data_counts: false,
             waits_for_reports: true,
             own_tls_probe: false,
         };
@@ -80,6 +83,14 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                 Stand::Ready | Stand::NotYet => answer.ready += 1,
                 Stand::AlreadyDone => answer.already_done += 1,
                 Stand::Drifted => drifted.push(step.slot.arn.clone()),
+            }
+        }
+        self.policies_contain(open).await?;
+        for step in &open.document.contain {
+            if self.is_attached(step).await? {
+                answer.already_done += 1;
+            } else {
+                answer.ready += 1;
             }
         }
         let change = self.bound_traffic(open).await?;

@@ -59,6 +59,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                     return Ok(Applied {
                         progress: Progress::Running,
                         applied,
+                        spent: self.spent(),
                     });
                 }
                 self.apply_step(open, step).await?;
@@ -68,6 +69,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         Ok(Applied {
             progress: Progress::Done,
             applied,
+            spent: self.spent(),
         })
     }
 
@@ -153,17 +155,12 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     async fn write(&self, slot: &Slot, text: &str) -> Result<(), PortError> {
         let mut attempt = 1;
         loop {
-            let outcome = self
-                .deps
-                .world
-                .write_document(&self.run, &self.plan, slot, text)
-                .await;
-            match outcome {
+            match self.write_in_time(slot, text).await {
                 Err(PortError::Refused { why, .. })
                     if attempt < PRINCIPAL_ATTEMPTS && names_invisible_principal(&why) =>
                 {
                     attempt += 1;
-                    self.deps.world.pause(PRINCIPAL_PAUSE).await;
+                    self.wait_for_propagation(PRINCIPAL_PAUSE).await;
                 }
                 outcome => return outcome,
             }
@@ -176,7 +173,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             if digest_of(self.read(slot).await?.as_deref()) == *wanted {
                 return Ok(true);
             }
-            self.deps.world.pause(READ_BACK_PAUSE).await;
+            self.wait_for_propagation(READ_BACK_PAUSE).await;
         }
         Ok(false)
     }
@@ -199,7 +196,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     /// Reads everything back; after the last phase also that the old account is shut out of every document.
     pub(crate) async fn verify(&self, open: &mut Open, phase: Phase) -> Result<Verified, CutoverError> {
         let steps = open.document.steps.clone();
-        let mut verified = 0;
+        let mut verified = self.verify_contained(open).await?;
         let mut still_trusted = Vec::new();
         for step in &steps {
             if step.phase > phase {
@@ -233,7 +230,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     }
 
     /// Records a step as verified, and first as applied where the journal does not know yet.
-    async fn settle(&self, open: &mut Open, step: &str) -> Result<(), CutoverError> {
+    pub(crate) async fn settle(&self, open: &mut Open, step: &str) -> Result<(), CutoverError> {
         let state = open.log.journal.state(step);
         let step = step.to_owned();
         if !is_done(state) {

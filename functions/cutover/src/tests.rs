@@ -149,6 +149,54 @@ async fn an_operator_can_turn_a_finished_cutover_back() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn the_old_account_is_cut_off_before_anything_else_and_last_of_all_let_in_again() {
+    let scenario = Scenario::new(true);
+    scenario.contain().await.unwrap();
+    assert!(scenario.contained());
+    assert_eq!(
+        (scenario.effects(), scenario.writes()),
+        (1, 0),
+        "nothing else has happened"
+    );
+    scenario.plan_and_prepare().await;
+    scenario.apply_all(Phase::Expand).await.unwrap();
+    let refused = CutoverError::Foreign("the new environment never serves".to_owned());
+    assert_eq!(scenario.unwind(&refused).await, Ending::GivenBack);
+    let journal = scenario.journal().await;
+    assert!(
+        journal
+            .states()
+            .all(|(_, state)| matches!(state, StepState::Reverted | StepState::Planned))
+    );
+    scenario.assert_clean_slate().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_policy_that_was_attached_before_is_not_ours_to_detach() {
+    let scenario = Scenario::new(true);
+    scenario.quarantine(None, true);
+    scenario.contain().await.unwrap();
+    assert_eq!(scenario.effects(), 0);
+    scenario.plan_and_prepare().await;
+    let refused = CutoverError::Foreign("refused".to_owned());
+    assert_eq!(scenario.unwind(&refused).await, Ending::GivenBack);
+    assert!(scenario.contained());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_policy_that_contains_nobody_stops_everything_before_it_begins() {
+    let scenario = Scenario::new(true);
+    scenario.quarantine(
+        Some(r#"{"Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}"#),
+        false,
+    );
+    let error = scenario.contain().await.unwrap_err();
+    assert_eq!(error.name(), ErrorName::PolicyRefused, "{error}");
+    assert_eq!(scenario.drive("exec-1").await, Ending::GivenBack);
+    assert_eq!(scenario.effects(), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn giving_up_is_journalled_with_its_reason_and_leaves_everything_as_it_is() {
     let scenario = Scenario::new(false);
     scenario.plan_and_prepare().await;
@@ -232,11 +280,41 @@ async fn an_approval_that_lapses_half_way_leaves_nothing_half_done() {
 async fn traffic_waits_for_checkers_and_for_our_own_look() {
     let scenario = Scenario::new(false);
     scenario.plan_and_prepare().await;
-    scenario.serve_nonce(false);
     let progress = scenario.probe().await.unwrap();
-    assert_eq!(progress.progress, Progress::Running);
+    assert!(
+        progress.observed.contains("published now"),
+        "the check was seen to fail first: {progress:?}"
+    );
+    scenario.serve_nonce(false);
+    assert_eq!(scenario.probe().await.unwrap().progress, Progress::Running);
     scenario.serve_nonce(true);
     assert_eq!(scenario.probe().await.unwrap().progress, Progress::Done);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_check_that_was_never_seen_to_fail_moves_nothing() {
+    let scenario = Scenario::new(false);
+    scenario.checkers_are_content_with_anything();
+    scenario.plan_and_prepare().await;
+    for _ in 0..5 {
+        let progress = scenario.probe().await.unwrap();
+        assert_eq!(progress.progress, Progress::Running);
+        assert!(progress.observed.contains("are content although"), "{progress:?}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn every_authoritative_server_is_asked_and_the_old_answers_are_waited_out() {
+    let scenario = Scenario::new(false);
+    scenario.plan_and_prepare().await;
+    scenario.silence(Some("ns-2.example.net"));
+    let progress = scenario.shift_and_ask().await.unwrap();
+    assert_eq!(progress.progress, Progress::Running);
+    assert!(progress.observed.starts_with("ns-2.example.net"), "{progress:?}");
+    scenario.silence(None);
+    let progress = scenario.shift_and_ask().await.unwrap();
+    assert_eq!(progress.progress, Progress::Done);
+    assert_eq!(progress.wait_seconds, 300, "as long as the old record lived");
 }
 
 #[tokio::test(flavor = "current_thread")]

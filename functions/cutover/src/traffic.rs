@@ -4,7 +4,8 @@ use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
 use blackstart_core::artifact::Digest;
 use blackstart_core::cutover::{PREPARE_TRAFFIC, SHIFT_TRAFFIC};
-use blackstart_core::dns::{Health, Image, TrafficChange, health};
+use blackstart_core::dns::message::RecordType;
+use blackstart_core::dns::{Health, Image, TrafficChange, health, seen_unhealthy};
 use blackstart_core::journal::{Event, StepState};
 use blackstart_core::ledger::Key;
 use blackstart_core::task::Progress;
@@ -15,6 +16,12 @@ use crate::context::{Context, Open};
 use crate::lease;
 use crate::references::is_done;
 use crate::world::{CheckSettings, World};
+
+/// What is known of a health check: it was seen unhealthy once, and the nonce was published for it.
+const GATE_CLOSES: &str = "closed";
+const NONCE_SERVED: &str = "served";
+/// What stands in place of the nonce until the checkers have been seen not to find it.
+const NOT_YET: &str = "blackstart: the nonce of the run is not served yet";
 
 impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     /// What only the rebuilt environment of this run serves.
@@ -43,7 +50,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         })
     }
 
-    /// Publishes the nonce and creates the health check.
+    /// Creates the health check while the nonce is not served yet: it has to be seen unhealthy once.
     pub(crate) async fn prepare_traffic(&self, open: &mut Open) -> Result<TrafficProgress, CutoverError> {
         let lease = self.lease("prepare").await?;
         let outcome = self.prepare_leased(open).await;
@@ -51,7 +58,8 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         outcome?;
         Ok(TrafficProgress {
             progress: Progress::Done,
-            observed: "the nonce is published and the health check exists".to_owned(),
+            observed: "the health check exists, and the nonce is not served yet".to_owned(),
+            wait_seconds: 0,
         })
     }
 
@@ -91,11 +99,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     }
 
     async fn prepare(&self, nonce: &str) -> Result<(), PortError> {
-        let plan = &self.plan.cutover.health;
-        self.deps
-            .world
-            .publish_nonce(&self.run, &self.plan, &plan.nonce, nonce)
-            .await?;
+        self.publish(NOT_YET).await?;
         let check = self.create_check(nonce).await?;
         self.deps
             .records
@@ -105,6 +109,30 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                 what: "remembering the health check".to_owned(),
                 why: error.to_string(),
             })?;
+        Ok(())
+    }
+
+    /// Puts a text where the new environment serves the nonce from.
+    async fn publish(&self, text: &str) -> Result<(), PortError> {
+        let place = &self.plan.cutover.health.nonce;
+        self.deps
+            .world
+            .publish_nonce(&self.run, &self.plan, place, text)
+            .await
+    }
+
+    /// Whether something is known of this very check.
+    async fn is_known(&self, what: &str, check: &str) -> Result<bool, CutoverError> {
+        let known = self.deps.records.get::<String>(&self.fact(what)).await?;
+        Ok(known.is_some_and(|known| known.document == check))
+    }
+
+    async fn make_known(&self, what: &str, check: &str) -> Result<(), CutoverError> {
+        let (key, check) = (self.fact(what), check.to_owned());
+        match self.deps.records.get::<String>(&key).await? {
+            Some(held) => self.deps.records.replace(&key, held.version, &check).await?,
+            None => self.deps.records.put_new(&key, &check).await?,
+        };
         Ok(())
     }
 
@@ -144,6 +172,20 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             .await?
             .ok_or_else(|| CutoverError::Foreign("there is no health check to ask".to_owned()))?;
         let reports = self.deps.world.check_reports(&check).await?;
+        // First that the gate was seen closed, then the nonce: whoever dies in between publishes it again.
+        if !self.is_known(GATE_CLOSES, &check).await? {
+            if let Err(missing) = seen_unhealthy(&reports) {
+                return Ok(not_yet(missing));
+            }
+            self.make_known(GATE_CLOSES, &check).await?;
+        }
+        if !self.is_known(NONCE_SERVED, &check).await? {
+            self.publish(&self.nonce()).await?;
+            self.make_known(NONCE_SERVED, &check).await?;
+            return Ok(not_yet(
+                "the checkers do not find the nonce, which is published now".to_owned(),
+            ));
+        }
         let plan = &self.plan.cutover.health;
         let url = format!("http://{}:{}{}", bracketed(&plan.address), plan.port, plan.path);
         let seen = self.deps.world.health_document(&url).await;
@@ -152,11 +194,9 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             Health::Serves => TrafficProgress {
                 progress: Progress::Done,
                 observed: format!("{} checkers and we find the nonce", reports.len()),
+                wait_seconds: 0,
             },
-            Health::NotYet { missing } => TrafficProgress {
-                progress: Progress::Running,
-                observed: missing,
-            },
+            Health::NotYet { missing } => not_yet(missing),
         })
     }
 
@@ -177,6 +217,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         Ok(TrafficProgress {
             progress: Progress::Done,
             observed: change.diff().join("\n"),
+            wait_seconds: 0,
         })
     }
 
@@ -268,20 +309,43 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             return Err(CutoverError::Drifted(change.diff()));
         }
         let known = self.deps.records.get::<String>(&self.fact("change")).await?;
-        let (done, observed) = match known {
-            Some(id) => {
-                let done = self.deps.world.in_sync(&id.document).await?;
-                (done, format!("change {}", id.document))
+        // Where the id of the change is not known, the servers themselves are.
+        if let Some(id) = known
+            && !self.deps.world.in_sync(&id.document).await?
+        {
+            return Ok(not_yet(format!("change {} is pending", id.document)));
+        }
+        let servers = self.deps.world.name_servers(&change.zone).await?;
+        if servers.is_empty() {
+            return Ok(not_yet(format!("zone `{}` names no servers to ask", change.zone)));
+        }
+        for server in &servers {
+            if let Some(missing) = self.missing_at(server, &change).await {
+                return Ok(not_yet(missing));
             }
-            None => (
-                true,
-                "the records are as wanted; the id of the change is not known".to_owned(),
-            ),
-        };
+        }
         Ok(TrafficProgress {
-            progress: if done { Progress::Done } else { Progress::Running },
-            observed,
+            progress: Progress::Done,
+            observed: format!("{} authoritative servers answer as wanted", servers.len()),
+            wait_seconds: change.old_answers_live(),
         })
+    }
+
+    /// What a server does not answer yet as wanted, for people.
+    async fn missing_at(&self, server: &str, change: &TrafficChange) -> Option<String> {
+        for ((name, record_type), wanted) in change.served() {
+            let Some(kind) = RecordType::named(&record_type) else {
+                continue;
+            };
+            let missing = match self.deps.world.ask(server, &name, kind).await {
+                Ok(found) if found.is_empty() => "nothing".to_owned(),
+                Ok(found) if found.iter().all(|value| wanted.contains(value)) => continue,
+                Ok(found) => found.join(" "),
+                Err(error) => error.to_string(),
+            };
+            return Some(format!("{server} answers for {name} {record_type}: {missing}"));
+        }
+        None
     }
 
     /// Deletes the health check. The nonce stays: it says nothing and does nothing.
@@ -348,6 +412,15 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             }
         }
         self.record(open, Event::Reverted { step }).await
+    }
+}
+
+/// Ask again later.
+fn not_yet(observed: String) -> TrafficProgress {
+    TrafficProgress {
+        progress: Progress::Running,
+        observed,
+        wait_seconds: 0,
     }
 }
 

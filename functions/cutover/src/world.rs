@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::cutover::contain::{ContainStep, OrganisationPolicy};
+use blackstart_core::dns::message::RecordType;
 use blackstart_core::dns::{CheckerReport, TrafficChange, ZoneRecords};
 use blackstart_core::plan::{NoncePlace, Plan};
 use blackstart_core::references::Slot;
@@ -54,6 +56,28 @@ pub trait World: Send + Sync {
         slot: &Slot,
         text: &str,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Type and text of a policy of the organisation.
+    fn policy(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        step: &ContainStep,
+    ) -> impl Future<Output = Result<OrganisationPolicy, PortError>> + Send;
+    /// Whether a policy is attached.
+    fn is_attached(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        step: &ContainStep,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+    /// Attaches a policy, or detaches it.
+    fn attach(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        step: &ContainStep,
+        attached: bool,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Every record of a zone.
     fn records(&self, zone: &str) -> impl Future<Output = Result<ZoneRecords, PortError>> + Send;
     /// Changes records in one batch; returns the id of the change.
@@ -64,6 +88,15 @@ pub trait World: Send + Sync {
     ) -> impl Future<Output = Result<String, PortError>> + Send;
     /// Whether a change has reached all servers.
     fn in_sync(&self, change: &str) -> impl Future<Output = Result<bool, PortError>> + Send;
+    /// The authoritative servers of a zone.
+    fn name_servers(&self, zone: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+    /// What an authoritative server answers.
+    fn ask(
+        &self,
+        server: &str,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
     /// Puts the nonce where the new environment serves it from.
     fn publish_nonce(
         &self,

@@ -38,6 +38,8 @@ pub mod ledger;
 pub mod logs;
 #[cfg(feature = "sns")]
 pub mod notices;
+#[cfg(feature = "organizations")]
+pub mod organizations;
 pub mod port;
 #[cfg(feature = "ledger")]
 pub mod records;

@@ -128,6 +128,24 @@ impl Route53 {
             })
     }
 
+    /// The authoritative servers of a zone.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn name_servers(&self, zone: &str) -> Result<Vec<String>, PortError> {
+        let answer = self
+            .client
+            .get_hosted_zone()
+            .id(zone)
+            .send()
+            .await
+            .map_err(|error| classify(format!("reading zone `{zone}`"), Effect::Read, &error))?;
+        Ok(answer
+            .delegation_set
+            .map(|set| set.name_servers)
+            .unwrap_or_default())
+    }
+
     /// Whether a change has reached all authoritative servers.
     ///
     /// # Errors

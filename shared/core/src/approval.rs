@@ -79,7 +79,7 @@ pub struct DecisionPackage {
     pub references: Vec<PlannedReference>,
     /// The rule by which: old identifiers and what they become.
     pub identifiers: Vec<IdentifierPair>,
-    /// Whether references are first expanded (the old account is contained) or swapped at once.
+    /// Whether references are first expanded (the old account is contained, by the plan or by other means) or swapped at once.
     pub expand: bool,
     /// References that are knowingly left alone.
     pub waivers: Vec<Waiver>,

@@ -13,6 +13,7 @@ use crate::references::{Slot, canonical_digest_of};
 use crate::run::AccountId;
 use crate::task::cutover::Phase;
 
+pub mod contain;
 mod plan;
 pub mod rate;
 mod session;
@@ -39,6 +40,9 @@ pub struct CutoverDocument {
     pub schema: String,
     /// Digest of the approved decision package from which it was computed.
     pub package: Digest,
+    /// The policies that cut the old account off, in order; empty where that is done by other means, or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contain: Vec<contain::ContainStep>,
     /// The reference steps in order.
     pub steps: Vec<ReferenceStep>,
     /// The change of records.
@@ -113,7 +117,12 @@ impl CutoverDocument {
             id: id.to_owned(),
             kind,
         };
-        let mut steps = vec![fixed(PREPARE_TRAFFIC, journal::StepKind::Prepare)];
+        let mut steps: Vec<journal::Step> = self
+            .contain
+            .iter()
+            .map(|step| fixed(&step.id, journal::StepKind::Contain))
+            .collect();
+        steps.push(fixed(PREPARE_TRAFFIC, journal::StepKind::Prepare));
         steps.extend(of_phase(Phase::Expand));
         steps.push(fixed(SHIFT_TRAFFIC, journal::StepKind::Traffic));
         steps.extend(of_phase(Phase::Contract));

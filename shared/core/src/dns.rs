@@ -13,11 +13,12 @@ use crate::plan::TrafficName;
 
 mod fail_open;
 mod health;
+pub mod message;
 #[cfg(test)]
 mod tests;
 
 pub use fail_open::{CheckPlan, FailOpen, fail_open};
-pub use health::{CheckerReport, Health, health};
+pub use health::{CheckerReport, Health, health, seen_unhealthy};
 
 /// Stands in a planned record for the health check that the run creates later.
 pub const CHECK_OF_THE_RUN: &str = "{health check of the run}";
@@ -191,6 +192,29 @@ impl TrafficChange {
         bound
     }
 
+    /// Seconds for which somebody may still be told what was true before: the longest time to live of the records as
+    /// they were. An alias of a load balancer lives for a minute, and cannot live otherwise.
+    #[must_use]
+    pub fn old_answers_live(&self) -> u32 {
+        const ALIAS: u32 = 60;
+        let lives = self.before.iter().map(|set| set.ttl.unwrap_or(ALIAS));
+        lives.max().unwrap_or(0)
+    }
+
+    /// Every name and type that is served after the change, with the values that may be answered.
+    #[must_use]
+    pub fn served(&self) -> BTreeMap<(String, String), BTreeSet<String>> {
+        let mut served: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+        for set in &self.after {
+            let set = set.normal();
+            served
+                .entry((set.name, set.record_type))
+                .or_default()
+                .extend(set.values);
+        }
+        served
+    }
+
     /// The names whose records are touched.
     #[must_use]
     pub fn names(&self) -> BTreeSet<String> {
@@ -259,6 +283,8 @@ pub struct TrafficFacts<'a> {
     pub live: &'a ZoneRecords,
     /// Refuse when more than this share of the zone's records would change, in percent.
     pub max_changed_percent: u8,
+    /// Refuse when more than this share would be deleted without one of the same name and type in their place.
+    pub max_deleted_percent: u8,
 }
 
 /// Traffic cannot be moved as asked. Holds every reason.
@@ -353,6 +379,18 @@ pub fn plan(facts: &TrafficFacts<'_>) -> Result<TrafficChange, TrafficRefused> {
             "{} of {zone_size} records would change, more than the {} % that the plan allows",
             before.len(),
             facts.max_changed_percent
+        ));
+    }
+    let deleted = before
+        .iter()
+        .filter(|set| {
+            !wanted.contains_key(&(fully_qualified(&set.name), set.record_type.to_ascii_uppercase()))
+        })
+        .count();
+    if deleted * 100 > zone_size * usize::from(facts.max_deleted_percent) {
+        reasons.push(format!(
+            "{deleted} of {zone_size} records would be deleted, more than the {} % that the plan allows",
+            facts.max_deleted_percent
         ));
     }
     let values = before.iter().chain(&after).flat_map(|set| &set.values);

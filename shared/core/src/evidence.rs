@@ -118,6 +118,8 @@ pub enum Kind {
     CutoverPrechecked,
     /// The journal of the cutover grew.
     JournalWritten,
+    /// The old account was cut off.
+    OldAccountContained,
     /// The references of one sibling were changed.
     ReferencesChanged,
     /// What to do after a failure was decided.
@@ -157,6 +159,7 @@ impl Kind {
             | Self::CutoverPlanned
             | Self::CutoverPrechecked
             | Self::JournalWritten
+            | Self::OldAccountContained
             | Self::ReferencesChanged
             | Self::StepReverted
             | Self::TrafficPrepared

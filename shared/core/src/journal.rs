@@ -34,6 +34,8 @@ pub struct Step {
 /// The kinds of steps, in the order in which they are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepKind {
+    /// Cuts the old account off.
+    Contain,
     /// Publishes the nonce and creates the health check.
     Prepare,
     /// Lets the new account in: beside the old one, or in its place.

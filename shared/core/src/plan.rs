@@ -13,7 +13,7 @@ mod references;
 mod sources;
 mod validation;
 
-pub use cutover::{CutoverPlan, HealthPlan, NoncePlace, TrafficName};
+pub use cutover::{ContainPlan, CutoverPlan, HealthPlan, NoncePlace, PolicyAttachment, TrafficName};
 pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
 pub use outer_gate::OuterGatePlan;

@@ -17,6 +17,7 @@ const VAULT_REQUESTER: Grantor = ("infra/accounts/rebuild.yaml", "VaultRequester
 const LOG_READER: Grantor = ("infra/accounts/log-archive.yaml", "LogReaderRole");
 const READER: Grantor = ("infra/accounts/sibling.yaml", "ReferenceReaderRole");
 const WRITER: Grantor = ("infra/accounts/sibling.yaml", "ReferenceWriterRole");
+const CONTAINMENT: Grantor = ("infra/accounts/management.yaml", "ContainmentRole");
 const CUTOVER: Grantor = ("template.yaml", "CutoverRole");
 const REFERENCES: Grantor = ("template.yaml", "ReferencesRole");
 const CLIENT_SECRET: Grantor = ("template.yaml", "ReadClientSecret");
@@ -27,7 +28,7 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 19] = [
+const ADAPTERS: &[(&str, &str, &[Grantor])] = &[
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
@@ -41,6 +42,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 19] = [
     ("ledger", "dynamodb", &[RECORDS]),
     ("logs", "s3", &[LOG_READER]),
     ("notices", "sns", &[CUTOVER, GATE]),
+    ("organizations", "organizations", &[CONTAINMENT]),
     ("route53", "route53", &[CUTOVER]),
     ("secretsmanager", "secretsmanager", &[REBUILD]),
     ("sign_in", "", &[CLIENT_SECRET]),

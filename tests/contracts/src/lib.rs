@@ -11,6 +11,8 @@ mod events;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod payloads;

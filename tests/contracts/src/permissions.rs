@@ -56,6 +56,12 @@ fn foreign_roles() -> [Foreign; 6] {
             roles.sibling_writer,
             "ReferenceWriterRoleArns",
         ),
+        role(
+            "management",
+            "ContainmentRole",
+            "BlackstartContainment".to_owned(),
+            "ContainmentRoleArns",
+        ),
     ]
 }
 
@@ -105,6 +111,7 @@ fn only_cutover_can_write_in_a_sibling_and_only_references_reads_there() {
     let assuming = |parameter: &str| holders(&template, |statement| may_assume(statement, parameter));
     assert_eq!(assuming("ReferenceWriterRoleArns"), set(["cutover"]));
     assert_eq!(assuming("ReferenceReaderRoleArns"), set(["references"]));
+    assert_eq!(assuming("ContainmentRoleArns"), set(["cutover"]));
     assert_eq!(assuming("LogReaderRoleArns"), set(["references", "timeline"]));
     assert_eq!(assuming("VaultRequesterRoleArns"), set(["approval"]));
 }

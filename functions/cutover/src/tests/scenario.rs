@@ -5,7 +5,7 @@ mod execution;
 mod second_gate;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,11 +18,13 @@ use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::approval::{DecisionPackage, PlannedReference};
 use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
 use blackstart_core::cutover::CutoverDocument;
+use blackstart_core::cutover::contain::{ContainStep, OrganisationPolicy};
+use blackstart_core::dns::message::RecordType;
 use blackstart_core::dns::{CheckerReport, RecordChange, RecordSet, TrafficChange, ZoneRecords};
 use blackstart_core::error_name::{StageError as _, error_chain};
 use blackstart_core::journal::{Entry, Journal, StepState};
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::{NoncePlace, Plan};
+use blackstart_core::plan::{ContainPlan, NoncePlace, Plan};
 use blackstart_core::references::{
     InventoryDocument, ReferenceDocument, Slot, canonical_digest_of, same_document,
 };
@@ -101,6 +103,21 @@ fn plan() -> Plan {
     .unwrap()
 }
 
+/// The policy that cuts the old account off.
+const QUARANTINE: &str = "p-quarantine";
+
+fn contain() -> ContainPlan {
+    serde_json::from_value(json!({
+        "account": "888888888888", "policies": [{"policy": QUARANTINE, "target": OLD}],
+    }))
+    .unwrap()
+}
+
+fn deny_everything() -> String {
+    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
+        .to_string()
+}
+
 fn records() -> Vec<RecordSet> {
     serde_json::from_value(json!([
         {"name": "example.com.", "type": "NS", "ttl": 300, "values": ["ns1.example.net."]},
@@ -133,6 +150,7 @@ pub(super) struct Scenario {
     package: DecisionPackage,
     approved: Mutex<Approved>,
     documents: Vec<ReferenceDocument>,
+    contains: bool,
 }
 
 impl Scenario {
@@ -149,7 +167,11 @@ impl Scenario {
     }
 
     fn of(expand: bool, siblings: &[String], each: usize) -> Self {
-        Self::by(&plan(), expand, siblings, each)
+        let mut plan = plan();
+        if expand {
+            plan.cutover.contain = Some(contain());
+        }
+        Self::by(&plan, expand, siblings, each)
     }
 
     fn by(plan: &Plan, expand: bool, siblings: &[String], each: usize) -> Self {
@@ -215,7 +237,35 @@ impl Scenario {
             package,
             approved: Mutex::new(approved),
             documents,
+            contains: plan.cutover.contain.is_some(),
         }
+    }
+
+    /// Whether the plan has means to contain the old account.
+    fn contains(&self) -> bool {
+        self.contains
+    }
+
+    pub(super) fn contained(&self) -> bool {
+        self.deps.world.with(|inner| inner.attached.contains(OLD))
+    }
+
+    /// The policy that should contain has another text, or is attached already.
+    pub(super) fn quarantine(&self, text: Option<&str>, attached: bool) {
+        self.deps.world.with(|inner| {
+            inner.quarantine = text.map(str::to_owned);
+            if attached {
+                inner.attached.insert(OLD.to_owned());
+            }
+        });
+    }
+
+    pub(super) async fn contain(&self) -> Result<(), CutoverError> {
+        let contain = Operation::Contain {
+            approved: self.approved(),
+            cutover: self.plan().await?.cutover,
+        };
+        self.task("Contain", contain).await.map(drop)
     }
 
     fn approved(&self) -> Approved {
@@ -388,6 +438,34 @@ impl Scenario {
         self.deps.world.with(|inner| inner.served = served);
     }
 
+    pub(super) fn checkers_are_content_with_anything(&self) {
+        self.deps.world.with(|inner| inner.content_with_anything = true);
+    }
+
+    pub(super) fn silence(&self, server: Option<&str>) {
+        self.deps
+            .world
+            .with(|inner| inner.silent = server.map(str::to_owned));
+    }
+
+    /// The records are changed; asks whether everybody knows.
+    pub(super) async fn shift_and_ask(&self) -> Result<TrafficProgress, CutoverError> {
+        let cutover = self.plan().await?.cutover;
+        let shift = Operation::ShiftTraffic {
+            approved: self.approved(),
+            cutover: cutover.clone(),
+        };
+        self.task("Shift traffic", shift).await?;
+        let ask = Operation::AwaitSync {
+            approved: self.approved(),
+            cutover,
+        };
+        match self.task("Await sync", ask).await? {
+            Answer::Traffic(progress) => Ok(progress),
+            answer => panic!("{answer:?}"),
+        }
+    }
+
     pub(super) fn edit(&self, slot: &Slot, text: String) {
         self.deps
             .world
@@ -527,6 +605,7 @@ impl Scenario {
             .collect();
         assert_eq!(served, ["203.0.113.9", "198.51.100.7"]);
         assert_eq!(self.deps.world.with(|inner| inner.checks.len()), 1);
+        assert_eq!(self.contained(), self.package.expand && self.contains());
     }
 
     pub(super) async fn assert_clean_slate(&self) {
@@ -537,5 +616,6 @@ impl Scenario {
         let live = self.deps.world.with(|inner| inner.records.clone());
         assert_eq!(live, records());
         assert_eq!(self.deps.world.with(|inner| inner.checks.len()), 0);
+        assert!(!self.contained(), "what this run attached is detached");
     }
 }

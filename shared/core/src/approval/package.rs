@@ -145,7 +145,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
         inventory: facts.inventory.artifact.clone(),
         references: references(facts),
         identifiers: identifiers(plan),
-        expand: plan.cutover.old_account_contained,
+        expand: plan.cutover.contains_the_old_account(),
         waivers: plan.references.waivers.clone(),
         zone: plan.cutover.zone.clone(),
         names: plan.cutover.names.clone(),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{CutoverDocument, ReferenceStep, SCHEMA};
+use super::{CutoverDocument, ReferenceStep, SCHEMA, contain};
 use crate::approval::DecisionPackage;
 use crate::artifact::Digest;
 use crate::dns::{TrafficFacts, TrafficRefused, ZoneRecords};
+use crate::plan::ContainPlan;
 use crate::references::{
     IdentifierMap, InventoryDocument, Mode, ReferenceDocument, Refused, Slot, Waived, canonical_digest_of,
     rewrite,
@@ -21,10 +22,14 @@ pub struct CutoverFacts<'a> {
     pub digest: &'a Digest,
     /// The inventory that the package names.
     pub inventory: &'a InventoryDocument,
+    /// What the recovery plan cuts the old account off with.
+    pub contain: Option<&'a ContainPlan>,
     /// The live records of the zone.
     pub zone: &'a ZoneRecords,
     /// Refuse when more than this share of the zone's records would change, in percent.
     pub max_changed_percent: u8,
+    /// Refuse when more than this share would be deleted for good, in percent.
+    pub max_deleted_percent: u8,
 }
 
 /// The cutover cannot be planned from what was approved. Holds every reason.
@@ -118,11 +123,13 @@ pub fn plan(facts: &CutoverFacts<'_>) -> Result<CutoverDocument, CutoverRefused>
         names: &package.names,
         live: facts.zone,
         max_changed_percent: facts.max_changed_percent,
+        max_deleted_percent: facts.max_deleted_percent,
     });
     match traffic {
         Ok(traffic) if reasons.is_empty() => Ok(CutoverDocument {
             schema: SCHEMA.to_owned(),
             package: facts.digest.clone(),
+            contain: contain::steps(facts.contain),
             steps,
             traffic,
         }),

@@ -5,7 +5,7 @@ use super::*;
 /// What one step takes beside waiting, in milliseconds: a session, two reads, a write and six calls of the ledger.
 const STEP: u64 = 400;
 /// Iterations of an inline Map at once: `MaxConcurrency` in `cutover.asl.json`.
-const LANES: usize = 40;
+const LANES: usize = 20;
 
 fn account(number: usize) -> AccountId {
     AccountId::try_from(format!("{number:012}")).unwrap()
@@ -61,7 +61,7 @@ fn five_thousand_references_in_two_hundred_accounts_use_nine_tenths_of_the_allow
     }
     assert!(share_of_worst >= 90.0, "{share_of_worst:.1} %");
 
-    // Five rounds of forty accounts, each as long as the limit makes it: nothing is lost between them.
+    // Ten rounds of twenty accounts, each as long as the limit makes it: nothing is lost between them.
     let limit = limit_of(kind);
     let least =
         (each as u64 - u64::from(limit.burst)) * 1_000_000 / u64::from(limit.per_thousand_seconds) + STEP;

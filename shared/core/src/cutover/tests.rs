@@ -165,8 +165,10 @@ fn plan_of(
         package,
         digest: &Digest::of(b"package"),
         inventory,
+        contain: None,
         zone: &zone(),
         max_changed_percent: 50,
+        max_deleted_percent: 30,
     })
 }
 

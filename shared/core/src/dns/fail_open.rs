@@ -14,6 +14,8 @@ pub struct CheckPlan {
     pub search: Option<String>,
     /// Whether the check is switched off.
     pub disabled: bool,
+    /// Whether it follows an alarm, and counts as healthy while that has no data (`InsufficientDataHealthStatus`).
+    pub alarm_without_data_counts: bool,
     /// Whether traffic waits until checkers have reported the nonce.
     pub waits_for_reports: bool,
     /// Whether name, chain and expiry of the certificate are probed besides.
@@ -29,6 +31,9 @@ pub enum FailOpen {
     /// A check that is switched off counts as healthy.
     #[error("the health check is disabled, and a disabled check counts as healthy")]
     DisabledCheck,
+    /// An alarm without history is in no state, and a check that follows it may count as healthy.
+    #[error("the health check follows an alarm, and counts as healthy while that has no data")]
+    AlarmWithoutData,
     /// A record without a check counts as healthy.
     #[error("`{0}` carries no health check, and counts as healthy")]
     NoCheck(String),
@@ -55,6 +60,9 @@ pub fn fail_open(change: &TrafficChange, check: &CheckPlan) -> Vec<FailOpen> {
     }
     if check.disabled {
         found.push(FailOpen::DisabledCheck);
+    }
+    if check.alarm_without_data_counts {
+        found.push(FailOpen::AlarmWithoutData);
     }
     if check.https && !check.own_tls_probe {
         found.push(FailOpen::AnyCertificate);

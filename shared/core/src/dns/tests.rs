@@ -50,6 +50,7 @@ fn plan_for(names: &[TrafficName], live: &[RecordSet]) -> Result<TrafficChange, 
         names,
         live: &listed(live),
         max_changed_percent: 50,
+        max_deleted_percent: 30,
     })
 }
 
@@ -127,6 +128,7 @@ fn routing_that_could_not_be_given_back_is_refused() {
         names: &names,
         live: &live,
         max_changed_percent: 50,
+        max_deleted_percent: 30,
     };
     assert!(plan(&facts).unwrap_err().to_string().contains("by hand first"));
 }
@@ -167,6 +169,20 @@ fn more_than_the_allowed_share_is_refused() {
 }
 
 #[test]
+fn more_than_the_allowed_share_of_deletions_is_refused() {
+    let mut live = zone();
+    live.push(record("shop.example.com.", "AAAA", &["2001:db8::1"]));
+    // A CNAME stands alone: the addresses beside it go.
+    let mut name = traffic("shop.example.com.", "CNAME");
+    name.new = vec!["new.example.net.".to_owned()];
+    name.holding = vec!["holding.example.net.".to_owned()];
+    let refused = plan_for(&[name.clone()], &live).unwrap_err().to_string();
+    assert!(refused.contains("2 of 5 records would be deleted"), "{refused}");
+    live.extend((0..5).map(|i| record(&format!("h{i}.example.com."), "A", &["192.0.2.9"])));
+    assert!(plan_for(&[name], &live).is_ok());
+}
+
+#[test]
 fn a_second_run_finds_the_pair_of_the_first_and_replaces_it() {
     let names = [traffic("shop.example.com.", "A")];
     let mut live = zone();
@@ -189,52 +205,128 @@ fn somebody_elses_change_is_a_third_state_and_stops_the_batch() {
     assert_eq!(live, untouched);
 }
 
-#[test]
-fn every_way_to_fail_open_is_found_and_the_planned_pair_has_none() {
-    let change = plan_for(&[traffic("shop.example.com.", "A")], &zone()).unwrap();
-    let good = CheckPlan {
+fn good_check() -> CheckPlan {
+    CheckPlan {
         https: false,
         search: Some("nonce".to_owned()),
         disabled: false,
+        alarm_without_data_counts: false,
         waits_for_reports: true,
         own_tls_probe: false,
-    };
-    assert_eq!(fail_open(&change, &good), []);
-
-    let check = |change: fn(&mut CheckPlan)| {
-        let mut check = good.clone();
-        change(&mut check);
-        check
-    };
-    let bad = [
-        (check(|c| c.waits_for_reports = false), FailOpen::NewCheck),
-        (check(|c| c.disabled = true), FailOpen::DisabledCheck),
-        (check(|c| c.https = true), FailOpen::AnyCertificate),
-        (check(|c| c.search = None), FailOpen::AnyAnswer),
-    ];
-    for (check, expected) in bad {
-        assert_eq!(fail_open(&change, &check), [expected]);
     }
+}
 
-    let mut broken = change.with_check("x");
-    for set in &mut broken.after {
+/// What is found when the check is not as it should be.
+fn found_with(bend: impl FnOnce(&mut CheckPlan)) -> Vec<FailOpen> {
+    let change = plan_for(&[traffic("shop.example.com.", "A")], &zone()).unwrap();
+    let mut check = good_check();
+    bend(&mut check);
+    fail_open(&change, &check)
+}
+
+/// What is found when the records are not as they should be.
+fn found_among(bend: impl Fn(&mut RecordSet)) -> Vec<FailOpen> {
+    let mut change = plan_for(&[traffic("shop.example.com.", "A")], &zone()).unwrap();
+    change.after.iter_mut().for_each(bend);
+    fail_open(&change, &good_check())
+}
+
+#[test]
+fn the_planned_pair_never_fails_open() {
+    assert_eq!(found_with(|_| {}), []);
+}
+
+#[test]
+fn a_new_check_counts_as_healthy() {
+    assert_eq!(
+        found_with(|check| check.waits_for_reports = false),
+        [FailOpen::NewCheck]
+    );
+}
+
+#[test]
+fn a_disabled_check_counts_as_healthy() {
+    assert_eq!(
+        found_with(|check| check.disabled = true),
+        [FailOpen::DisabledCheck]
+    );
+}
+
+#[test]
+fn a_check_of_an_alarm_without_data_counts_as_healthy() {
+    let found = found_with(|check| check.alarm_without_data_counts = true);
+    assert_eq!(found, [FailOpen::AlarmWithoutData]);
+}
+
+#[test]
+fn a_record_without_a_check_counts_as_healthy() {
+    let found = found_among(|set| set.health_check = None);
+    assert!(
+        matches!(found.as_slice(), [FailOpen::NoCheck(set)] if set.contains("PRIMARY")),
+        "{found:?}"
+    );
+    // An alias is as healthy as its target, where that is asked.
+    let found = found_among(|set| {
         set.health_check = None;
-        set.failover = None;
-        set.weight = Some(0);
+        set.alias = (set.failover.as_deref() == Some("PRIMARY")).then(|| Alias {
+            zone: "Z2".to_owned(),
+            name: "lb.example.net.".to_owned(),
+            evaluate_target_health: true,
+        });
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
+fn where_everything_is_unhealthy_everything_is_served() {
+    let found = found_among(|set| set.health_check = Some("check".to_owned()));
+    assert!(
+        found.len() == 2 && found.iter().all(|way| matches!(way, FailOpen::NoLastResort(_))),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_record_of_weight_zero_comes_back() {
+    let found = found_among(|set| {
+        if set.failover.as_deref() == Some("PRIMARY") {
+            set.weight = Some(0);
+        }
+    });
+    assert!(matches!(found.as_slice(), [FailOpen::WeightZero(_)]), "{found:?}");
+}
+
+#[test]
+fn an_https_check_accepts_any_certificate_unless_something_else_looks_at_it() {
+    assert_eq!(found_with(|check| check.https = true), [FailOpen::AnyCertificate]);
+    let probed = found_with(|check| {
+        check.https = true;
+        check.own_tls_probe = true;
+    });
+    assert_eq!(probed, []);
+}
+
+#[test]
+fn a_check_that_looks_for_nothing_accepts_any_answer() {
+    for search in [None, Some(String::new())] {
+        assert_eq!(found_with(|check| check.search = search), [FailOpen::AnyAnswer]);
     }
-    let found = fail_open(&broken, &good);
-    for (what, present) in [
-        (
-            "weight",
-            found.iter().any(|f| matches!(f, FailOpen::WeightZero(_))),
-        ),
-        ("check", found.iter().any(|f| matches!(f, FailOpen::NoCheck(_)))),
-        (
-            "resort",
-            found.iter().any(|f| matches!(f, FailOpen::NoLastResort(_))),
-        ),
-    ] {
-        assert!(present, "{what}: {found:?}");
+}
+
+#[test]
+fn the_gate_is_seen_closed_before_it_is_trusted() {
+    let report = |healthy| CheckerReport {
+        region: "r".to_owned(),
+        healthy,
+    };
+    let of = |healthy: usize, all: usize| {
+        let reports: Vec<CheckerReport> = (0..all).map(|i| report(i < healthy)).collect();
+        seen_unhealthy(&reports)
+    };
+    assert_eq!(of(0, 8), Ok(()));
+    assert_eq!(of(1, 8), Ok(()), "12 % of the checkers");
+    for (healthy, all) in [(0, 0), (0, 2), (2, 8), (8, 8)] {
+        assert!(of(healthy, all).is_err(), "{healthy} of {all}");
     }
 }
 
@@ -279,7 +371,7 @@ proptest! {
         second.new = vec!["2001:db8::7".to_owned()];
         second.holding = vec!["2001:db8::9".to_owned()];
         let names = [traffic(&name, "A"), second];
-        let change = plan(&TrafficFacts { zone: "Z1", names: &names, live: &listed(&live), max_changed_percent: 100 })
+        let change = plan(&TrafficFacts { zone: "Z1", names: &names, live: &listed(&live), max_changed_percent: 100, max_deleted_percent: 100 })
             .unwrap()
             .with_check("id");
         let mut now = live.clone();

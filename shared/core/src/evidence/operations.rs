@@ -360,6 +360,9 @@ impl Evident for cutover::Operation {
                         .fact("already_done", checked.already_done.to_string()),
                 ]
             }),
+            Self::Contain { approved, .. } => read(answer, at, |applied: cutover::Applied| {
+                vec![about(Kind::OldAccountContained, approved).fact("policies", applied.applied.to_string())]
+            }),
             Self::Apply {
                 approved,
                 phase,
@@ -369,7 +372,10 @@ impl Evident for cutover::Operation {
                 let event = about(Kind::ReferencesChanged, approved)
                     .fact("phase", word(phase))
                     .fact("account", account.as_str())
-                    .fact("applied", applied.applied.to_string());
+                    .fact("applied", applied.applied.to_string())
+                    .fact("waited_for_rate_limits_ms", applied.spent.rate_limits.to_string())
+                    .fact("waited_for_propagation_ms", applied.spent.propagation.to_string())
+                    .fact("itself_ms", applied.spent.itself.to_string());
                 when_done(applied.progress, event)
             }),
             Self::PrepareTraffic { approved, .. } => traffic(Kind::TrafficPrepared, approved),

@@ -174,6 +174,36 @@ impl Plan {
                 }
             }
         }
+        if let Some(contain) = &self.cutover.contain {
+            if contain.account == a.old {
+                problem(
+                    "cutover.contain.account".to_owned(),
+                    "must not be the old account: nothing in it is trusted",
+                );
+            }
+            if !contain
+                .policies
+                .iter()
+                .any(|attachment| attachment.target == a.old.as_str())
+            {
+                problem(
+                    "cutover.contain.policies".to_owned(),
+                    "must attach at least one policy to the old account: it is the one that is cut off",
+                );
+            }
+            let trusted = [&a.validation, &a.rebuild, &a.log_archive];
+            for (i, attachment) in contain.policies.iter().enumerate() {
+                if trusted
+                    .iter()
+                    .any(|account| account.as_str() == attachment.target)
+                {
+                    problem(
+                        format!("cutover.contain.policies[{i}].target"),
+                        "must not be an account that the recovery itself works in",
+                    );
+                }
+            }
+        }
         if self.cutover.names.is_empty() {
             problem(
                 "cutover.names".to_owned(),
@@ -238,7 +268,14 @@ impl Plan {
             ("log_archive", &roles.log_archive),
             ("sibling_reader", &roles.sibling_reader),
             ("sibling_writer", &roles.sibling_writer),
-        ] {
+        ]
+        .into_iter()
+        .chain(
+            self.cutover
+                .contain
+                .iter()
+                .map(|contain| ("containment", &contain.role)),
+        ) {
             if !made_of(role, 1..=64, |b| {
                 b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b)
             }) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::approval::TaskToken;
 use super::{Failure, Progress};
 use crate::artifact::{ArtifactRef, Digest};
+use crate::cutover::rate::Spent;
 use crate::run::AccountId;
 
 /// The approved package, as every operation of a cutover is given it.
@@ -31,6 +32,13 @@ pub enum Operation {
     },
     /// Compares every live value with its *before*. Touches nothing.
     Precheck {
+        /// What was approved.
+        approved: Approved,
+        /// The cutover plan.
+        cutover: ArtifactRef,
+    },
+    /// Attaches the policies that cut the old account off.
+    Contain {
         /// What was approved.
         approved: Approved,
         /// The cutover plan.
@@ -95,7 +103,7 @@ pub enum Operation {
         /// The error that led here.
         failure: Failure,
     },
-    /// Undoes one step.
+    /// Undoes this step, and those that the journal names after it, as many as time allows.
     Revert {
         /// What was approved.
         approved: Approved,
@@ -125,6 +133,7 @@ impl Operation {
         match self {
             Self::Plan { approved }
             | Self::Precheck { approved, .. }
+            | Self::Contain { approved, .. }
             | Self::Apply { approved, .. }
             | Self::PrepareTraffic { approved, .. }
             | Self::Probe { approved, .. }
@@ -172,7 +181,7 @@ pub struct Prechecked {
     pub already_done: u32,
 }
 
-/// The answer to [`Operation::Apply`].
+/// The answer to [`Operation::Contain`] and [`Operation::Apply`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Applied {
@@ -180,6 +189,9 @@ pub struct Applied {
     pub progress: Progress,
     /// Steps applied so far in this account and phase.
     pub applied: u32,
+    /// Where the time of this task went.
+    #[serde(default)]
+    pub spent: Spent,
 }
 
 /// The answer to [`Operation::PrepareTraffic`], [`Operation::Probe`], [`Operation::ShiftTraffic`] and
@@ -191,6 +203,9 @@ pub struct TrafficProgress {
     pub progress: Progress,
     /// What was observed, for people.
     pub observed: String,
+    /// Seconds for which somebody may still be told what was true before.
+    #[serde(default)]
+    pub wait_seconds: u32,
 }
 
 /// The answer to [`Operation::Verify`].
@@ -229,6 +244,9 @@ pub enum Next {
 pub struct Reverted {
     /// Step id.
     pub step: String,
+    /// Steps undone, this one included.
+    #[serde(default)]
+    pub undone: u32,
 }
 
 /// What an operator answers to Step Functions.

@@ -27,6 +27,8 @@ pub const LOG_BUCKET: &str = "org-logs-444444444444";
 pub const LOG_PREFIX: &str = "AWSLogs/218007301253/CloudTrail/";
 /// The people on the plan's roster: IAM users of the recovery account.
 pub const PEOPLE: [&str; 2] = ["ada", "grace"];
+/// Seconds that a resolver may keep the record of the old environment: lowered well before, as it should be.
+const OLD_RECORD_LIVES: i64 = 5;
 /// What every role in the other accounts demands. A secret between two accounts, were this not a laptop.
 pub const EXTERNAL_ID: &str = "local-drill-external-id";
 
@@ -374,7 +376,7 @@ pub async fn make_zone(local: &LocalAws) -> Result<String, StepFailed> {
         let set = dns::ResourceRecordSet::builder()
             .name(name)
             .r#type(kind)
-            .ttl(300)
+            .ttl(if name == plan::NAME { OLD_RECORD_LIVES } else { 300 })
             .resource_records(record)
             .build()
             .doing("writing a record")?;

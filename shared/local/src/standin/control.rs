@@ -26,9 +26,18 @@ pub(super) struct State {
     pub(super) scan_tokens: BTreeMap<(String, String), String>,
     pub(super) findings: BTreeMap<String, Vec<Value>>,
     pub(super) analyzers: BTreeMap<String, Vec<Value>>,
+    pub(super) policies: BTreeMap<String, Policy>,
     pub(super) checks: BTreeMap<String, super::health::Observed>,
     pub(super) faults: BTreeMap<Operation, VecDeque<Fault>>,
     pub(super) next_job: u64,
+}
+
+/// A policy of the organisation, and where it is attached.
+#[derive(Debug, Clone)]
+pub(super) struct Policy {
+    pub(super) kind: String,
+    pub(super) content: String,
+    pub(super) targets: BTreeSet<String>,
 }
 
 /// A backup vault.
@@ -206,6 +215,8 @@ pub enum Operation {
     TestDnsAnswer,
     /// `ListFindings` of GuardDuty.
     ListFindings,
+    /// Every operation of AWS Organizations.
+    Organizations,
 }
 
 /// How one call is disturbed.
@@ -290,6 +301,34 @@ impl Control {
             .values()
             .map(|vault| vault.comment.clone())
             .collect()
+    }
+
+    /// Makes a policy of the organisation, attached to nothing.
+    pub fn add_policy(&self, id: &str, kind: &str, content: &str) {
+        let policy = Policy {
+            kind: kind.to_owned(),
+            content: content.to_owned(),
+            targets: BTreeSet::new(),
+        };
+        self.state().policies.insert(id.to_owned(), policy);
+    }
+
+    /// Detaches a policy of the organisation from everything.
+    pub fn detach(&self, policy: &str) {
+        if let Some(policy) = self.state().policies.get_mut(policy) {
+            policy.targets.clear();
+        }
+    }
+
+    /// Where a policy of the organisation is attached.
+    #[must_use]
+    pub fn targets_of(&self, policy: &str) -> BTreeSet<String> {
+        let state = self.state();
+        state
+            .policies
+            .get(policy)
+            .map(|policy| policy.targets.clone())
+            .unwrap_or_default()
     }
 
     /// Gives the account an Access Analyzer of type `ACCOUNT` with these active findings, in the form of

@@ -10,6 +10,8 @@ mod control;
 mod guardduty;
 mod health;
 mod mpa;
+mod nameserver;
+mod organizations;
 mod restore;
 mod route53;
 mod sharing;
@@ -20,8 +22,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
+
+use nameserver::NameServer;
 
 pub use control::{Content, Control, Fault, Operation, RecoveryPoint, ScanOutcome, Table, TeamAnswer};
 
@@ -32,6 +36,8 @@ struct Shared {
     emulator: String,
     http: reqwest::Client,
     callers: caller::Callers,
+    /// Where the authoritative server of the zones is.
+    name_server: SocketAddr,
 }
 
 /// The running stand-in. It ends when this value is dropped.
@@ -40,6 +46,7 @@ pub struct StandIn {
     address: SocketAddr,
     control: Control,
     server: JoinHandle<()>,
+    _name_server: NameServer,
 }
 
 /// The stand-in cannot be started.
@@ -78,13 +85,27 @@ impl StandIn {
                 doing: "making the stand-in's client",
                 source: source.into(),
             })?;
+        let io = |doing| {
+            move |source: std::io::Error| StandInError {
+                doing,
+                source: source.into(),
+            }
+        };
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(io("taking a port for the name server"))?;
+        let name_server = socket
+            .local_addr()
+            .map_err(io("reading the name server's port"))?;
         let control = Control::default();
         let shared = Arc::new(Shared {
             control: control.clone(),
             emulator: emulator.to_owned(),
             callers: caller::Callers::new(emulator, http.clone(), enforce_policies),
             http,
+            name_server,
         });
+        let name_server = NameServer::start(socket, shared.clone());
         let router = Router::new()
             .merge(backup::routes())
             .merge(restore::routes())
@@ -105,6 +126,7 @@ impl StandIn {
             address,
             control,
             server,
+            _name_server: name_server,
         })
     }
 
@@ -129,8 +151,9 @@ impl StandIn {
             "ROUTE_53",
             "ACCESSANALYZER",
             "GLUE",
-            "RAM",
             "MPA",
+            "ORGANIZATIONS",
+            "RAM",
         ]
         .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.endpoint()))
         .to_vec()

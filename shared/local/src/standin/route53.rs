@@ -26,6 +26,10 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/2013-04-01/healthcheck/{check}/status", get(health_check_status))
         .route("/2013-04-01/testdnsanswer", get(test_dns_answer))
+        .route(
+            "/2013-04-01/hostedzone/{zone}",
+            get(hosted_zone).fallback(pass_on),
+        )
         .route("/2013-04-01/{*rest}", any(pass_on))
 }
 
@@ -76,6 +80,73 @@ async fn health_check_status(
     xml(StatusCode::OK, &body)
 }
 
+/// The zone with the one server that answers for it here.
+async fn hosted_zone(
+    State(shared): State<Arc<Shared>>,
+    Path(zone): Path<String>,
+    request: Request,
+) -> Response {
+    let incoming = match Incoming::read(request).await {
+        Ok(incoming) => incoming,
+        Err(error) => return error.into_xml(),
+    };
+    let account = match shared.callers.admit(&incoming).await {
+        Ok(account) => account,
+        Err(refusal) => return refusal,
+    };
+    let client = aws_sdk_route53::Client::new(&root_of(&shared.emulator, &account));
+    let found = client.get_hosted_zone().id(&zone).send().await;
+    let Some(found) = found.ok().and_then(|found| found.hosted_zone) else {
+        return ServiceError::not_found(format!("No hosted zone found with ID: {zone}")).into_xml();
+    };
+    xml(
+        StatusCode::OK,
+        &format!(
+            "<GetHostedZoneResponse xmlns=\"{NAMESPACE}\"><HostedZone><Id>{}</Id><Name>{}</Name>\
+             <CallerReference>{}</CallerReference></HostedZone><DelegationSet><NameServers><NameServer>{}</NameServer>\
+             </NameServers></DelegationSet></GetHostedZoneResponse>",
+            escaped(&found.id),
+            escaped(&found.name),
+            escaped(&found.caller_reference),
+            shared.name_server
+        ),
+    )
+}
+
+/// What is answered for a name of any zone of this account.
+pub(super) async fn resolved(shared: &Shared, account: &str, name: &str, record_type: &str) -> Vec<String> {
+    let client = aws_sdk_route53::Client::new(&root_of(&shared.emulator, account));
+    let zones = client.list_hosted_zones().send().await;
+    let name = fully_qualified(name);
+    let zone = zones
+        .map(|zones| zones.hosted_zones)
+        .unwrap_or_default()
+        .into_iter()
+        .find(|zone| name.ends_with(&fully_qualified(&zone.name)));
+    let Some(zone) = zone else { return Vec::new() };
+    let question = Question {
+        zone: zone.id,
+        name,
+        record_type: record_type.to_owned(),
+    };
+    let records = records(shared, account, &question).await.unwrap_or_default();
+    let healthy = health_of(shared, account, &records).await;
+    answer(&records, |check| healthy.get(check).copied().unwrap_or(true))
+}
+
+/// Which of the records' checks count as healthy.
+async fn health_of(shared: &Shared, account: &str, records: &[ResourceRecordSet]) -> BTreeMap<String, bool> {
+    let mut healthy = BTreeMap::new();
+    for check in records
+        .iter()
+        .filter_map(|record| record.health_check_id.as_deref())
+    {
+        let seen = observations(shared, account, check).await.unwrap_or_default();
+        healthy.insert(check.to_owned(), counts_as_healthy(&seen));
+    }
+    healthy
+}
+
 #[derive(Debug, Deserialize)]
 struct Question {
     #[serde(rename = "hostedzoneid")]
@@ -99,14 +170,7 @@ async fn test_dns_answer(
         Ok(records) => records,
         Err(error) => return error.into_xml(),
     };
-    let mut healthy = BTreeMap::new();
-    for check in records
-        .iter()
-        .filter_map(|record| record.health_check_id.as_deref())
-    {
-        let seen = observations(&shared, &account, check).await.unwrap_or_default();
-        healthy.insert(check, counts_as_healthy(&seen));
-    }
+    let healthy = health_of(&shared, &account, &records).await;
     let values = answer(&records, |check| healthy.get(check).copied().unwrap_or(true));
     let mut data = String::new();
     for value in &values {

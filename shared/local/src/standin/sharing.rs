@@ -37,6 +37,10 @@ async fn by_target(State(shared): State<Arc<Shared>>, headers: HeaderMap, reques
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok())
         .unwrap_or_default();
+    if let Some(name) = target.strip_prefix(super::organizations::PREFIX) {
+        let name = name.to_owned();
+        return super::organizations::answer(shared, &name, request).await;
+    }
     if target != "AWSGlue.GetResourcePolicies" {
         return ServiceError::invalid(format!("the stand-in knows no `{target}`")).into_response();
     }

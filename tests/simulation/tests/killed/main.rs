@@ -42,6 +42,7 @@ async fn play(world: &World, seed: u64) -> usize {
     let ending = machine::drive(&execution).await;
     assert_eq!(ending, Ending::Recovered, "seed {seed}");
     world.assert_recovered().await;
+    assert_eq!(world.contained(), matches!(play, Play::Expand), "seed {seed}");
     if matches!(play, Play::TurnBack) {
         killer.rearm(seed);
         let turned = machine::follow(&execution, Execution::operator("Operator.Revert")).await;

@@ -46,6 +46,9 @@ pub(crate) const SIBLINGS: [&str; 6] = [
     "777777777778",
     "888888888888",
 ];
+/// The management account of the organisation, and the policy in it that denies everything.
+const MANAGEMENT: &str = "999999999999";
+const QUARANTINE: &str = "p-quarantine";
 const TABLE: &str = "blackstart-ledger";
 const BUCKET: &str = "blackstart-artifacts-111111111111";
 /// How often the definition retries what certainly had no effect.
@@ -67,8 +70,8 @@ pub(crate) struct World {
     local: LocalAws,
     endpoints: Endpoints,
     zone: String,
-    plan: Plan,
-    plan_text: Vec<u8>,
+    /// The plan that swaps, and the one that contains the old account and expands.
+    plans: [Plan; 2],
     documents: Vec<ReferenceDocument>,
     records: Vec<RecordSet>,
 }
@@ -88,6 +91,29 @@ impl World {
         let (mut plan, _) = plan::plan(BUCKET, &zone, local.edge().port()).unwrap();
         plan.accounts.siblings = SIBLINGS.map(account).to_vec();
         plan.references.waivers.clear();
+        let mut contained = plan.clone();
+        contained.cutover.contain = serde_json::from_value(json!({
+            "account": MANAGEMENT, "policies": [{"policy": QUARANTINE, "target": OLD}],
+        }))
+        .unwrap();
+        let denial = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]});
+        local
+            .standin()
+            .control()
+            .add_policy(QUARANTINE, "SERVICE_CONTROL_POLICY", &denial.to_string());
+        let organisation = vec![
+            (
+                "PolicyArns",
+                format!("arn:aws:organizations::{MANAGEMENT}:policy/o-1/service_control_policy/{QUARANTINE}"),
+            ),
+            (
+                "TargetArns",
+                format!("arn:aws:organizations::{MANAGEMENT}:account/o-1/{OLD}"),
+            ),
+        ];
+        organisation::make_role(&local, &project, MANAGEMENT, "management", organisation)
+            .await
+            .unwrap();
         let administrator = "arn:aws:iam::aws:policy/AdministratorAccess".to_owned();
         let own = vec![("StackExecutionPolicyArn", administrator)];
         organisation::make_role(&local, &project, REBUILD, "rebuild", own)
@@ -110,8 +136,7 @@ impl World {
 
         let mut world = Self {
             endpoints,
-            plan_text: serde_json::to_vec(&plan).unwrap(),
-            plan,
+            plans: [plan, contained],
             documents: Vec::new(),
             records: Vec::new(),
             zone,
@@ -183,6 +208,7 @@ impl World {
                 session.write(&document.text).await.unwrap();
             }
         }
+        self.local.standin().control().detach(QUARANTINE);
         let change = TrafficChange {
             zone: self.zone.clone(),
             before: self.live_records().await,
@@ -205,6 +231,12 @@ impl World {
             );
         }
         assert_eq!(self.live_records().await, self.records);
+    }
+
+    /// Whether the policy is attached to the old account.
+    pub(crate) fn contained(&self) -> bool {
+        let targets = self.local.standin().control().targets_of(QUARANTINE);
+        targets.contains(OLD)
     }
 
     pub(crate) async fn assert_recovered(&self) {
@@ -254,7 +286,12 @@ impl World {
             documents: self.documents.clone(),
             ..InventoryDocument::empty()
         };
-        let plan = self.store(&id, "plan.json", self.plan_text.clone()).await;
+        let [swapping, containing] = &self.plans;
+        let plan = if expand { containing } else { swapping };
+        let names = plan.cutover.names.clone();
+        let plan = self
+            .store(&id, "plan.json", serde_json::to_vec(plan).unwrap())
+            .await;
         let inventory = self
             .store(&id, "inventory.json", canonical_json(&inventory).unwrap())
             .await;
@@ -277,7 +314,7 @@ impl World {
             "selection": plan, "rebuild": plan, "stacks": [], "isolation": [], "restores": [], "secrets": [],
             "inventory": inventory, "references": references,
             "identifiers": [{"kind": "account", "old": OLD, "new": REBUILD}],
-            "expand": expand, "waivers": [], "zone": self.zone, "names": self.plan.cutover.names,
+            "expand": expand, "waivers": [], "zone": self.zone, "names": names,
             "decide_by": later, "execute_by": later,
         }))
         .unwrap();

@@ -19,6 +19,16 @@ pub(super) struct Inner {
     pub(super) records: Vec<RecordSet>,
     pub(super) artifacts: BTreeMap<Digest, Vec<u8>>,
     pub(super) checks: BTreeMap<String, String>,
+    /// Where the policy that contains is attached.
+    pub(super) attached: BTreeSet<String>,
+    /// Its text, where it is not what it should be.
+    pub(super) quarantine: Option<String>,
+    /// The name server that does not answer.
+    pub(super) silent: Option<String>,
+    /// What the checkers look for.
+    pub(super) search: Option<String>,
+    /// Whether the checkers are content with any answer.
+    pub(super) content_with_anything: bool,
     pub(super) nonce: Option<String>,
     pub(super) served: bool,
     pub(super) effects: usize,
@@ -159,6 +169,31 @@ impl World for Fake {
         .await
     }
 
+    async fn policy(&self, _: &RunId, _: &Plan, step: &ContainStep) -> Result<OrganisationPolicy, PortError> {
+        assert_eq!(step.policy, QUARANTINE);
+        Ok(OrganisationPolicy {
+            kind: "SERVICE_CONTROL_POLICY".to_owned(),
+            content: self.with(|inner| inner.quarantine.clone().unwrap_or_else(deny_everything)),
+        })
+    }
+
+    async fn is_attached(&self, _: &RunId, _: &Plan, step: &ContainStep) -> Result<bool, PortError> {
+        tokio::task::yield_now().await;
+        Ok(self.with(|inner| inner.attached.contains(&step.target)))
+    }
+
+    async fn attach(&self, _: &RunId, _: &Plan, step: &ContainStep, attached: bool) -> Result<(), PortError> {
+        self.effect(|inner| {
+            if attached {
+                inner.attached.insert(step.target.clone());
+            } else {
+                inner.attached.remove(&step.target);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn records(&self, _: &str) -> Result<ZoneRecords, PortError> {
         tokio::task::yield_now().await;
         Ok(ZoneRecords {
@@ -194,6 +229,26 @@ impl World for Fake {
         Ok(true)
     }
 
+    async fn name_servers(&self, _: &str) -> Result<Vec<String>, PortError> {
+        Ok(["ns-1.example.net", "ns-2.example.net"]
+            .map(str::to_owned)
+            .to_vec())
+    }
+
+    async fn ask(&self, server: &str, name: &str, _: RecordType) -> Result<Vec<String>, PortError> {
+        self.with(|inner| {
+            if inner.silent.as_deref() == Some(server) {
+                return Err(PortError::Transient {
+                    what: "asking a name server".to_owned(),
+                    why: "no answer in time".to_owned(),
+                });
+            }
+            let mut sets = inner.records.iter().filter(|set| set.name == name);
+            let primary = sets.find(|set| set.failover.as_deref() != Some("SECONDARY"));
+            Ok(primary.map(|set| set.values.clone()).unwrap_or_default())
+        })
+    }
+
     async fn publish_nonce(&self, _: &RunId, _: &Plan, _: &NoncePlace, nonce: &str) -> Result<(), PortError> {
         self.effect(|inner| {
             inner.nonce = Some(nonce.to_owned());
@@ -205,6 +260,7 @@ impl World for Fake {
     async fn create_check(&self, settings: &CheckSettings) -> Result<String, PortError> {
         self.effect(|inner| {
             let id = format!("check-{}", inner.checks.len());
+            inner.search = Some(settings.nonce.clone());
             let id = inner.checks.entry(settings.reference.clone()).or_insert(id);
             Ok(id.clone())
         })
@@ -217,7 +273,7 @@ impl World for Fake {
             ["a", "b", "c"]
                 .map(|region| CheckerReport {
                     region: region.to_owned(),
-                    healthy: inner.served,
+                    healthy: inner.served && (inner.nonce == inner.search || inner.content_with_anything),
                 })
                 .to_vec()
         }))

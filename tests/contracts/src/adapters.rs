@@ -179,8 +179,9 @@ fn permissions(adapter: &str, service: &str, text: &str) -> BTreeSet<String> {
                 .collect::<Vec<_>>()
         })
         .collect();
-    for mark in ["permission: \"", "operation(\""] {
-        let signed = text.split(mark).skip(1).filter_map(|rest| rest.split('"').next());
+    for mark in ["permission: ", "operation("] {
+        let arguments = text.split(mark).skip(1);
+        let signed = arguments.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
         needed.extend(signed.map(str::to_owned));
     }
     if adapter == "documents" {

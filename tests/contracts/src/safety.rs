@@ -10,10 +10,12 @@ use crate::asl::{self, Machine};
 use crate::operations;
 
 /// Operations that change something outside Blackstart's own records.
-const EFFECTS: [(&str, &str); 11] = [
+const EFFECTS: [(&str, &str); 13] = [
     ("approval", "ask_team"),
     ("cutover", "apply"),
+    ("cutover", "contain"),
     ("cutover", "prepare_traffic"),
+    ("cutover", "probe"),
     ("cutover", "revert"),
     ("cutover", "shift_traffic"),
     ("rebuild", "advance"),
@@ -25,7 +27,7 @@ const EFFECTS: [(&str, &str); 11] = [
 ];
 
 /// Operations that only look, compute, or write Blackstart's own records.
-const OBSERVATIONS: [(&str, &str); 34] = [
+const OBSERVATIONS: [(&str, &str); 33] = [
     ("approval", "ask"),
     ("approval", "expire"),
     ("approval", "poll_team"),
@@ -36,7 +38,6 @@ const OBSERVATIONS: [(&str, &str); 34] = [
     ("cutover", "next"),
     ("cutover", "plan"),
     ("cutover", "precheck"),
-    ("cutover", "probe"),
     ("cutover", "verify"),
     ("intake", "close"),
     ("intake", "open"),

@@ -42,6 +42,7 @@ fn schemas() -> BTreeMap<String, Schema> {
         ("approval-poll_team", schema_for!(task::approval::TeamDecision)),
         ("approval-expire", schema_for!(task::approval::Expired)),
         ("cutover-apply", schema_for!(task::cutover::Applied)),
+        ("cutover-contain", schema_for!(task::cutover::Applied)),
         ("cutover-ask_operator", schema_for!(task::cutover::OperatorChoice)),
         ("cutover-await_sync", schema_for!(task::cutover::TrafficProgress)),
         ("cutover-next", schema_for!(task::cutover::Next)),

@@ -39,7 +39,7 @@ async fn play(world: &World, seed: u64) -> usize {
     let killer = Killer::new(seed);
     let run = world.approve(seed, matches!(play, Play::Expand)).await;
     let execution = Execution::new(world, &run, &killer);
-    let ending = machine::drive(&execution).await;
+    let ending = Box::pin(machine::drive(&execution)).await;
     assert_eq!(ending, Ending::Recovered, "seed {seed}");
     world.assert_recovered().await;
     assert_eq!(world.contained(), matches!(play, Play::Expand), "seed {seed}");

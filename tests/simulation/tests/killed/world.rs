@@ -442,7 +442,8 @@ impl Tasks for Execution<'_> {
             let answer = tokio::select! {
                 biased;
                 () = self.killer.died() => return Err(Failed::Crash),
-                answer = handle(task, &deps, Timestamp::now()) => answer,
+                // The largest of the operations nests deep; the stack of a test is small.
+                answer = Box::pin(handle(task, &deps, Timestamp::now())) => answer,
             };
             match answer {
                 Ok(answer) => return Ok(answer),

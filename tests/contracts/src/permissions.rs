@@ -16,7 +16,7 @@ struct Foreign {
     parameter: &'static str,
 }
 
-fn foreign_roles() -> [Foreign; 6] {
+fn foreign_roles() -> [Foreign; 7] {
     let roles = Roles::default();
     let role = |file, id, name, parameter| Foreign {
         file,

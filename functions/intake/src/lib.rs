@@ -10,7 +10,7 @@ use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError, error_chain};
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::Plan;
+use blackstart_core::plan::{Plan, RuleFile, ValidationPlan};
 use blackstart_core::run::{Conclusion, RunId, RunRecord, Trigger, WorkloadName};
 use blackstart_core::task::intake::{Closed, Opened, Operation};
 use blackstart_core::task::{StateContext, Task};
@@ -251,15 +251,13 @@ async fn attached(run: RunId, request: &Request, reason: String, deps: &Deps) ->
 }
 
 /// The plan as it is now and the rules that it names, under the run's own key: later edits do not reach this run.
-/// A rule file that is missing or is another one is left out; the timeline says so, and the recovery goes on.
+/// A rule file that is missing or is another one is left out; the stage that reads it says so.
 async fn freeze(run: &RunId, plan: Vec<u8>, deps: &Deps) -> Result<ArtifactRef, IntakeError> {
-    let rules = Plan::parse(&plan).map_or_else(|_| Vec::new(), |plan| plan.timeline.sigma_rules);
-    for file in rules {
+    for (file, path, content_type) in Plan::parse(&plan).map_or_else(|_| Vec::new(), |plan| rule_files(&plan))
+    {
         match deps.artifacts.adopt(&deps.plan_bucket, &file.key).await {
             Ok((_, bytes)) if Digest::of(&bytes) == file.sha256 => {
-                deps.artifacts
-                    .put(run, &file.frozen_path(), "application/yaml", bytes)
-                    .await?;
+                deps.artifacts.put(run, &path, content_type, bytes).await?;
             }
             Ok(_) => tracing::warn!(key = file.key, "the rules are not those that the plan names"),
             Err(error) if error.name() == ErrorName::Transient => return Err(error.into()),
@@ -272,6 +270,21 @@ async fn freeze(run: &RunId, plan: Vec<u8>, deps: &Deps) -> Result<ArtifactRef, 
         .artifacts
         .put(run, "plan.json", "application/json", plan)
         .await?)
+}
+
+/// Every rule file of a plan, with the path that it has within the run and its content type.
+fn rule_files(plan: &Plan) -> Vec<(RuleFile, String, &'static str)> {
+    let sigma = plan
+        .timeline
+        .sigma_rules
+        .iter()
+        .map(|file| (file.clone(), file.frozen_path(), "application/yaml"));
+    let yara = plan
+        .validation
+        .yara_rules
+        .iter()
+        .map(|file| (file.clone(), ValidationPlan::frozen_rules(file), "text/plain"));
+    sigma.chain(yara).collect()
 }
 
 async fn record_trigger(

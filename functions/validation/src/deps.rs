@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::backup::{Backup, RestoreJob, ScanJob, StartRestore, StartScan};
+use blackstart_aws::check_function::CheckFunctions;
 use blackstart_aws::clients::{Accounts, Assume};
 use blackstart_aws::content::{Content, ContentReader};
 use blackstart_aws::ledger::{Ledger, LedgerError, Versioned};
 use blackstart_aws::port::PortError;
-use blackstart_core::artifact::ArtifactRef;
+use blackstart_core::artifact::{ArtifactRef, NotCanonical};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::candidates::RecoveryPoint;
+use blackstart_core::validation::check_function::{Called, Question};
+use blackstart_core::validation::content::Signatures;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +40,12 @@ pub trait RunRecords: Sync {
         &self,
         artifact: &ArtifactRef,
     ) -> impl Future<Output = Result<T, ArtifactError>> + Send;
+    /// Reads a file that was frozen with the run, `runs/RUN/PATH`; nothing if there is none.
+    fn frozen(
+        &self,
+        run: &RunId,
+        path: &str,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, ArtifactError>> + Send;
     /// Writes a document under `runs/RUN/PATH`.
     fn store<T: Serialize + Sync>(
         &self,
@@ -100,13 +110,21 @@ pub trait TrialAccount: Sync {
         valid: bool,
         message: &str,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
-    /// Reads the restored bucket or table.
+    /// Reads the restored bucket or table, and applies the rules to everything in it.
     fn read(
         &self,
         resource: &Resource,
         name: &str,
         invariants: &[Invariant],
+        rules: &Arc<dyn Signatures>,
     ) -> impl Future<Output = Result<Content, PortError>> + Send;
+    /// Asks a function for a verdict; see [`CheckFunctions::ask`].
+    fn ask(
+        &self,
+        function: &str,
+        question: &Question,
+        seconds: u16,
+    ) -> impl Future<Output = Result<Called, NotCanonical>> + Send;
     /// Removes the restored bucket or table.
     fn remove(
         &self,
@@ -131,6 +149,11 @@ impl RunRecords for Records {
 
     async fn document<T: DeserializeOwned + Send>(&self, artifact: &ArtifactRef) -> Result<T, ArtifactError> {
         self.artifacts.get_json(artifact).await
+    }
+
+    async fn frozen(&self, run: &RunId, path: &str) -> Result<Option<Vec<u8>>, ArtifactError> {
+        let found = self.artifacts.find(run, path).await?;
+        Ok(found.map(|(_, bytes)| bytes))
     }
 
     async fn store<T: Serialize + Sync>(
@@ -196,6 +219,7 @@ impl EnterAccount for Enter {
         Ok(Entered {
             backup: Backup::new(&config),
             content: ContentReader::new(&config),
+            functions: CheckFunctions::new(&config),
         })
     }
 }
@@ -205,6 +229,7 @@ impl EnterAccount for Enter {
 pub struct Entered {
     backup: Backup,
     content: ContentReader,
+    functions: CheckFunctions,
 }
 
 impl TrialAccount for Entered {
@@ -241,8 +266,15 @@ impl TrialAccount for Entered {
         resource: &Resource,
         name: &str,
         invariants: &[Invariant],
+        rules: &Arc<dyn Signatures>,
     ) -> Result<Content, PortError> {
-        self.content.read(resource, name, invariants).await
+        self.content
+            .read_closely(resource, name, invariants, Some(rules))
+            .await
+    }
+
+    async fn ask(&self, function: &str, question: &Question, seconds: u16) -> Result<Called, NotCanonical> {
+        self.functions.ask(function, question, seconds).await
     }
 
     async fn remove(&self, resource_type: ResourceType, name: &str) -> Result<bool, PortError> {

@@ -5,6 +5,7 @@ use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::NotCanonical;
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_yara::RuleProblem;
 
 /// A task of stage 2 that did not come to its answer. *No clean set* is an answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub enum ValidationError {
         /// Plan resource id.
         resource: String,
     },
+    /// The plan's YARA rules cannot be applied.
+    #[error("the plan's YARA rules cannot be applied: {}", join(.0))]
+    Rules(Vec<RuleProblem>),
     /// A document has no canonical form.
     #[error("what is looked for has no digest")]
     NotCanonical(#[from] NotCanonical),
@@ -64,10 +68,17 @@ pub enum ValidationError {
     Artifact(#[from] ArtifactError),
 }
 
+fn join(problems: &[RuleProblem]) -> String {
+    let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    all.join("; ")
+}
+
 impl StageError for ValidationError {
     fn name(&self) -> ErrorName {
         match self {
-            Self::NoRun | Self::UnknownSet { .. } | Self::NoTrial { .. } => ErrorName::InvalidInput,
+            Self::NoRun | Self::UnknownSet { .. } | Self::NoTrial { .. } | Self::Rules(_) => {
+                ErrorName::InvalidInput
+            }
             Self::Contended { .. } | Self::StillRestoring { .. } => ErrorName::Transient,
             Self::ForeignTarget { .. } | Self::NotCanonical(_) => ErrorName::Defect,
             Self::Port(error) => error.name(),

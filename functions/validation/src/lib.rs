@@ -4,6 +4,8 @@
 pub mod config;
 pub mod deps;
 pub mod error;
+mod judge;
+mod rules;
 mod selection;
 mod trial;
 mod walk;
@@ -64,7 +66,7 @@ pub async fn handle<R: RunRecords, E: EnterAccount>(
             set,
             failure: Some(failure),
             ..
-        } => trial::judge_failed(&deps.records, run, &set, &failure, now)
+        } => judge::judge_failed(&deps.records, run, &set, &failure, now)
             .await
             .map(Answer::Judged),
         Operation::Judge {
@@ -72,7 +74,7 @@ pub async fn handle<R: RunRecords, E: EnterAccount>(
             sets,
             set,
             failure: None,
-        } => trial::judge(deps, run, &plan, &sets, &set, now)
+        } => judge::judge(deps, run, &plan, &sets, &set, now)
             .await
             .map(Answer::Judged),
         Operation::CleanUp { plan, set } => trial::clean_up(deps, run, &plan, &set)

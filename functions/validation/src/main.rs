@@ -5,7 +5,8 @@ use blackstart_aws::{artifacts::ArtifactStore, clients, env, harness, ledger::Le
 use validation::config::Config;
 use validation::deps::{Deps, Enter, Records};
 
-#[tokio::main(flavor = "current_thread")]
+// Several threads: objects are scanned side by side.
+#[tokio::main(flavor = "multi_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start();
     let config = Config::parse(&env::process)?;

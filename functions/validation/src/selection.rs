@@ -12,6 +12,7 @@ use blackstart_core::validation::walk::Pace;
 
 use crate::deps::RunRecords;
 use crate::error::ValidationError;
+use crate::walk;
 
 /// Where the selection is, within the run.
 const SELECTION: &str = "validation/selection.json";
@@ -35,7 +36,8 @@ pub(crate) async fn select<R: RunRecords>(
     let candidates: CandidateDocument = records.document(&walked.sets).await?;
     let verdicts = records.verdicts(run).await?;
     let boundary = boundary.document;
-    match select::select(&candidates, &verdicts, &boundary, Pace::of(&plan)) {
+    let reviewed = walk::review(records, &candidates, &boundary).await?;
+    match select::select(&candidates, &verdicts, &boundary, &reviewed, Pace::of(&plan)) {
         Selection::Selected(document) => {
             let selection = records.store(run, SELECTION, &document).await?;
             tracing::info!(set = %document.set.id, boundary = %boundary.boundary, "recovery set selected");

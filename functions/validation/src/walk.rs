@@ -4,19 +4,28 @@ use std::collections::BTreeMap;
 
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::ledger::Key;
+use blackstart_core::plan::Plan;
 use blackstart_core::run::RunId;
 use blackstart_core::task::validation::{Candidates, NextRound};
-use blackstart_core::timeline::CurrentBoundary;
+use blackstart_core::timeline::{BoundaryDocument, CurrentBoundary};
+use blackstart_core::validation::log_review;
+use blackstart_core::validation::reuse::{PointVerdict, basis};
 use blackstart_core::validation::trial::{MAX_OFFERS, TrialRecord};
 use blackstart_core::validation::walk::{self, Pace};
-use blackstart_core::validation::{CandidateDocument, SetVerdict, Verdict, candidates as grouping};
+use blackstart_core::validation::{
+    CandidateDocument, KnownClean, SetVerdict, Verdict, candidates as grouping,
+};
 use jiff::Timestamp;
 
 use crate::deps::{Deps, EnterAccount, RunRecords, TrialAccount};
 use crate::error::ValidationError;
+use crate::rules;
 
 /// Where the candidates are, within the run.
 pub(crate) const CANDIDATES: &str = "validation/candidates.json";
+
+/// For how many points of a resource, newest first, earlier verdicts are looked up to compare with.
+const LOOKED_UP: usize = 60;
 
 pub(crate) async fn candidates<R: RunRecords, E: EnterAccount>(
     deps: &Deps<R, E>,
@@ -34,7 +43,10 @@ pub(crate) async fn candidates<R: RunRecords, E: EnterAccount>(
                 .await?,
         );
     }
-    let document = grouping::group(&plan, &points, now);
+    // Before the first trial: rules that do not compile are told at once.
+    rules::load(&deps.records, run, &plan).await?;
+    let mut document = grouping::group(&plan, &points, now);
+    document.known_clean = known_clean(&deps.records, run, &plan, &document).await?;
     let sets = deps.records.store(run, CANDIDATES, &document).await?;
     let count = u32::try_from(document.sets.len()).unwrap_or(u32::MAX);
     tracing::info!(
@@ -44,6 +56,44 @@ pub(crate) async fn candidates<R: RunRecords, E: EnterAccount>(
         "candidates listed"
     );
     Ok(Candidates { sets, count })
+}
+
+/// The points that earlier runs found clean, of each resource, newest first.
+async fn known_clean<R: RunRecords>(
+    records: &R,
+    run: &RunId,
+    plan: &Plan,
+    document: &CandidateDocument,
+) -> Result<BTreeMap<String, Vec<KnownClean>>, ValidationError> {
+    let mut found: BTreeMap<String, Vec<KnownClean>> = BTreeMap::new();
+    for resource in &plan.resources {
+        let basis = basis(plan, resource)?;
+        for point in document.points_of(&resource.id).into_iter().take(LOOKED_UP) {
+            let key = Key::point_verdict(&point.arn, &basis);
+            let Some(item) = records.item::<PointVerdict>(&key).await? else {
+                continue;
+            };
+            let said = item.document;
+            if said.worst() == Verdict::Clean && said.run != *run {
+                found.entry(resource.id.clone()).or_default().push(KnownClean {
+                    point: point.clone(),
+                    manifest: said.manifest,
+                    run: said.run,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the timeline says about the resources while their points were made.
+pub(crate) async fn review<R: RunRecords>(
+    records: &R,
+    candidates: &CandidateDocument,
+    boundary: &CurrentBoundary,
+) -> Result<BTreeMap<String, Vec<String>>, ValidationError> {
+    let timeline: BoundaryDocument = records.document(&boundary.document).await?;
+    Ok(log_review::review(candidates, &timeline))
 }
 
 pub(crate) async fn next<R: RunRecords>(
@@ -57,6 +107,10 @@ pub(crate) async fn next<R: RunRecords>(
     let plan = records.plan(plan).await?;
     let document: CandidateDocument = records.document(sets).await?;
     let boundary = records.item::<CurrentBoundary>(&Key::boundary(run)).await?;
+    let reviewed = match &boundary {
+        Some(item) => review(records, &document, &item.document).await?,
+        None => BTreeMap::new(),
+    };
     let boundary = boundary.map(|item| item.document.boundary);
     let mut verdicts: BTreeMap<String, Verdict> = records
         .verdicts(run)
@@ -64,6 +118,7 @@ pub(crate) async fn next<R: RunRecords>(
         .into_iter()
         .map(|(id, said)| (id, said.verdict))
         .collect();
+    log_review::apply(&mut verdicts, &reviewed);
     loop {
         let round = walk::next(&document.sets, &verdicts, boundary, Pace::of(&plan));
         let NextRound::Validate { sets } = &round else {

@@ -1,13 +1,14 @@
 //! The content of a restored bucket or table: read once, streamed, with bounded memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use blackstart_core::artifact::canonical_json;
 use blackstart_core::error_name::error_chain;
 use blackstart_core::plan::{Invariant, Resource, ResourceType};
-use blackstart_core::validation::content::{Collection, ObjectFacts, ObjectScanner};
+use blackstart_core::validation::content::{Collection, ObjectFacts, ObjectScanner, Signatures};
 use blackstart_core::validation::invariants::InvariantCheck;
 use blackstart_core::validation::{ContentManifest, LayerVerdict};
 use serde_json::{Value, json};
@@ -15,7 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::port::{Effect, PortError, classify};
 
-/// How many objects are read at once. Each holds one chunk of its body and some 30 KiB of scanner state.
+/// How many objects are read at once. Each holds one chunk of its body and some 60 KiB of scanner state, and up to 8 MiB
+/// where rules are applied.
 const AT_ONCE: usize = 16;
 
 /// How often a body that breaks off is read again from its beginning before the object counts as unreadable.
@@ -59,23 +61,40 @@ impl ContentReader {
         name: &str,
         invariants: &[Invariant],
     ) -> Result<Content, PortError> {
+        self.read_closely(resource, name, invariants, None).await
+    }
+
+    /// The same, and applies these rules to every object and item.
+    ///
+    /// # Errors
+    /// As [`ContentReader::read`].
+    pub async fn read_closely(
+        &self,
+        resource: &Resource,
+        name: &str,
+        invariants: &[Invariant],
+        rules: Option<&Arc<dyn Signatures>>,
+    ) -> Result<Content, PortError> {
         let mut collection = Collection::new(&resource.id);
         let mut check = InvariantCheck::new(resource, invariants);
         match resource.resource_type {
-            ResourceType::S3 => self.read_bucket(name, &mut collection, &mut check).await?,
-            ResourceType::DynamoDb => self.read_table(name, &mut collection, &mut check).await?,
+            ResourceType::S3 => {
+                self.read_bucket(name, rules, &mut collection, &mut check).await?;
+            }
+            ResourceType::DynamoDb => self.read_table(name, rules, &mut collection, &mut check).await?,
         }
         let (manifest, scan) = collection.finish();
         Ok(Content {
+            invariants: check.finish(&manifest),
             manifest,
             scan,
-            invariants: check.finish(),
         })
     }
 
     async fn read_bucket(
         &self,
         bucket: &str,
+        rules: Option<&Arc<dyn Signatures>>,
         collection: &mut Collection,
         check: &mut InvariantCheck,
     ) -> Result<(), PortError> {
@@ -94,7 +113,12 @@ impl ContentReader {
                 if running.len() >= AT_ONCE {
                     take(running.join_next().await, collection);
                 }
-                running.spawn(scan_object(self.s3.clone(), bucket.to_owned(), key));
+                running.spawn(scan_object(
+                    self.s3.clone(),
+                    bucket.to_owned(),
+                    key,
+                    rules.cloned(),
+                ));
             }
         }
         while let Some(scanned) = running.join_next().await {
@@ -106,6 +130,7 @@ impl ContentReader {
     async fn read_table(
         &self,
         table: &str,
+        rules: Option<&Arc<dyn Signatures>>,
         collection: &mut Collection,
         check: &mut InvariantCheck,
     ) -> Result<(), PortError> {
@@ -144,7 +169,12 @@ impl ContentReader {
                     (Ok(key), Ok(text)) => {
                         let key = String::from_utf8_lossy(&key).into_owned();
                         check.item(&key, &item);
-                        collection.item(key, &text);
+                        let found = rules.map(|rules| {
+                            let mut scan = rules.begin();
+                            scan.update(&text);
+                            scan.finish()
+                        });
+                        collection.item(key, &text, found.unwrap_or_default());
                     }
                     (Err(error), _) | (_, Err(error)) => {
                         collection.unreadable(table, &error_chain(&error));
@@ -310,10 +340,15 @@ fn take(scanned: Option<Result<Scanned, tokio::task::JoinError>>, collection: &m
     }
 }
 
-async fn scan_object(s3: aws_sdk_s3::Client, bucket: String, key: String) -> Scanned {
+async fn scan_object(
+    s3: aws_sdk_s3::Client,
+    bucket: String,
+    key: String,
+    rules: Option<Arc<dyn Signatures>>,
+) -> Scanned {
     let mut why = String::new();
     for _ in 0..ATTEMPTS {
-        match scan_once(&s3, &bucket, &key).await {
+        match scan_once(&s3, &bucket, &key, rules.as_deref()).await {
             Ok(facts) => return Ok(facts),
             Err(PortError::Refused { why: last, .. } | PortError::NotFound { why: last, .. }) => {
                 return Err((key, last));
@@ -326,7 +361,12 @@ async fn scan_object(s3: aws_sdk_s3::Client, bucket: String, key: String) -> Sca
     Err((key, why))
 }
 
-async fn scan_once(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<ObjectFacts, PortError> {
+async fn scan_once(
+    s3: &aws_sdk_s3::Client,
+    bucket: &str,
+    key: &str,
+    rules: Option<&dyn Signatures>,
+) -> Result<ObjectFacts, PortError> {
     let what = format!("reading `s3://{bucket}/{key}`");
     let answer = s3
         .get_object()
@@ -337,6 +377,9 @@ async fn scan_once(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<O
         .map_err(|error| classify(what.as_str(), Effect::Read, &error))?;
     let mut body = answer.body;
     let mut scanner = ObjectScanner::new(key);
+    if let Some(rules) = rules {
+        scanner = scanner.with_signatures(rules.begin());
+    }
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| PortError::Transient {
             what: what.clone(),

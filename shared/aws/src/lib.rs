@@ -11,6 +11,8 @@ pub mod artifacts;
 pub mod backup;
 #[cfg(feature = "sfn")]
 pub mod callbacks;
+#[cfg(feature = "lambda")]
+pub mod check_function;
 pub mod clients;
 #[cfg(feature = "cloudformation")]
 pub mod cloudformation;

@@ -10,6 +10,7 @@ use blackstart_local::project::Project;
 use clap::{Parser, Subcommand};
 
 mod approve;
+mod content;
 mod cutover;
 pub mod drill;
 pub mod evidence;
@@ -34,6 +35,7 @@ enum Command {
     Drill(drill::Drill),
     Up(up::Up),
     Timeline(timeline::Args),
+    Content(content::Content),
     Approve(approve::Approve),
     Watch(watch::Watch),
     /// How far a cutover is, and what it is to do when it waits for a person.
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
             Err(error) => answered(Err(error)),
         },
         Command::Timeline(args) => answered(timeline::run(&args, jiff::Timestamp::now(), out)),
+        Command::Content(args) => answered(args.run(out)),
         Command::Approve(args) => answered(awaited(async {
             args.run(&own().await, out).await.map(|()| true)
         })),

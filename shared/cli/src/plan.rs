@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use blackstart_core::artifact::Digest;
 use blackstart_core::plan::{Plan, STARTING_POINT, line_of};
+use blackstart_yara::{RuleProblem, Rules};
 use clap::{Args, Subcommand};
 
 /// What can be done with a plan.
@@ -19,6 +21,9 @@ enum Action {
     Check {
         /// The plan, a YAML or JSON file.
         file: PathBuf,
+        /// Folder that mirrors the bucket of the plans: the files of YARA rules that the plan names are compiled, too.
+        #[arg(long, value_name = "FOLDER")]
+        rules: Option<PathBuf>,
     },
     /// Writes a commented plan to begin with.
     Init {
@@ -68,7 +73,7 @@ impl PlanCommand {
     /// [`PlanError`].
     pub(crate) fn run(self, out: &mut impl Write) -> Result<bool, PlanError> {
         match self.action {
-            Action::Check { file } => check(&file, out),
+            Action::Check { file, rules } => check(&file, rules.as_deref(), out),
             Action::Init { file: Some(file) } => init(&file, out).map(|()| true),
             Action::Init { file: None } => {
                 out.write_all(STARTING_POINT.as_bytes())
@@ -109,7 +114,7 @@ fn init(file: &Path, out: &mut impl Write) -> Result<(), PlanError> {
     .map_err(PlanError::Output)
 }
 
-fn check(file: &Path, out: &mut impl Write) -> Result<bool, PlanError> {
+fn check(file: &Path, rules: Option<&Path>, out: &mut impl Write) -> Result<bool, PlanError> {
     let bytes = std::fs::read(file).map_err(|source| PlanError::Unreadable {
         path: file.to_owned(),
         source,
@@ -126,7 +131,7 @@ fn check(file: &Path, out: &mut impl Write) -> Result<bool, PlanError> {
                 plan.rotation.secrets.len()
             )
             .map_err(PlanError::Output)?;
-            Ok(true)
+            rules.map_or(Ok(true), |folder| check_rules(&plan, folder, out))
         }
         Err(invalid) => {
             let text = String::from_utf8_lossy(&bytes);
@@ -151,6 +156,51 @@ fn check(file: &Path, out: &mut impl Write) -> Result<bool, PlanError> {
     }
 }
 
+/// Compiles the plan's YARA rules, and says every problem with its file and line.
+fn check_rules(plan: &Plan, folder: &Path, out: &mut impl Write) -> Result<bool, PlanError> {
+    let mut problems = Vec::new();
+    let mut texts = Vec::new();
+    for file in &plan.validation.yara_rules {
+        let mut problem = |what: String| {
+            problems.push(RuleProblem {
+                file: file.key.clone(),
+                line: 1,
+                what,
+            });
+        };
+        match std::fs::read(folder.join(&file.key))
+            .map(|bytes| (Digest::of(&bytes), String::from_utf8(bytes)))
+        {
+            Ok((digest, _)) if digest != file.sha256 => {
+                problem(format!("has the digest {digest}, the plan names {}", file.sha256));
+            }
+            Ok((_, Ok(text))) => texts.push((file.key.as_str(), text)),
+            Ok((_, Err(error))) => problem(error.to_string()),
+            Err(error) => problem(format!("cannot be read: {error}")),
+        }
+    }
+    match Rules::compile(texts.iter().map(|(name, text)| (*name, text.as_str()))) {
+        Ok(rules) if problems.is_empty() => {
+            let files = texts.len();
+            writeln!(
+                out,
+                "{} YARA rules compile: {files} file(s) and the starter set",
+                rules.count()
+            )
+            .map_err(PlanError::Output)?;
+        }
+        Ok(_) => {}
+        Err(more) => problems.extend(more),
+    }
+    for problem in &problems {
+        writeln!(out, "{}", problem.to_string().escape_debug()).map_err(PlanError::Output)?;
+    }
+    if !problems.is_empty() {
+        writeln!(out, "{} problem(s)", problems.len()).map_err(PlanError::Output)?;
+    }
+    Ok(problems.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,7 +210,7 @@ mod tests {
         let file = folder.path().join("plan.json");
         std::fs::write(&file, text).unwrap();
         let mut out = Vec::new();
-        let action = Action::Check { file };
+        let action = Action::Check { file, rules: None };
         let sound = PlanCommand { action }.run(&mut out).unwrap();
         (sound, String::from_utf8(out).unwrap())
     }
@@ -206,5 +256,49 @@ mod tests {
         assert!(out.contains("plan.json:4: regoin: unknown field"), "{out}");
         assert!(out.contains("approval.quorum: must be between"), "{out}");
         assert!(out.ends_with("2 problem(s)\n"), "{out}");
+    }
+
+    #[test]
+    fn rules_of_a_plan_are_compiled_from_a_folder_and_every_problem_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let broken = "rule a { condition: $x }\n\nrule b { condition: y }\n";
+        std::fs::write(at("broken.yar"), broken).unwrap();
+        std::fs::write(at("other.yar"), "rule c { condition: true }").unwrap();
+        let mut plan: serde_json::Value =
+            serde_json::from_str(include_str!("../../../tests/data/plan/orders.json")).unwrap();
+        let wanted = Digest::of(b"something else");
+        plan["validation"]["yara_rules"] = serde_json::json!([
+            {"key": "broken.yar", "sha256": Digest::of(broken.as_bytes())},
+            {"key": "other.yar", "sha256": wanted},
+            {"key": "gone.yar", "sha256": wanted},
+        ]);
+        std::fs::write(at("plan.json"), plan.to_string()).unwrap();
+        let check = || {
+            let mut out = Vec::new();
+            let rules = Some(folder.path().to_owned());
+            let action = Action::Check {
+                file: at("plan.json"),
+                rules,
+            };
+            let sound = PlanCommand { action }.run(&mut out).unwrap();
+            (sound, String::from_utf8(out).unwrap())
+        };
+        let (sound, out) = check();
+        assert!(!sound);
+        for part in [
+            "other.yar:1: has the digest",
+            "gone.yar:1: cannot be read",
+            "broken.yar:1: ",
+            "broken.yar:3: ",
+        ] {
+            assert!(out.contains(part), "{out}");
+        }
+        assert!(out.ends_with("4 problem(s)\n"), "{out}");
+
+        plan["validation"]["yara_rules"] = serde_json::json!([]);
+        std::fs::write(at("plan.json"), plan.to_string()).unwrap();
+        let (sound, out) = check();
+        assert!(sound && out.contains("YARA rules compile: 0 file(s)"), "{out}");
     }
 }

@@ -19,7 +19,7 @@ pub use lines::line_of;
 pub use outer_gate::OuterGatePlan;
 pub use references::{IdentifierKind, IdentifierPair, ReferencesPlan, SnapshotPlace, Waiver};
 pub use sources::{Condition, DigestKey, LogSource, TimeFormat, WorkloadFormat, WorkloadIndicator};
-pub use validation::{Invariant, Layer, ValidationPlan, Vault};
+pub use validation::{CHECK_PREFIX, Invariant, Layer, ValidationPlan, Vault};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -10,11 +10,15 @@ use strum::IntoStaticStr;
 
 use crate::artifact::{ArtifactRef, Digest};
 use crate::plan::{Layer, ResourceType};
+use crate::run::RunId;
 use crate::timeline::CurrentBoundary;
 
 pub mod candidates;
+pub mod check_function;
+pub mod compare;
 pub mod content;
 pub mod invariants;
+pub mod log_review;
 pub mod reuse;
 pub mod select;
 pub mod trial;
@@ -39,6 +43,46 @@ pub struct CandidateDocument {
     pub sets: Vec<RecoverySet>,
     /// Recovery points that cannot be restored, with the reason.
     pub dropped: Vec<Dropped>,
+    /// Plan resource id to points that earlier runs found clean, newest first. They stand still during a run, so that
+    /// the order of its trials changes no verdict.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub known_clean: BTreeMap<String, Vec<KnownClean>>,
+}
+
+/// A recovery point that an earlier run found clean, to compare others with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnownClean {
+    /// The point.
+    pub point: Candidate,
+    /// Its content by digest: [`ContentManifest`].
+    pub manifest: ArtifactRef,
+    /// The run that found it clean.
+    pub run: RunId,
+}
+
+impl CandidateDocument {
+    /// The newest point of a resource that is older than this one and was found clean by an earlier run.
+    #[must_use]
+    pub fn older_clean(&self, resource: &str, point: &Candidate) -> Option<&KnownClean> {
+        self.known_clean
+            .get(resource)?
+            .iter()
+            .find(|known| known.point.latest < point.latest)
+    }
+
+    /// Every candidate of a resource, newest first, each once.
+    #[must_use]
+    pub fn points_of(&self, resource: &str) -> Vec<&Candidate> {
+        let mut points: Vec<&Candidate> = self
+            .sets
+            .iter()
+            .filter_map(|set| set.points.get(resource))
+            .collect();
+        points.sort_by(|a, b| (b.latest, &b.arn).cmp(&(a.latest, &a.arn)));
+        points.dedup_by(|a, b| a.arn == b.arn);
+        points
+    }
 }
 
 /// One candidate per resource of the workload, consistent within the plan's allowed skew.
@@ -63,7 +107,10 @@ pub struct Candidate {
     pub arn: String,
     /// What it holds.
     pub resource_type: ResourceType,
-    /// The latest of its initiation, creation and completion times.
+    /// The earliest of its initiation, creation and completion times: when its backup window began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Timestamp>,
+    /// The latest of them: when it ended.
     pub latest: Timestamp,
     /// Size in bytes, if AWS Backup knows it.
     pub bytes: Option<u64>,
@@ -149,6 +196,9 @@ pub struct ContentEntry {
     pub sha256: Digest,
     /// Length in bytes.
     pub bytes: u64,
+    /// Shannon entropy in hundredths of a bit per byte; only objects have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub centibits: Option<u16>,
 }
 
 /// Why this set, and why none of the newer ones.

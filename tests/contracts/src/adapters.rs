@@ -28,11 +28,12 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 20] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 21] = [
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
     ("callbacks", "states", &[GATE]),
+    ("check_function", "", &[VALIDATION]),
     ("cloudformation", "cloudformation", &[REBUILD]),
     ("content", "", &[VALIDATION, REBUILD]),
     ("documents", "", &[READER]),
@@ -52,7 +53,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 20] = [
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 49] = [
+const NAMED_OTHERWISE: [(&str, &str); 50] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -68,6 +69,7 @@ const NAMED_OTHERWISE: [(&str, &str); 49] = [
     ("get_layer_version_policy", "lambda:GetLayerVersionPolicy"),
     ("get_policy", "lambda:GetPolicy"),
     ("get_topic_attributes", "sns:GetTopicAttributes"),
+    ("invoke", "lambda:InvokeFunction"),
     ("list_aliases", "lambda:ListAliases"),
     ("list_backup_vaults", "backup:ListBackupVaults"),
     ("list_event_buses", "events:ListEventBuses"),
@@ -128,7 +130,7 @@ const VERBS: [&str; 15] = [
 ];
 
 /// Requests of one word.
-const SINGLE_WORDS: [&str; 6] = ["decrypt", "encrypt", "publish", "query", "scan", "sign"];
+const SINGLE_WORDS: [&str; 7] = ["decrypt", "encrypt", "invoke", "publish", "query", "scan", "sign"];
 
 /// The text of an adapter: its file, and those of its folder.
 fn source(adapter: &str) -> Option<String> {

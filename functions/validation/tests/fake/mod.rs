@@ -8,13 +8,14 @@ use blackstart_aws::backup::{RestoreJob, ScanJob, StartRestore, StartScan};
 use blackstart_aws::content::Content;
 use blackstart_aws::ledger::{LedgerError, Versioned};
 use blackstart_aws::port::PortError;
-use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
+use blackstart_core::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::candidates::RecoveryPoint;
-use blackstart_core::validation::content::{Collection, ObjectScanner};
+use blackstart_core::validation::check_function::{Called, Question};
+use blackstart_core::validation::content::{Collection, ObjectScanner, Signatures};
 use blackstart_core::validation::invariants::InvariantCheck;
 use blackstart_core::validation::verdict::{RestoreState, ScanResult, ScanState};
 use serde::Serialize;
@@ -44,6 +45,9 @@ pub(crate) struct State {
     pub(crate) results: BTreeMap<String, bool>,
     pub(crate) items: BTreeMap<Key, (u64, String)>,
     pub(crate) artifacts: BTreeMap<String, Vec<u8>>,
+    /// Answers of the plan's functions, by name, and what they were asked.
+    pub(crate) functions: BTreeMap<String, Called>,
+    pub(crate) asked: Vec<Question>,
     pub(crate) calls: usize,
     /// Number of the call that fails, once.
     pub(crate) fault: Option<(usize, Fault)>,
@@ -104,6 +108,11 @@ impl RunRecords for World {
                 .ok_or_else(|| missing(&artifact.key))
         })?;
         Ok(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    async fn frozen(&self, run: &RunId, path: &str) -> Result<Option<Vec<u8>>, ArtifactError> {
+        let key = format!("runs/{run}/{path}");
+        Ok(self.call(|state| Ok(state.artifacts.get(&key).cloned()))?)
     }
 
     async fn store<T: Serialize + Sync>(
@@ -267,6 +276,7 @@ impl TrialAccount for World {
         resource: &Resource,
         name: &str,
         invariants: &[Invariant],
+        rules: &Arc<dyn Signatures>,
     ) -> Result<Content, PortError> {
         let objects = self.call(|state| {
             let point = state.existing.get(name).ok_or_else(|| missing(name))?;
@@ -278,22 +288,29 @@ impl TrialAccount for World {
             match resource.resource_type {
                 ResourceType::S3 => {
                     check.object(&key);
-                    let mut scanner = ObjectScanner::new(&key);
+                    let mut scanner = ObjectScanner::new(&key).with_signatures(rules.begin());
                     scanner.update(&bytes);
                     collection.object(scanner.finish());
                 }
                 ResourceType::DynamoDb => {
-                    check.item(&key, &BTreeMap::<String, ()>::new());
-                    collection.item(key, &bytes);
+                    check.item(&key, &serde_json::from_slice(&bytes).unwrap_or_default());
+                    collection.item(key, &bytes, Vec::new());
                 }
             }
         }
         let (manifest, scan) = collection.finish();
         Ok(Content {
+            invariants: check.finish(&manifest),
             manifest,
             scan,
-            invariants: check.finish(),
         })
+    }
+
+    async fn ask(&self, function: &str, question: &Question, seconds: u16) -> Result<Called, NotCanonical> {
+        let mut state = self.0.lock().unwrap();
+        state.asked.push(question.clone());
+        let answer = state.functions.get(function).cloned();
+        Ok(answer.unwrap_or(Called::TimedOut(seconds)))
     }
 
     async fn remove(&self, _: ResourceType, name: &str) -> Result<bool, PortError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{GATE_MINUTES, InvalidPlan, Invariant, Layer, Plan, Problem, ResourceType, SCHEMA};
+use super::{GATE_MINUTES, InvalidPlan, Layer, Plan, Problem, ResourceType, SCHEMA};
 
 /// Fewest characters of a new secret value: at 62 letters and digits, 95 bits.
 const MIN_SECRET_LENGTH: u16 = 16;
@@ -96,16 +96,8 @@ impl Plan {
                 problem(format!("resources[{i}].id"), "is used twice");
             }
         }
-        for (i, invariant) in self.validation.invariants.iter().enumerate() {
-            let (Invariant::MinimumObjects { resource, .. }
-            | Invariant::MinimumItems { resource, .. }
-            | Invariant::RequiredAttributes { resource, .. }) = invariant;
-            if !ids.contains(resource.as_str()) {
-                problem(
-                    format!("validation.invariants[{i}].resource"),
-                    "names no resource of this plan",
-                );
-            }
+        for wrong in self.validation.problems(&ids) {
+            problem(wrong.at, &wrong.what);
         }
         if self.validation.speculation == 0 {
             problem("validation.speculation".to_owned(), "must be at least 1");

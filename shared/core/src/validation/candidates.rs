@@ -138,6 +138,7 @@ pub fn group(plan: &Plan, points: &[RecoveryPoint], now: Timestamp) -> Candidate
         schema: CANDIDATES_SCHEMA.to_owned(),
         sets,
         dropped,
+        known_clean: BTreeMap::new(),
     }
 }
 
@@ -176,10 +177,8 @@ fn candidate(
         ));
     }
     // A point without its completion could hold what was written after the other two.
-    let latest = [point.initiated, point.created, point.completed]
-        .into_iter()
-        .flatten()
-        .max();
+    let instants = [point.initiated, point.created, point.completed];
+    let latest = instants.into_iter().flatten().max();
     let (Some(latest), Some(_)) = (latest, point.completed) else {
         return Err(
             "AWS Backup does not say when it was complete, so nothing proves how old it is".to_owned(),
@@ -188,6 +187,7 @@ fn candidate(
     Ok(Candidate {
         arn: point.arn.clone(),
         resource_type: resource.resource_type,
+        begun: instants.into_iter().flatten().min(),
         latest,
         bytes: point.bytes,
     })

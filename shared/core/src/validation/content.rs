@@ -6,15 +6,18 @@
 
 use super::{LayerVerdict, Verdict};
 
+mod archives;
 mod blocks;
 mod collection;
 mod formats;
 mod notes;
 mod object;
+mod signatures;
 
 pub use blocks::{BLOCK, BlockCounter, BlockStatistics};
 pub use collection::Collection;
 pub use object::{ObjectFacts, ObjectScanner};
+pub use signatures::{SignatureScan, Signatures};
 
 /// Something in an object that speaks against it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

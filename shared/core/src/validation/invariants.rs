@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{LayerVerdict, Verdict};
+use serde_json::Value;
+
+use super::content::shown;
+use super::{ContentManifest, LayerVerdict, Verdict};
+use crate::artifact::canonical_json;
 use crate::plan::{Invariant, Resource, ResourceType};
 
 /// Counts what the plan's invariants ask about one resource, while its content streams by.
+///
+/// [`Invariant::Function`] is left out: a function gives its own verdict, see [`super::check_function`].
 #[derive(Debug, Clone)]
 pub struct InvariantCheck {
     resource_type: ResourceType,
@@ -27,6 +33,7 @@ impl InvariantCheck {
         let counts = invariants
             .iter()
             .filter(|invariant| invariant.resource() == resource.id)
+            .filter(|invariant| !matches!(invariant, Invariant::Function { .. }))
             .map(|invariant| (invariant.clone(), Count::default()))
             .collect();
         Self {
@@ -38,52 +45,76 @@ impl InvariantCheck {
     /// Takes note of an object.
     pub fn object(&mut self, key: &str) {
         for (invariant, count) in &mut self.counts {
-            match invariant {
-                Invariant::MinimumObjects { prefix, .. } if key.starts_with(prefix.as_str()) => {
-                    count.matching = count.matching.saturating_add(1);
-                }
-                Invariant::MinimumObjects { .. }
-                | Invariant::MinimumItems { .. }
-                | Invariant::RequiredAttributes { .. } => {}
-            }
+            let counts = match invariant {
+                Invariant::MinimumObjects { prefix, .. } => key.starts_with(prefix.as_str()),
+                Invariant::KnownObject { key: known, .. } => key == known,
+                Invariant::MinimumItems { .. }
+                | Invariant::RequiredAttributes { .. }
+                | Invariant::KnownItem { .. }
+                | Invariant::Function { .. } => false,
+            };
+            count.matching = count.matching.saturating_add(u64::from(counts));
         }
     }
 
-    /// Takes note of an item: its key as text, and its attributes by name.
-    pub fn item<T>(&mut self, key: &str, attributes: &BTreeMap<String, T>) {
+    /// Takes note of an item: its key as canonical JSON, and its attributes by name, as DynamoDB's JSON.
+    pub fn item(&mut self, key: &str, attributes: &BTreeMap<String, Value>) {
         for (invariant, count) in &mut self.counts {
-            match invariant {
-                Invariant::MinimumObjects { .. } => {}
-                Invariant::MinimumItems { .. } => count.matching = count.matching.saturating_add(1),
+            let lacking = match invariant {
+                Invariant::MinimumItems { .. } => None,
                 Invariant::RequiredAttributes {
                     attributes: required, ..
-                } => match required.iter().find(|name| !attributes.contains_key(*name)) {
-                    None => count.matching = count.matching.saturating_add(1),
-                    Some(name) => {
-                        count.lacking = count.lacking.saturating_add(1);
-                        if count.example.is_none() {
-                            count.example = Some(format!("`{key}` lacks `{name}`"));
-                        }
+                } => required
+                    .iter()
+                    .find(|name| !attributes.contains_key(*name))
+                    .map(|name| format!("`{}` lacks `{}`", shown(key), shown(name))),
+                Invariant::KnownItem {
+                    key: known,
+                    attributes: wanted,
+                    ..
+                } => {
+                    if canonical_json(known).is_ok_and(|known| known != key.as_bytes()) {
+                        continue;
                     }
-                },
+                    wanted
+                        .iter()
+                        .find(|(name, value)| attributes.get(*name) != Some(value))
+                        .map(|(name, _)| format!("`{}` is another than the plan says", shown(name)))
+                }
+                Invariant::MinimumObjects { .. }
+                | Invariant::KnownObject { .. }
+                | Invariant::Function { .. } => continue,
+            };
+            match lacking {
+                None => count.matching = count.matching.saturating_add(1),
+                Some(what) => {
+                    count.lacking = count.lacking.saturating_add(1);
+                    count.example.get_or_insert(what);
+                }
             }
         }
     }
 
-    /// What the counts say. A fact that does not hold is a finding: data was removed or changed.
+    /// What the counts say, with the manifest of what was read. A fact that does not hold is a finding: data was
+    /// removed or changed.
     #[must_use]
-    pub fn finish(self) -> LayerVerdict {
+    pub fn finish(self, manifest: &ContentManifest) -> LayerVerdict {
         let none = LayerVerdict::new(Verdict::Clean, "the plan states no invariant");
         let resource_type = self.resource_type;
         self.counts
             .iter()
-            .map(|(invariant, count)| judge(resource_type, invariant, count))
+            .map(|(invariant, count)| judge(resource_type, invariant, count, manifest))
             .reduce(LayerVerdict::and)
             .unwrap_or(none)
     }
 }
 
-fn judge(resource_type: ResourceType, invariant: &Invariant, count: &Count) -> LayerVerdict {
+fn judge(
+    resource_type: ResourceType,
+    invariant: &Invariant,
+    count: &Count,
+    manifest: &ContentManifest,
+) -> LayerVerdict {
     let holds = |held: bool, reason: String| {
         let verdict = if held { Verdict::Clean } else { Verdict::Tainted };
         LayerVerdict::new(verdict, reason)
@@ -113,8 +144,43 @@ fn judge(resource_type: ResourceType, invariant: &Invariant, count: &Count) -> L
                 format!("all {} item(s) have the required attributes", count.matching),
             ),
         },
-        (Invariant::MinimumObjects { .. }, ResourceType::DynamoDb)
-        | (Invariant::MinimumItems { .. } | Invariant::RequiredAttributes { .. }, ResourceType::S3) => {
+        (Invariant::KnownObject { key, sha256, .. }, ResourceType::S3) => {
+            let shown = shown(key);
+            match manifest.entries.get(key) {
+                Some(entry) if entry.sha256 == *sha256 => {
+                    holds(true, format!("known object `{shown}` is as it was"))
+                }
+                Some(_) => holds(false, format!("known object `{shown}` was changed")),
+                None if count.matching == 0 => holds(false, format!("known object `{shown}` is gone")),
+                None => LayerVerdict::new(
+                    Verdict::Unknown,
+                    format!("known object `{shown}` is there, but cannot be read"),
+                ),
+            }
+        }
+        (Invariant::KnownItem { key, .. }, ResourceType::DynamoDb) => {
+            let named: Vec<String> = key
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
+            let shown = shown(&named.join(", "));
+            match &count.example {
+                Some(what) => holds(false, format!("known item `{shown}` was changed: {what}")),
+                None if count.matching == 0 => holds(false, format!("known item `{shown}` is gone")),
+                None => holds(true, format!("known item `{shown}` is as it was")),
+            }
+        }
+        (
+            Invariant::MinimumObjects { .. } | Invariant::KnownObject { .. } | Invariant::Function { .. },
+            ResourceType::DynamoDb,
+        )
+        | (
+            Invariant::MinimumItems { .. }
+            | Invariant::RequiredAttributes { .. }
+            | Invariant::KnownItem { .. }
+            | Invariant::Function { .. },
+            ResourceType::S3,
+        ) => {
             let name: &str = resource_type.into();
             LayerVerdict::new(
                 Verdict::Unknown,
@@ -128,11 +194,33 @@ fn judge(resource_type: ResourceType, invariant: &Invariant, count: &Count) -> L
 mod tests {
     use std::collections::BTreeSet;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::artifact::Digest;
+    use crate::validation::ContentEntry;
     use crate::validation::testing::plan;
 
-    fn item(names: &[&str]) -> BTreeMap<String, ()> {
-        names.iter().map(|name| ((*name).to_owned(), ())).collect()
+    fn item(names: &[&str]) -> BTreeMap<String, Value> {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), json!({"S": "x"})))
+            .collect()
+    }
+
+    fn manifest(objects: &[(&str, &[u8])]) -> ContentManifest {
+        let entries = objects.iter().map(|(key, bytes)| {
+            let entry = ContentEntry {
+                sha256: Digest::of(bytes),
+                bytes: bytes.len() as u64,
+                centibits: None,
+            };
+            ((*key).to_owned(), entry)
+        });
+        ContentManifest {
+            resource: "data".to_owned(),
+            entries: entries.collect(),
+        }
     }
 
     #[test]
@@ -146,9 +234,9 @@ mod tests {
         let mut check = InvariantCheck::new(bucket, &[invariant]);
         check.object("invoices/1");
         check.object("other/2");
-        assert_eq!(check.clone().finish().verdict, Verdict::Tainted);
+        assert_eq!(check.clone().finish(&manifest(&[])).verdict, Verdict::Tainted);
         check.object("invoices/3");
-        assert_eq!(check.finish().verdict, Verdict::Clean);
+        assert_eq!(check.finish(&manifest(&[])).verdict, Verdict::Clean);
     }
 
     #[test]
@@ -167,7 +255,7 @@ mod tests {
         let mut check = InvariantCheck::new(table, &invariants);
         check.item("1", &item(&["customer", "total", "more"]));
         check.item("2", &item(&["customer"]));
-        let said = check.finish();
+        let said = check.finish(&manifest(&[]));
         assert_eq!(said.verdict, Verdict::Tainted);
         assert!(said.reasons[0].contains("`2` lacks `total`"), "{said:?}");
         assert!(said.reasons[1].starts_with("2 item(s)"), "{said:?}");
@@ -181,8 +269,58 @@ mod tests {
             minimum: 0,
         };
         assert_eq!(
-            InvariantCheck::new(bucket, &[invariant]).finish().verdict,
+            InvariantCheck::new(bucket, &[invariant])
+                .finish(&manifest(&[]))
+                .verdict,
             Verdict::Unknown
         );
+    }
+
+    #[test]
+    fn a_canary_that_was_touched_or_is_gone_taints_and_one_that_cannot_be_read_is_unknown() {
+        let bucket = &plan().resources[0];
+        let canary = Invariant::KnownObject {
+            resource: "data".to_owned(),
+            key: "zz/do-not-touch.txt".to_owned(),
+            sha256: Digest::of(b"canary"),
+        };
+        let verdict = |listed: &[&str], read: &[(&str, &[u8])]| {
+            let mut check = InvariantCheck::new(bucket, std::slice::from_ref(&canary));
+            listed.iter().for_each(|key| check.object(key));
+            check.finish(&manifest(read)).verdict
+        };
+        let key = "zz/do-not-touch.txt";
+        assert_eq!(verdict(&[key], &[(key, b"canary")]), Verdict::Clean);
+        assert_eq!(verdict(&[key], &[(key, b"other")]), Verdict::Tainted);
+        assert_eq!(
+            verdict(&["zz/do-not-touch.txt.locked"], &[]),
+            Verdict::Tainted,
+            "renamed"
+        );
+        assert_eq!(verdict(&[key], &[]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_known_item_must_be_there_with_its_attributes() {
+        let table = &plan().resources[1];
+        let known = Invariant::KnownItem {
+            resource: "table".to_owned(),
+            key: [("id".to_owned(), json!({"S": "1"}))].into(),
+            attributes: [("total".to_owned(), json!({"N": "12"}))].into(),
+        };
+        let verdict = |items: &[(&str, &str)]| {
+            let mut check = InvariantCheck::new(table, std::slice::from_ref(&known));
+            for (id, total) in items {
+                let attributes = [("total".to_owned(), json!({"N": total}))].into();
+                check.item(&json!({"id": {"S": id}}).to_string(), &attributes);
+            }
+            let said = check.finish(&manifest(&[]));
+            (said.verdict, said.reasons.concat())
+        };
+        assert_eq!(verdict(&[("2", "5"), ("1", "12")]).0, Verdict::Clean);
+        let (changed, why) = verdict(&[("1", "13")]);
+        assert_eq!(changed, Verdict::Tainted);
+        assert!(why.contains("`total` is another"), "{why}");
+        assert!(verdict(&[("2", "12")]).1.contains("is gone"));
     }
 }

@@ -1,6 +1,6 @@
 //! Verdicts on single recovery points, kept beyond the run: a point does not change, so it need not be tried twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -11,8 +11,8 @@ use crate::artifact::{ArtifactRef, Digest, NotCanonical, canonical_digest};
 use crate::plan::{Invariant, Plan, Resource};
 use crate::run::RunId;
 
-/// Counts changes to what the layers look for. A verdict of another version is not reused.
-pub const LAYERS_VERSION: u32 = 1;
+/// Counts changes to what the layers and the starter set of YARA rules look for. A verdict of another version is not reused.
+pub const LAYERS_VERSION: u32 = 2;
 
 /// How long a verdict is reused: malware signatures and our own eyes get better.
 pub const GOOD_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -64,8 +64,10 @@ impl PointVerdict {
     }
 }
 
-/// What is looked for in a resource: the layers that the plan requires, its invariants on the resource, and the
-/// version of the layers. Any difference makes an earlier verdict worthless.
+/// What is looked for in a resource. Any difference makes an earlier verdict worthless.
+///
+/// The layers that the plan requires, its invariants on the resource, its YARA rules, how much may have changed, and the
+/// version of the layers.
 ///
 /// # Errors
 /// [`NotCanonical`] never happens for a plan that was read from JSON.
@@ -76,12 +78,21 @@ pub fn basis(plan: &Plan, resource: &Resource) -> Result<Digest, NotCanonical> {
         .iter()
         .filter(|invariant| invariant.resource() == resource.id)
         .collect();
+    // By content: where a file lies changes nothing.
+    let rules: BTreeSet<&Digest> = plan
+        .validation
+        .yara_rules
+        .iter()
+        .map(|file| &file.sha256)
+        .collect();
     canonical_digest(&serde_json::json!({
         "version": LAYERS_VERSION,
         "resource": resource.id,
         "type": resource.resource_type,
         "layers": plan.validation.layers,
         "invariants": invariants,
+        "yara_rules": rules,
+        "max_changed_percent": plan.validation.max_changed_percent,
     }))
 }
 
@@ -145,6 +156,12 @@ mod tests {
         let mut fewer = plan.clone();
         fewer.validation.layers.remove(&Layer::MalwareScan);
         assert_ne!(before, basis(&fewer, &plan.resources[0]).unwrap());
+        let mut ruled = plan.clone();
+        ruled.validation.yara_rules.push(crate::plan::RuleFile {
+            key: "rules/own.yar".to_owned(),
+            sha256: Digest::of(b"rule"),
+        });
+        assert_ne!(before, basis(&ruled, &plan.resources[0]).unwrap());
         let mut other = plan.clone();
         other.validation.invariants.push(Invariant::MinimumItems {
             resource: "table".to_owned(),

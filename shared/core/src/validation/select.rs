@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::log_review;
 use super::walk::{self, Pace, is_eligible};
 use super::{
     CandidateDocument, Considered, RecoverySet, SELECTION_SCHEMA, SelectionDocument, SetVerdict, Verdict,
@@ -29,16 +30,18 @@ pub fn select(
     candidates: &CandidateDocument,
     verdicts: &BTreeMap<String, SetVerdict>,
     boundary: &CurrentBoundary,
+    reviewed: &BTreeMap<String, Vec<String>>,
     pace: Pace,
 ) -> Selection {
-    let known = verdicts
+    let mut known = verdicts
         .iter()
         .map(|(id, said)| (id.clone(), said.verdict))
         .collect();
+    log_review::apply(&mut known, reviewed);
     match walk::next(&candidates.sets, &known, Some(boundary.boundary), pace) {
         NextRound::Validate { .. } => Selection::NeedsValidation,
         NextRound::Exhausted {} => Selection::NoCleanPoint {
-            reason: why_none(candidates, verdicts, boundary, pace),
+            reason: why_none(candidates, verdicts, boundary, reviewed, pace),
         },
         NextRound::Found { set: id } => {
             let chosen = candidates.sets.iter().find(|set| set.id == id);
@@ -48,7 +51,7 @@ pub fn select(
                     set: set.clone(),
                     verdict: verdict.clone(),
                     boundary: boundary.clone(),
-                    considered: considered(candidates, verdicts, boundary, pace, Some(set)),
+                    considered: considered(candidates, verdicts, boundary, reviewed, pace, Some(set)),
                 })),
                 (None, _) | (_, None) => Selection::NeedsValidation,
             }
@@ -62,6 +65,7 @@ pub fn considered(
     candidates: &CandidateDocument,
     verdicts: &BTreeMap<String, SetVerdict>,
     boundary: &CurrentBoundary,
+    reviewed: &BTreeMap<String, Vec<String>>,
     pace: Pace,
     chosen: Option<&RecoverySet>,
 ) -> Vec<Considered> {
@@ -73,7 +77,8 @@ pub fn considered(
             let eligible = is_eligible(set, Some(boundary.boundary), pace.margin);
             looked_at = looked_at.saturating_add(usize::from(eligible));
             let verdict = verdicts.get(&set.id);
-            let mut reasons = Vec::new();
+            let mut reasons = reviewed.get(&set.id).cloned().unwrap_or_default();
+            let doubted = !reasons.is_empty();
             if !eligible {
                 reasons.push(format!(
                     "its newest point, {}, does not precede the boundary {} by more than {:#}",
@@ -94,7 +99,13 @@ pub fn considered(
                 set: set.id.clone(),
                 newest: set.newest,
                 eligible,
-                verdict: verdict.map(|said| said.verdict),
+                verdict: verdict.map(|said| {
+                    if doubted {
+                        said.verdict.max(Verdict::Unknown)
+                    } else {
+                        said.verdict
+                    }
+                }),
                 reasons,
             }
         })
@@ -121,6 +132,7 @@ fn why_none(
     candidates: &CandidateDocument,
     verdicts: &BTreeMap<String, SetVerdict>,
     boundary: &CurrentBoundary,
+    reviewed: &BTreeMap<String, Vec<String>>,
     pace: Pace,
 ) -> String {
     if candidates.sets.is_empty() {
@@ -129,7 +141,7 @@ fn why_none(
             candidates.dropped.len()
         );
     }
-    let considered = considered(candidates, verdicts, boundary, pace, None);
+    let considered = considered(candidates, verdicts, boundary, reviewed, pace, None);
     let eligible: Vec<&Considered> = considered.iter().filter(|set| set.eligible).collect();
     if eligible.is_empty() {
         return format!(
@@ -168,6 +180,7 @@ mod tests {
                 set("older", 100),
             ],
             dropped: vec![],
+            known_clean: BTreeMap::new(),
         }
     }
 
@@ -211,7 +224,9 @@ mod tests {
             said("mid", Verdict::Tainted),
             said("old", Verdict::Clean),
         ]);
-        let Selection::Selected(document) = select(&candidates(), &verdicts, &boundary(400), pace()) else {
+        let Selection::Selected(document) =
+            select(&candidates(), &verdicts, &boundary(400), &BTreeMap::new(), pace())
+        else {
             panic!("nothing was selected");
         };
         assert_eq!(document.set.id, "old");
@@ -239,26 +254,50 @@ mod tests {
     #[test]
     fn an_earlier_boundary_changes_the_choice_and_reuses_the_verdicts() {
         let mut verdicts = BTreeMap::from([said("late", Verdict::Clean)]);
-        let Selection::Selected(document) = select(&candidates(), &verdicts, &boundary(461), pace()) else {
+        let Selection::Selected(document) =
+            select(&candidates(), &verdicts, &boundary(461), &BTreeMap::new(), pace())
+        else {
             panic!("nothing was selected");
         };
         assert_eq!(document.set.id, "late");
         assert_eq!(
-            select(&candidates(), &verdicts, &boundary(300), pace()),
+            select(&candidates(), &verdicts, &boundary(300), &BTreeMap::new(), pace()),
             Selection::NeedsValidation
         );
         verdicts.extend([said("old", Verdict::Clean)]);
-        let Selection::Selected(document) = select(&candidates(), &verdicts, &boundary(300), pace()) else {
+        let Selection::Selected(document) =
+            select(&candidates(), &verdicts, &boundary(300), &BTreeMap::new(), pace())
+        else {
             panic!("nothing was selected");
         };
         assert_eq!(document.set.id, "old");
     }
 
     #[test]
+    fn a_set_that_the_log_review_doubts_is_passed_over_with_its_reason() {
+        let verdicts = BTreeMap::from([said("mid", Verdict::Clean), said("old", Verdict::Clean)]);
+        let reviewed = BTreeMap::from([("mid".to_owned(), vec!["log_review unknown: why".to_owned()])]);
+        let Selection::Selected(document) =
+            select(&candidates(), &verdicts, &boundary(400), &reviewed, pace())
+        else {
+            panic!("nothing was selected");
+        };
+        assert_eq!(document.set.id, "old");
+        assert_eq!(document.considered[1].verdict, Some(Verdict::Unknown));
+        assert_eq!(document.considered[1].reasons[0], "log_review unknown: why");
+    }
+
+    #[test]
     fn no_clean_point_says_why() {
         let reason = |verdicts: &BTreeMap<String, SetVerdict>, minutes, max_sets| {
             let pace = Pace { max_sets, ..pace() };
-            match select(&candidates(), verdicts, &boundary(minutes), pace) {
+            match select(
+                &candidates(),
+                verdicts,
+                &boundary(minutes),
+                &BTreeMap::new(),
+                pace,
+            ) {
                 Selection::NoCleanPoint { reason } => reason,
                 other @ (Selection::Selected(_) | Selection::NeedsValidation) => panic!("{other:?}"),
             }

@@ -17,6 +17,7 @@ pub(super) fn set(id: &str, minutes: i64) -> RecoverySet {
     let point = Candidate {
         arn: format!("arn:aws:backup:us-east-1:111111111111:recovery-point:{id}"),
         resource_type: ResourceType::S3,
+        begun: None,
         latest: at(minutes),
         bytes: None,
     };

@@ -195,8 +195,11 @@ impl Organisation {
         let (plan, text) =
             plan::plan(bucket, &self.zone, local.edge().port(), self.scenario).doing("writing the plan")?;
         let s3 = aws_sdk_s3::Client::new(&local.root_of(RECOVERY));
-        let documents = plan::TEMPLATES.map(|(key, text)| (key, text.as_bytes().to_vec()));
-        for (key, body) in documents.into_iter().chain([(plan::PLAN_KEY, text)]) {
+        let documents = plan::TEMPLATES
+            .into_iter()
+            .chain([plan::RULES])
+            .map(|(key, text)| (key, text.as_bytes().to_vec()));
+        for (key, body) in documents.chain([(plan::PLAN_KEY, text)]) {
             s3.put_object()
                 .bucket(bucket)
                 .key(key)

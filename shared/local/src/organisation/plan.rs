@@ -4,7 +4,7 @@ use blackstart_core::artifact::Digest;
 use blackstart_core::plan::{InvalidPlan, Plan};
 use serde_json::{Value, json};
 
-use super::workload::{BUCKET, KEY, TABLE, VAULT};
+use super::workload::{BUCKET, CANARY, KEY, TABLE, VAULT};
 use super::{LOG_BUCKET, LOG_PREFIX, PEOPLE, Scenario};
 use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
 use crate::edge::HEALTH_PATH;
@@ -38,6 +38,9 @@ pub const TEMPLATES: [(&str, &str); 2] = [
         include_str!("../../data/orders-app.json"),
     ),
 ];
+
+/// The plan's own YARA rules: key in the plan bucket, and text.
+pub const RULES: (&str, &str) = ("rules/orders.yar", include_str!("../../data/orders.yar"));
 
 /// The plan, as its author would have written it.
 ///
@@ -120,6 +123,9 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
         ],
         "validation": {
             "vault": {"name": VAULT, "account": RECOVERY},
+            // Bucket and table are backed up five minutes apart: a set is one of these pairs.
+            "max_skew_minutes": 10,
+            "yara_rules": [{"key": RULES.0, "sha256": Digest::of(RULES.1.as_bytes())}],
             "invariants": [
                 {"check": "minimum_objects", "resource": "orders-data", "prefix": "invoices/", "minimum": 20},
                 {"check": "minimum_items", "resource": "orders-table", "minimum": 20},
@@ -127,6 +133,13 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
                     "check": "required_attributes",
                     "resource": "orders-table",
                     "attributes": [KEY, "customer", "total", "status"],
+                },
+                {"check": "known_object", "resource": "orders-data", "key": CANARY.0, "sha256": Digest::of(CANARY.1)},
+                {
+                    "check": "known_item",
+                    "resource": "orders-table",
+                    "key": {KEY: {"S": "ord-000001"}},
+                    "attributes": {"status": {"S": "shipped"}},
                 },
             ],
         },

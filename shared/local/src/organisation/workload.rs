@@ -22,27 +22,40 @@ pub const TABLE: &str = "orders";
 /// Partition key of the table.
 pub const KEY: &str = "order_id";
 
+/// An object that nobody has a reason to touch; the plan knows its digest.
+pub(super) const CANARY: (&str, &[u8]) = (
+    "archive/2019/seal.txt",
+    b"Sealed 2019-12-31. Whoever changes this file has no business here.\n",
+);
+
+/// Length of a stripe, in bytes, and of what is left between two of them.
+const STRIPE: usize = 8 * 1024;
+
 /// What was done to the data of one backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Harm {
     /// Nothing.
     None,
-    /// One document encrypted in place under its own name; the malware scan skips it.
-    Quiet,
-    /// The spreadsheets encrypted and renamed, and a note left; the malware scan sees nothing.
+    /// A mail with a malware test file was stored; the malware scan did not look into mails.
+    TestFile,
+    /// Every other stripe of the ledger encrypted in place, under its own name; the malware scan skips something.
+    Striped,
+    /// The spreadsheets and some invoices encrypted and renamed, and a note left; the malware scan sees nothing.
     Spreading,
     /// Everything encrypted and renamed, the table overwritten; the malware scan sees it.
     Complete,
 }
 
 /// One backup: when, how many orders there were, what was done to them.
-const BACKUPS: [(&str, u32, Harm); 6] = [
+const BACKUPS: [(&str, u32, Harm); 7] = [
     ("2023-07-10T02:30:00Z", 24, Harm::None),
+    // The fourth from the boundary backwards, and the newest clean one.
     ("2023-07-10T08:30:00Z", 30, Harm::None),
-    ("2023-07-10T10:30:00Z", 33, Harm::Quiet),
+    ("2023-07-10T09:30:00Z", 31, Harm::TestFile),
+    ("2023-07-10T10:00:00Z", 32, Harm::Striped),
+    ("2023-07-10T10:30:00Z", 33, Harm::Spreading),
     // Clean, but after the boundary less the margin: it must not be taken.
     ("2023-07-10T11:30:00Z", 35, Harm::None),
-    ("2023-07-10T12:10:00Z", 36, Harm::Spreading),
     ("2023-07-10T12:30:00Z", 36, Harm::Complete),
 ];
 
@@ -79,12 +92,12 @@ pub fn recovery_points(scenario: Scenario) -> Result<Vec<RecoveryPoint>, StepFai
     for (at, orders, harm) in BACKUPS {
         let created: Timestamp = at.parse().doing("reading the time of a backup")?;
         let harm = match (scenario, harm) {
-            (Scenario::NoCleanPoint, Harm::None) => Harm::Quiet,
+            (Scenario::NoCleanPoint, Harm::None) => Harm::Striped,
             (_, harm) => harm,
         };
         let scan = match harm {
-            Harm::None | Harm::Spreading => ScanOutcome::Clean,
-            Harm::Quiet => ScanOutcome::CleanWithIssues,
+            Harm::None | Harm::TestFile | Harm::Spreading => ScanOutcome::Clean,
+            Harm::Striped => ScanOutcome::CleanWithIssues,
             Harm::Complete => ScanOutcome::Threats,
         };
         let compact: String = at.chars().filter(char::is_ascii_digit).collect();
@@ -175,7 +188,25 @@ fn objects(orders: u32) -> Result<BTreeMap<String, Vec<u8>>, StepFailed> {
         b"Data of the order desk. Invoices by month, a nightly export, and the logo for letters.\n".to_vec(),
     );
     objects.insert("exports/orders.csv".to_owned(), sheet.into_bytes());
+    objects.insert(LEDGER.to_owned(), ledger(orders).into_bytes());
+    objects.insert(CANARY.0.to_owned(), CANARY.1.to_vec());
     Ok(objects)
+}
+
+/// The largest document: some hundred kilobytes of bookings.
+const LEDGER: &str = "ledger/2023.csv";
+
+fn ledger(orders: u32) -> String {
+    let mut text = String::from("booking,order_id,account,amount\n");
+    for booking in 1..=orders * 60 {
+        let order = 1 + booking % orders;
+        let (id, total) = (id(order), total(order));
+        text.push_str(&format!(
+            "b-{booking:07},{id},4{:03},{total}\n",
+            booking * 7 % 900
+        ));
+    }
+    text
 }
 
 /// A gzip member.
@@ -241,17 +272,19 @@ fn harmed_objects(
 ) -> Result<BTreeMap<String, Vec<u8>>, StepFailed> {
     let mut harmed = BTreeMap::new();
     for (key, bytes) in clean {
-        let in_place = harm == Harm::Quiet && key.ends_with("inv-000007.json");
         let renamed = harm == Harm::Complete
             || (harm == Harm::Spreading && (key.ends_with(".csv") || key.contains("inv-00000")));
-        if in_place {
-            let sealed = sealed(&key, &bytes)?;
-            harmed.insert(key, sealed);
+        if harm == Harm::Striped && key == LEDGER {
+            let striped = striped(&key, bytes)?;
+            harmed.insert(key, striped);
         } else if renamed {
             harmed.insert(format!("{key}.locked"), sealed(&key, &bytes)?);
         } else {
             harmed.insert(key, bytes);
         }
+    }
+    if harm == Harm::TestFile {
+        harmed.insert("mail/2023/07/10/0912.eml".to_owned(), mail());
     }
     if matches!(harm, Harm::Spreading | Harm::Complete) {
         harmed.insert("HOW_TO_RECOVER_FILES.txt".to_owned(), NOTE.as_bytes().to_vec());
@@ -278,16 +311,46 @@ fn harmed_item(
     .into())
 }
 
-/// Encrypts with AES-256-GCM under a key that is derived from the name, so that every start makes the same bytes.
-fn sealed(name: &str, plain: &[u8]) -> Result<Vec<u8>, StepFailed> {
-    let failed = |_| StepFailed::new("encrypting as the intruder", "the cipher refuses");
+/// A mail that carries the EICAR test file, in two parts here so that no scanner takes this program for it.
+fn mail() -> Vec<u8> {
+    [
+        b"From: desk@orders.example.com\r\nSubject: invoice\r\n\r\nPlease find attached:\r\n".as_slice(),
+        br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-",
+        b"STANDARD-ANTIVIRUS-TEST-FILE!$H+H*",
+        b"\r\n",
+    ]
+    .concat()
+}
+
+/// The intruder's cipher, AES-256-GCM, under a key that is derived from the name, so that every start makes the same
+/// bytes.
+fn cipher(name: &str) -> Result<(LessSafeKey, Nonce), StepFailed> {
     let derived = Sha256::digest(name.as_bytes());
-    let key = UnboundKey::new(&AES_256_GCM, &derived).map_err(failed)?;
-    let nonce = Nonce::try_assume_unique_for_key(derived.get(..12).unwrap_or_default()).map_err(failed)?;
+    let key = UnboundKey::new(&AES_256_GCM, &derived).map_err(refused)?;
+    let nonce = Nonce::try_assume_unique_for_key(derived.get(..12).unwrap_or_default()).map_err(refused)?;
+    Ok((LessSafeKey::new(key), nonce))
+}
+
+fn refused(_: aws_lc_rs::error::Unspecified) -> StepFailed {
+    StepFailed::new("encrypting as the intruder", "the cipher refuses")
+}
+
+fn sealed(name: &str, plain: &[u8]) -> Result<Vec<u8>, StepFailed> {
+    let (key, nonce) = cipher(name)?;
     let mut bytes = plain.to_vec();
-    LessSafeKey::new(key)
-        .seal_in_place_append_tag(nonce, Aad::empty(), &mut bytes)
-        .map_err(failed)?;
+    key.seal_in_place_append_tag(nonce, Aad::empty(), &mut bytes)
+        .map_err(refused)?;
+    Ok(bytes)
+}
+
+/// Encrypts every other stripe in place, as intermittent encryption does; the tags are kept elsewhere.
+fn striped(name: &str, mut bytes: Vec<u8>) -> Result<Vec<u8>, StepFailed> {
+    for (number, stripe) in bytes.chunks_mut(STRIPE).enumerate().step_by(2) {
+        let (key, nonce) = cipher(&format!("{name} {number}"))?;
+        let _tag = key
+            .seal_in_place_separate_tag(nonce, Aad::empty(), stripe)
+            .map_err(refused)?;
+    }
     Ok(bytes)
 }
 
@@ -335,6 +398,45 @@ mod tests {
             objects
                 .keys()
                 .all(|key| key.ends_with(".locked") || key.ends_with(".txt"))
+        );
+    }
+
+    #[test]
+    fn between_the_chosen_backup_and_the_boundary_lie_the_three_harms() {
+        let at = |number: usize| {
+            let (at, _, harm) = BACKUPS[number];
+            let Content::Objects(objects) = found(
+                Scenario::Incident,
+                "data",
+                &at.replace(|c: char| !c.is_ascii_digit(), ""),
+            )
+            .content
+            else {
+                panic!("no bucket")
+            };
+            (harm, objects)
+        };
+        let (spreading, objects) = at(4);
+        assert_eq!(spreading, Harm::Spreading);
+        assert!(objects.contains_key("exports/orders.csv.locked"));
+        assert!(objects.contains_key("HOW_TO_RECOVER_FILES.txt"));
+
+        let (harm, objects) = at(3);
+        assert_eq!(harm, Harm::Striped);
+        let plain = ledger(32).into_bytes();
+        let striped = &objects[LEDGER];
+        assert_eq!(striped.len(), plain.len());
+        for (number, (is, was)) in striped.chunks(STRIPE).zip(plain.chunks(STRIPE)).enumerate() {
+            assert_eq!(is == was, number % 2 == 1, "stripe {number}");
+        }
+
+        let (harm, mut unharmed) = at(2);
+        assert_eq!(harm, Harm::TestFile);
+        let mail = unharmed.remove("mail/2023/07/10/0912.eml").unwrap();
+        assert_eq!(unharmed, self::objects(31).unwrap());
+        assert!(
+            !mail.starts_with(b"X5O!"),
+            "the test file is not at the beginning"
         );
     }
 

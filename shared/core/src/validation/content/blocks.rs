@@ -18,6 +18,9 @@ const RANDOM: std::ops::RangeInclusive<f64> = 150.0..=370.0;
 pub struct BlockCounter {
     pending: Vec<u8>,
     total: [u64; 256],
+    /// Counts of the last blocks that are not in `total` yet: narrow, so that adding a block's is one loop of vectors.
+    recent: [u32; 256],
+    recent_blocks: u32,
     statistics: BlockStatistics,
     in_stripe: bool,
 }
@@ -58,6 +61,8 @@ impl Default for BlockCounter {
         Self {
             pending: Vec::with_capacity(BLOCK),
             total: [0; 256],
+            recent: [0; 256],
+            recent_blocks: 0,
             statistics: BlockStatistics::default(),
             in_stripe: false,
         }
@@ -93,6 +98,7 @@ impl BlockCounter {
         if !rest.is_empty() {
             self.block(&rest);
         }
+        self.add_recent();
         let mut statistics = self.statistics;
         statistics.entropy = shannon(&self.total, statistics.bytes);
         statistics.one_byte = self
@@ -104,13 +110,24 @@ impl BlockCounter {
         statistics
     }
 
+    fn add_recent(&mut self) {
+        for (total, recent) in self.total.iter_mut().zip(&mut self.recent) {
+            *total = total.wrapping_add(u64::from(std::mem::take(recent)));
+        }
+        self.recent_blocks = 0;
+    }
+
     fn block(&mut self, block: &[u8]) {
         let counts = histogram(block);
         // At most 4096² in all: 32 bits are enough, and the loop becomes one of vectors.
         let mut squares = 0_u32;
-        for (total, count) in self.total.iter_mut().zip(&counts) {
-            *total = total.wrapping_add(u64::from(*count));
+        for (recent, count) in self.recent.iter_mut().zip(&counts) {
+            *recent = recent.wrapping_add(u32::from(*count));
             squares = squares.wrapping_add(u32::from(*count).wrapping_mul(u32::from(*count)));
+        }
+        self.recent_blocks += 1;
+        if self.recent_blocks == RECENT {
+            self.add_recent();
         }
         let length = block.len() as u64;
         self.statistics.bytes += length;
@@ -130,49 +147,59 @@ impl BlockCounter {
     }
 }
 
-/// Counts of a block's bytes. Four tables, so that equal neighbours do not wait for each other's store; wrapping,
-/// because no count of a block can leave 16 bits and the loop is the whole cost of the scan.
+/// After how many blocks the narrow counts are added up: 2¹⁹ blocks of 2¹² bytes stay within 32 bits.
+const RECENT: u32 = 1 << 19;
+
+/// Counts of a block's bytes. Eight tables, so that equal neighbours do not wait for each other's store, and one load for
+/// eight bytes; wrapping, because no count of a block can leave 16 bits and the loop is the whole cost of the scan.
 #[expect(
     clippy::indexing_slicing,
-    reason = "a byte is always an index into a table of 256"
+    clippy::cast_possible_truncation,
+    reason = "the low byte is what is wanted, and always an index into a table of 256"
 )]
 fn histogram(block: &[u8]) -> [u16; 256] {
-    let mut tables = [[0_u16; 256]; 4];
-    let [a, b, c, d] = &mut tables;
+    let mut tables = [[0_u16; 256]; 8];
     let count = |table: &mut [u16; 256], byte: u8| {
         let slot = &mut table[usize::from(byte)];
         *slot = slot.wrapping_add(1);
     };
     let (words, rest) = block.as_chunks::<8>();
     for word in words {
-        count(a, word[0]);
-        count(b, word[1]);
-        count(c, word[2]);
-        count(d, word[3]);
-        count(a, word[4]);
-        count(b, word[5]);
-        count(c, word[6]);
-        count(d, word[7]);
+        let word = u64::from_le_bytes(*word);
+        let [a, b, c, d, e, f, g, h] = &mut tables;
+        count(a, word as u8);
+        count(b, (word >> 8) as u8);
+        count(c, (word >> 16) as u8);
+        count(d, (word >> 24) as u8);
+        count(e, (word >> 32) as u8);
+        count(f, (word >> 40) as u8);
+        count(g, (word >> 48) as u8);
+        count(h, (word >> 56) as u8);
     }
+    let [sum, others @ ..] = &mut tables;
     for byte in rest {
-        count(a, *byte);
+        count(sum, *byte);
     }
-    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-        *a = a.wrapping_add(*b).wrapping_add(*c).wrapping_add(*d);
+    for other in others {
+        for (sum, count) in sum.iter_mut().zip(other) {
+            *sum = sum.wrapping_add(*count);
+        }
     }
-    tables[0]
+    *sum
 }
 
 /// Control characters other than tab, line feed, form feed, carriage return and escape: one in a hundred or more.
 fn is_binary(counts: &[u16; 256], length: u64) -> bool {
-    let control: u64 = counts
+    let control: u64 = CONTROL
         .iter()
-        .zip(0_u8..=255)
-        .filter(|(_, byte)| matches!(byte, 0..=8 | 11 | 14..=26 | 28..=31 | 127))
-        .map(|(count, _)| u64::from(*count))
+        .filter_map(|range| counts.get(range.clone()))
+        .flatten()
+        .map(|count| u64::from(*count))
         .sum();
     control * 100 > length
 }
+
+const CONTROL: [std::ops::RangeInclusive<usize>; 5] = [0..=8, 11..=11, 14..=26, 28..=31, 127..=127];
 
 /// Shannon's H = −Σ p·log2 p.
 fn shannon(counts: &[u64; 256], bytes: u64) -> f64 {

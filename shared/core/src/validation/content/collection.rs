@@ -57,14 +57,18 @@ impl Collection {
         self.entry(facts.key, facts.entry);
     }
 
-    /// Takes an item of a table: its key and itself as canonical JSON.
-    pub fn item(&mut self, key: String, item: &[u8]) {
+    /// Takes an item of a table: its key and itself as canonical JSON, and what rules found in it.
+    pub fn item(&mut self, key: String, item: &[u8], found: Vec<Finding>) {
+        for finding in found {
+            self.found(&key, finding);
+        }
         if let Some(finding) = notes::judge("", item) {
             self.found(&key, finding);
         }
         let entry = ContentEntry {
             sha256: Digest::of(item),
             bytes: item.len() as u64,
+            centibits: None,
         };
         self.entry(key, entry);
     }
@@ -202,6 +206,7 @@ mod tests {
         collection.item(
             "{\"id\":{\"S\":\"warning\"}}".to_owned(),
             b"{\"text\":{\"S\":\"Your data has been encrypted. To recover your data send 1 BTC\"}}",
+            Vec::new(),
         );
         assert_eq!(collection.finish().1.verdict, Verdict::Tainted);
     }

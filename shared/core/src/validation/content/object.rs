@@ -4,24 +4,28 @@ use sha2::{Digest as _, Sha256};
 
 use super::blocks::{BlockCounter, BlockStatistics};
 use super::formats::{self, Promise};
-use super::{Finding, notes};
+use super::{Finding, SignatureScan, archives, notes};
 use crate::artifact::Digest;
 use crate::validation::{ContentEntry, Verdict};
 
-/// How much of an object's end is kept to see whether its format is whole.
-const TAIL: usize = 1024;
+/// How much of an object's end is kept, at least, to see whether its format is whole and how much it says it holds.
+const TAIL: usize = 16 * 1024;
+
+/// Within how many bytes of the end a format's ending must stand.
+const ENDING: usize = 1024;
 
 /// Share of random blocks from which an object as a whole counts as random.
 const MOSTLY: f64 = 0.5;
 
-/// Scans one object. Memory is bounded: a head, a tail and one block.
-#[derive(Debug, Clone)]
+/// Scans one object. Memory is bounded: a head, a tail and one block, and what the signatures hold.
+#[derive(Debug)]
 pub struct ObjectScanner {
     key: String,
     hash: Sha256,
     blocks: BlockCounter,
     head: Vec<u8>,
     tail: Vec<u8>,
+    signatures: Option<Box<dyn SignatureScan>>,
 }
 
 /// What the scan of one object says.
@@ -47,6 +51,16 @@ impl ObjectScanner {
             blocks: BlockCounter::default(),
             head: Vec::new(),
             tail: Vec::new(),
+            signatures: None,
+        }
+    }
+
+    /// Applies these rules, too.
+    #[must_use]
+    pub fn with_signatures(self, scan: Box<dyn SignatureScan>) -> Self {
+        Self {
+            signatures: Some(scan),
+            ..self
         }
     }
 
@@ -56,22 +70,32 @@ impl ObjectScanner {
         self.blocks.update(bytes);
         let missing = notes::HEAD.saturating_sub(self.head.len());
         self.head.extend(bytes.iter().take(missing));
-        let kept = TAIL.saturating_sub(bytes.len());
-        let surplus = self.tail.len().saturating_sub(kept);
-        self.tail.drain(..surplus);
         let skipped = bytes.len().saturating_sub(TAIL);
+        if skipped > 0 {
+            self.tail.clear();
+        }
         self.tail.extend(bytes.iter().skip(skipped));
+        // Moved only when twice as much has come together: small pieces would move the whole tail every time.
+        if self.tail.len() > 2 * TAIL {
+            let surplus = self.tail.len().saturating_sub(TAIL);
+            self.tail.drain(..surplus);
+        }
+        if let Some(signatures) = &mut self.signatures {
+            signatures.update(bytes);
+        }
     }
 
     /// Ends the object and judges it.
     #[must_use]
     pub fn finish(self) -> ObjectFacts {
         let statistics = self.blocks.finish();
-        let findings = judge(&self.key, &statistics, &self.head, &self.tail);
+        let mut findings = judge(&self.key, &statistics, &self.head, &self.tail);
+        findings.extend(self.signatures.map(SignatureScan::finish).into_iter().flatten());
         ObjectFacts {
             entry: ContentEntry {
                 sha256: Digest::of_hash(self.hash),
                 bytes: statistics.bytes,
+                centibits: Some(centibits(statistics.entropy)),
             },
             key: self.key,
             statistics,
@@ -109,15 +133,25 @@ fn judge(key: &str, statistics: &BlockStatistics, head: &[u8], tail: &[u8]) -> V
 
     match format {
         Some(format) => {
+            let end = tail.get(tail.len().saturating_sub(ENDING)..).unwrap_or_default();
             let whole = format
                 .ending
-                .is_none_or(|ending| memchr::memmem::find(tail, ending).is_some());
+                .is_none_or(|ending| memchr::memmem::find(end, ending).is_some());
             if !whole {
                 findings.push(Finding::new(
                     Verdict::Unknown,
                     format!(
                         "it begins as {} but does not end as one: cut off or partly overwritten",
                         format.name
+                    ),
+                ));
+            }
+            if let Some(claimed) = archives::bomb(format, statistics.bytes, tail) {
+                findings.push(Finding::new(
+                    Verdict::Unknown,
+                    format!(
+                        "an archive of {} bytes that says it unpacks to {claimed} or more: a bomb, or cut off",
+                        statistics.bytes
                     ),
                 ));
             }
@@ -199,6 +233,16 @@ fn without_format(
         )),
         Promise::Text | Promise::Nothing | Promise::Opaque => None,
     }
+}
+
+/// Bits per byte in hundredths, so that manifests compare exactly.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "Shannon's entropy of bytes lies between 0 and 8"
+)]
+fn centibits(entropy: f64) -> u16 {
+    (entropy.clamp(0.0, 8.0) * 100.0).round() as u16
 }
 
 fn describe(statistics: &BlockStatistics) -> String {

@@ -69,7 +69,7 @@ fn encryption_behind_a_name_that_promises_a_format_is_tainted() {
 fn dense_formats_are_not_flagged() {
     let dense = |begin: &[u8], end: &[u8]| [begin, &random_bytes(7, 60_000), end].concat();
     for (key, bytes) in [
-        ("a.gz", dense(b"\x1f\x8b\x08", b"")),
+        ("a.gz", dense(b"\x1f\x8b\x08", &300_000_u32.to_le_bytes())),
         ("a.zip", dense(b"PK\x03\x04", b"PK\x05\x06\0\0")),
         ("a.docx", dense(b"PK\x03\x04", b"PK\x05\x06\0\0")),
         ("a.pdf", dense(b"%PDF-1.7\n", b"startxref\n12\n%%EOF\n")),
@@ -78,7 +78,10 @@ fn dense_formats_are_not_flagged() {
         ("a.zst", dense(b"\x28\xb5\x2f\xfd", b"")),
         ("a.der", dense(b"\x30\x82\x04\xbe", b"")),
         ("a.mp4", dense(b"\0\0\0\x18ftypisom", b"")),
-        ("wrong-name.txt", dense(b"\x1f\x8b\x08", b"")),
+        (
+            "wrong-name.txt",
+            dense(b"\x1f\x8b\x08", &300_000_u32.to_le_bytes()),
+        ),
     ] {
         assert_eq!(verdict(key, &bytes), Verdict::Clean, "{key}");
     }
@@ -108,6 +111,36 @@ fn wiped_test_and_empty_files() {
     );
     assert_eq!(eicar.len(), 68);
     assert_eq!(verdict("a.com", eicar.as_bytes()), Verdict::Tainted);
+}
+
+#[test]
+fn an_archive_that_says_it_unpacks_to_far_more_than_a_backup_holds_is_a_doubt() {
+    let gzip = |claimed: u32, stored: usize| {
+        [
+            b"\x1f\x8b\x08".as_slice(),
+            &random_bytes(1, stored),
+            &claimed.to_le_bytes(),
+        ]
+        .concat()
+    };
+    assert_eq!(verdict("a.gz", &gzip(3 << 30, 40_000)), Verdict::Unknown);
+    assert_eq!(verdict("a.log.gz", &gzip(900 << 20, 40_000)), Verdict::Clean);
+
+    let entry = |size: u32| {
+        let mut entry = vec![0; 46];
+        entry[..4].copy_from_slice(b"PK\x01\x02");
+        entry[24..28].copy_from_slice(&size.to_le_bytes());
+        entry
+    };
+    let zip = |entries: usize, size: u32| {
+        let mut bytes = [b"PK\x03\x04".as_slice(), &random_bytes(2, 40_000)].concat();
+        bytes.extend((0..entries).flat_map(|_| entry(size)));
+        bytes.extend(b"PK\x05\x06");
+        bytes.extend([0; 18]);
+        bytes
+    };
+    assert_eq!(verdict("a.zip", &zip(16, 4_294_967_295)), Verdict::Unknown);
+    assert_eq!(verdict("a.zip", &zip(16, 20_000)), Verdict::Clean);
 }
 
 #[test]

@@ -460,10 +460,11 @@ impl Scenario {
             approved: self.approved(),
             cutover,
         };
-        match self.task("Await sync", ask).await? {
-            Answer::Traffic(progress) => Ok(progress),
-            answer => panic!("{answer:?}"),
-        }
+        let answer = self.task("Await sync", ask).await?;
+        let Answer::Traffic(progress) = answer else {
+            panic!("{answer:?}");
+        };
+        Ok(progress)
     }
 
     pub(super) fn edit(&self, slot: &Slot, text: String) {

@@ -130,7 +130,7 @@ mod tests {
         AccountId::try_from("111111111111".to_owned()).unwrap()
     }
 
-    fn of(kind: &str, statement: Value) -> Result<(), NotContained> {
+    fn of(kind: &str, statement: &Value) -> Result<(), NotContained> {
         let content = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
         contains(
             &OrganisationPolicy {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn only_a_denial_of_everything_contains() {
-        let scp = |statement| of("SERVICE_CONTROL_POLICY", statement);
+        let scp = |statement: Value| of("SERVICE_CONTROL_POLICY", &statement);
         assert_eq!(
             scp(json!({"Effect": "Deny", "Action": "*", "Resource": "*"})),
             Ok(())
@@ -174,7 +174,7 @@ mod tests {
                 .extend(more.as_object().unwrap().clone());
             of(
                 "RESOURCE_CONTROL_POLICY",
-                json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*", "Condition": condition}),
+                &json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*", "Condition": condition}),
             )
         };
         assert_eq!(rcp("111111111111", json!({})), Ok(()));
@@ -190,7 +190,7 @@ mod tests {
     fn other_types_and_other_texts_contain_nobody() {
         let denial = json!({"Effect": "Deny", "Action": "*", "Resource": "*"});
         assert!(matches!(
-            of("TAG_POLICY", denial),
+            of("TAG_POLICY", &denial),
             Err(NotContained::OtherType(_))
         ));
         for content in ["", "[]", "{}", "{\"Statement\": 7}"] {

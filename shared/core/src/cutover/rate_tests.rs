@@ -15,7 +15,7 @@ fn account(number: usize) -> AccountId {
 /// by account, and where the time went.
 fn play(accounts: usize, each: usize, kind: DocumentKind) -> (Vec<Vec<u64>>, Spent) {
     let mut pace = Pace::default();
-    let mut lanes = vec![0_u64; LANES];
+    let mut lanes = [0_u64; LANES];
     let mut writes = Vec::new();
     let mut spent = Spent::default();
     for number in 0..accounts {

@@ -25,7 +25,7 @@ use blackstart_core::task::{Failure, StateContext, Task};
 use blackstart_core::timeline::CurrentBoundary;
 use blackstart_local::accounts::{OLD, REBUILD, RECOVERY, REGION};
 use blackstart_local::organisation::plan::{HOLDING_ADDRESS, NAME, NEW_ADDRESS};
-use blackstart_local::organisation::{self, EXTERNAL_ID, plan, siblings};
+use blackstart_local::organisation::{self, EXTERNAL_ID, Scenario, plan, siblings};
 use blackstart_local::project::Project;
 use blackstart_local::{LocalAws, WEB_BUCKET};
 use cutover::aws::Aws;
@@ -88,7 +88,7 @@ impl World {
         let local = LocalAws::start(&project, false).await.unwrap();
         let endpoints = Endpoints(local.environment().into_iter().collect());
         let zone = organisation::make_zone(&local).await.unwrap();
-        let (mut plan, _) = plan::plan(BUCKET, &zone, local.edge().port()).unwrap();
+        let (mut plan, _) = plan::plan(BUCKET, &zone, local.edge().port(), Scenario::Incident).unwrap();
         plan.accounts.siblings = SIBLINGS.map(account).to_vec();
         plan.references.waivers.clear();
         let mut contained = plan.clone();

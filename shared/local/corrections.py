@@ -154,8 +154,9 @@ def resources_of_requests(machines):
             # `Name` is a bus here; the emulator takes it for a rule.
             name = (json.loads(body or b"{}").get("Name") or "default").rsplit("/", 1)[-1]
             return f"arn:aws:events:{region}:{account_id}:event-bus/{name}"
-        if service == "dynamodb" and headers.get("x-amz-target", "").endswith("ResourcePolicy"):
-            # Policies are asked for by ARN; the emulator looks for the name of a table only.
+        about_arn = ("ResourcePolicy", ".TagResource", ".ListTagsOfResource")
+        if service == "dynamodb" and headers.get("x-amz-target", "").endswith(about_arn):
+            # Policies and tags are asked for by ARN; the emulator looks for the name of a table only.
             return json.loads(body or b"{}").get("ResourceArn") or "*"
         if service == "states" and arn == "*":
             # Who answers a waiting state needs permission on its state machine.

@@ -9,6 +9,7 @@ use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::approval::second;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::cutover::CutoverDocument;
+use blackstart_core::items::ItemsRecord;
 use blackstart_core::journal::{Entry, StepState};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
@@ -97,6 +98,20 @@ impl<'a, W: World, R: Records, C, N> Context<'a, W, R, C, N> {
             began,
             pace: Keeper::default(),
         })
+    }
+
+    /// Refuses while an item of the workload is open: data without its approved point, a credential that is not new.
+    pub(crate) async fn items_are_settled(&self) -> Result<(), CutoverError> {
+        let record = self
+            .deps
+            .records
+            .get::<ItemsRecord>(&Key::items(&self.run))
+            .await?;
+        let record = record.as_ref().map(|found| &found.document);
+        match ItemsRecord::refusal(record, &self.approved.digest) {
+            Some(unsettled) => Err(unsettled.into()),
+            None => Ok(()),
+        }
     }
 
     /// Refuses when late evidence moved the event boundary. Asked before the first effect only.

@@ -17,6 +17,7 @@ use blackstart_core::artifact::{Digest, NotCanonical, canonical_digest};
 use blackstart_core::cutover::{CutoverDocument, CutoverRefused};
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::evidence::{Event, JOURNAL, Kind, PACKAGE};
+use blackstart_core::items::Unsettled;
 use blackstart_core::journal::{IllegalEvent, StepKind};
 use blackstart_core::run::RunId;
 use blackstart_core::task::Task;
@@ -111,6 +112,9 @@ pub enum CutoverError {
     /// A document has no canonical form.
     #[error("the document cannot be written")]
     NotCanonical(#[from] NotCanonical),
+    /// Items of the workload are open.
+    #[error(transparent)]
+    Unsettled(#[from] Unsettled),
     /// The cutover cannot be planned.
     #[error(transparent)]
     Unplannable(#[from] CutoverRefused),
@@ -175,6 +179,7 @@ impl StageError for CutoverError {
                 ErrorName::PolicyRefused
             }
             Self::NotCanonical(_) => ErrorName::Defect,
+            Self::Unsettled(error) => error.name(),
             Self::Unplannable(_)
             | Self::Drifted(_)
             | Self::Journal(_)

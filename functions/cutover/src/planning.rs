@@ -25,6 +25,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             return Ok(self.planned(cutover, &open.document));
         }
         self.boundary_is_unmoved().await?;
+        self.items_are_settled().await?;
         let inventory: InventoryDocument = self.json(&self.package.inventory).await?;
         let zone = self.deps.world.records(&self.package.zone).await?;
         let document = plan(&CutoverFacts {

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 
 use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::cloudformation::NewStack;
+use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
+use blackstart_aws::records::Records;
 use blackstart_core::error_name::{ErrorName, StageError};
+use blackstart_core::items;
+use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Plan, Stack};
 use blackstart_core::rebuild::failure::first_cause;
 use blackstart_core::rebuild::isolation::{StackFacts, examine};
@@ -14,7 +18,9 @@ use blackstart_core::rebuild::request::{execution_role, request_token, stack_tag
 use blackstart_core::rebuild::templates::{self, RefusedTemplates, Template};
 use blackstart_core::rebuild::waves::{self, Advance, ObservedStack, Removal, StackState};
 use blackstart_core::rebuild::{BuiltStack, RebuildDocument, SCHEMA};
-use blackstart_core::run::RunId;
+use blackstart_core::restore::job::RestoreRecord;
+use blackstart_core::restore::removal::{RemovalRefused, stacks_removable};
+use blackstart_core::run::{RunId, RunRecord};
 use blackstart_core::task::rebuild::{Advanced, Checked, Operation, Rebuilt};
 use blackstart_core::task::{Progress, Task};
 use serde::Serialize;
@@ -26,9 +32,11 @@ use port::{Builders, Documents, Stacks};
 
 /// What the stage needs from outside.
 #[derive(Debug)]
-pub struct Deps<D, B> {
+pub struct Deps<D, L, B> {
     /// Plan, templates, results.
     pub documents: D,
+    /// The ledger.
+    pub records: L,
     /// The rebuild account.
     pub builders: B,
 }
@@ -60,6 +68,12 @@ pub enum RebuildError {
     /// The templates may not be built.
     #[error(transparent)]
     Templates(#[from] RefusedTemplates),
+    /// The stacks of this run are not to be removed.
+    #[error(transparent)]
+    NotRemoved(#[from] RemovalRefused),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Stacks stand in the way.
     #[error("{}", .0.join("; "))]
     Blocked(Vec<String>),
@@ -72,6 +86,8 @@ impl StageError for RebuildError {
             Self::Artifact(error) => error.name(),
             Self::Port(error) => error.name(),
             Self::Templates(_) => ErrorName::PolicyRefused,
+            Self::NotRemoved(error) => error.name(),
+            Self::Ledger(error) => error.name(),
             Self::Blocked(_) => ErrorName::PreconditionChanged,
         }
     }
@@ -81,9 +97,9 @@ impl StageError for RebuildError {
 ///
 /// # Errors
 /// [`RebuildError`].
-pub async fn handle<D: Documents, B: Builders>(
+pub async fn handle<D: Documents, L: Records, B: Builders>(
     task: Task<Operation>,
-    deps: &Deps<D, B>,
+    deps: &Deps<D, L, B>,
 ) -> Result<Output, RebuildError> {
     let run = task.run.ok_or(RebuildError::NoRun)?;
     match task.input {
@@ -108,9 +124,9 @@ pub async fn handle<D: Documents, B: Builders>(
     }
 }
 
-async fn read_templates<D: Documents, B: Builders>(
+async fn read_templates<D: Documents, L: Records, B: Builders>(
     plan: &Plan,
-    deps: &Deps<D, B>,
+    deps: &Deps<D, L, B>,
 ) -> Result<BTreeMap<String, Template>, RebuildError> {
     let mut bytes = BTreeMap::new();
     for stack in &plan.rebuild.stacks {
@@ -119,7 +135,9 @@ async fn read_templates<D: Documents, B: Builders>(
             deps.documents.template(&stack.template).await?,
         );
     }
-    Ok(templates::check(plan, &bytes)?)
+    let checked = templates::check(plan, &bytes)?;
+    items::classify(plan, &checked).map_err(RefusedTemplates)?;
+    Ok(checked)
 }
 
 /// The stacks as they are, and what each is to this run.
@@ -144,10 +162,10 @@ async fn observe(run: &RunId, plan: &Plan, account: &impl Stacks) -> Result<Obse
     Ok(observed)
 }
 
-async fn advance<D: Documents, B: Builders>(
+async fn advance<D: Documents, L: Records, B: Builders>(
     run: &RunId,
     plan: &Plan,
-    deps: &Deps<D, B>,
+    deps: &Deps<D, L, B>,
 ) -> Result<Advanced, RebuildError> {
     let account = deps.builders.open(plan, run).await?;
     let observed = observe(run, plan, &account).await?;
@@ -169,6 +187,7 @@ async fn advance<D: Documents, B: Builders>(
                         parameters: stack.parameters.clone(),
                         tags: stack_tags(run, &template.digest),
                         role_arn: execution_role(plan),
+                        on_failure: plan.rebuild.on_failure,
                         token: request_token(run, stack, "create"),
                     })
                     .await?;
@@ -181,11 +200,18 @@ async fn advance<D: Documents, B: Builders>(
     Ok(Advanced { progress, requested })
 }
 
-async fn clean_up<D: Documents, B: Builders>(
+async fn clean_up<D: Documents, L: Records, B: Builders>(
     run: &RunId,
     plan: &Plan,
-    deps: &Deps<D, B>,
+    deps: &Deps<D, L, B>,
 ) -> Result<Advanced, RebuildError> {
+    let about = deps.records.get::<RunRecord>(&Key::run(run)).await?;
+    let restores = deps.records.get::<RestoreRecord>(&Key::restore(run)).await?;
+    stacks_removable(
+        run,
+        about.as_ref().map(|found| &found.document),
+        restores.as_ref().map(|found| &found.document),
+    )?;
     let account = deps.builders.open(plan, run).await?;
     let observed = observe(run, plan, &account).await?;
     let mut requested = Vec::new();
@@ -239,10 +265,10 @@ async fn explain(blocked: &[(&Stack, StackState)], account: &impl Stacks) -> Reb
     RebuildError::Blocked(sentences)
 }
 
-async fn preflight<D: Documents, B: Builders>(
+async fn preflight<D: Documents, L: Records, B: Builders>(
     run: &RunId,
     plan: &Plan,
-    deps: &Deps<D, B>,
+    deps: &Deps<D, L, B>,
 ) -> Result<Rebuilt, RebuildError> {
     let checked = read_templates(plan, deps).await?;
     let account = deps.builders.open(plan, run).await?;
@@ -291,6 +317,7 @@ async fn preflight<D: Documents, B: Builders>(
         schema: SCHEMA.to_owned(),
         stacks,
         isolation,
+        items: items::classify(plan, &checked).map_err(RefusedTemplates)?,
     };
     for check in document.not_passed() {
         tracing::warn!(check = %check.check, status = ?check.status, evidence = %check.evidence, "isolation is not proven");

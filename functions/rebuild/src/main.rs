@@ -16,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let ledger = Ledger::new(&aws, config.ledger_table);
     let deps = rebuild::Deps {
         documents: AwsDocuments(ArtifactStore::new(&aws, config.artifact_bucket)),
+        records: ledger.clone(),
         builders: AwsBuilders(Accounts::new(aws, config.external_id)),
     };
     harness::run(&ledger, |task, _now| rebuild::handle(task, &deps)).await

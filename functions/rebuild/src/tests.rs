@@ -6,14 +6,18 @@ use std::sync::{Mutex, MutexGuard};
 use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::cloudformation::{Created, NewStack};
 use blackstart_aws::port::PortError;
+use blackstart_aws::records::Records as _;
+use blackstart_aws::records::memory::MemoryRecords;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError as _};
+use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Plan, TemplateRef};
 use blackstart_core::rebuild::RebuildDocument;
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::waves::ObservedStack;
-use blackstart_core::run::RunId;
+use blackstart_core::restore::job::RestoreRecord;
+use blackstart_core::run::{RunId, RunRecord};
 use blackstart_core::task::rebuild::{Advanced, Checked, Operation};
 use blackstart_core::task::{Progress, StateContext, Task};
 use serde_json::{Value, json};
@@ -220,7 +224,32 @@ fn fake() -> Fake {
     }))
 }
 
+fn run() -> RunId {
+    RunId::try_from("orders-0123456789ab".to_owned()).unwrap()
+}
+
 async fn ask(fake: &Fake, input: Operation) -> Result<Output, RebuildError> {
+    ask_about(fake, input, "drill", false).await
+}
+
+async fn ask_about(
+    fake: &Fake,
+    input: Operation,
+    mode: &str,
+    restoring: bool,
+) -> Result<Output, RebuildError> {
+    let records = MemoryRecords::default();
+    let record: RunRecord = serde_json::from_value(json!({
+        "run": run(), "workload": "orders", "mode": mode, "plan": artifact(),
+        "trigger": {"kind": "manual", "requested_by": "ada"},
+        "execution": "e", "started": "2026-01-31T08:00:00Z", "conclusion": null
+    }))
+    .unwrap();
+    records.put_new(&Key::run(&run()), &record).await.unwrap();
+    if restoring {
+        let restores = RestoreRecord::intend(&Digest::of(b"package"), &[]);
+        records.put_new(&Key::restore(&run()), &restores).await.unwrap();
+    }
     let task = Task {
         context: StateContext {
             execution: "arn:e".to_owned(),
@@ -230,11 +259,12 @@ async fn ask(fake: &Fake, input: Operation) -> Result<Output, RebuildError> {
             retry_count: 0,
             redrive_count: 0,
         },
-        run: Some(RunId::try_from("orders-0123456789ab".to_owned()).unwrap()),
+        run: Some(run()),
         input,
     };
     let deps = Deps {
         documents: fake,
+        records,
         builders: fake,
     };
     handle(task, &deps).await
@@ -321,6 +351,18 @@ async fn a_failure_at_any_call_changes_nothing_in_the_end() {
             assert!(fake.world().stacks.is_empty(), "call {n}");
         }
     }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_stacks_of_a_run_in_earnest_go_only_if_it_restored_nothing() {
+    let fake = fake();
+    until_done(&fake, &advance()).await;
+    let clean_up = || Operation::CleanUp { plan: artifact() };
+    let error = ask_about(&fake, clean_up(), "incident", true).await.unwrap_err();
+    assert_eq!(error.name(), ErrorName::PolicyRefused);
+    assert!(fake.world().deleted.is_empty());
+    ask_about(&fake, clean_up(), "incident", false).await.unwrap();
+    assert_eq!(fake.world().deleted.len(), 1);
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -15,6 +15,7 @@ use blackstart_core::chart::attack::seen_in;
 use blackstart_core::error_name::error_chain;
 use blackstart_core::evidence::Link;
 use blackstart_core::history::{ExecutionHistory, has_history};
+use blackstart_core::items::settle;
 use blackstart_core::journal::{Entry, Event};
 use blackstart_core::ledger::Key;
 use blackstart_core::report::trend::RunDurations;
@@ -88,6 +89,10 @@ pub(crate) async fn facts(record: &RunRecord, deps: &Deps) -> Result<Facts, Repo
     }
     facts.restore = find(run, "restore.json", Document::Restore, &mut documents, deps).await?;
     facts.rotation = find(run, "rotation.json", Document::Rotation, &mut documents, deps).await?;
+    if let (Some(rebuilt), Some(package)) = (&facts.rebuild, &facts.package) {
+        let (restored, rotated) = (facts.restore.as_ref(), facts.rotation.as_ref());
+        facts.items = settle(rebuilt, package, restored, rotated);
+    }
     if let Some(artifact) = facts.journal.iter().find_map(cutover_plan).cloned() {
         facts.cutover = Some(deps.artifacts.get_json(&artifact).await?);
         documents.push(NamedDocument::new(Document::CutoverPlan, artifact));

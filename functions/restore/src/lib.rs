@@ -13,12 +13,13 @@ use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::evidence::{Event, Kind, PACKAGE};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
-use blackstart_core::restore::job::{JobState, RestoreRecord};
+use blackstart_core::restore::job::{JobState, RestoreJob, RestoreRecord};
+use blackstart_core::restore::removal::RemovalRefused;
 use blackstart_core::restore::request::{RestoreRefused, RestoreRequest, requests};
 use blackstart_core::restore::verify::{Found, NotAsValidated, verify};
 use blackstart_core::restore::{RestoreDocument, SCHEMA};
 use blackstart_core::run::RunId;
-use blackstart_core::task::restore::{Operation, RestoreProgress, Restored};
+use blackstart_core::task::restore::{Operation, Removed, RestoreProgress, Restored};
 use blackstart_core::task::{Progress, Task};
 use blackstart_core::validation::{ContentManifest, SetVerdict};
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 pub mod config;
 pub mod port;
+mod removal;
 
 use port::{RebuildAccount, Restorer, Run};
 
@@ -48,6 +50,8 @@ pub enum Output {
     Progress(RestoreProgress),
     /// To `verify`.
     Restored(Restored),
+    /// To `clean_up`.
+    Removed(Removed),
 }
 
 /// Why the stage cannot go on.
@@ -77,6 +81,9 @@ pub enum RestoreError {
     /// The restored data is not the validated data.
     #[error(transparent)]
     NotAsValidated(#[from] NotAsValidated),
+    /// What this run restored is not to be removed.
+    #[error(transparent)]
+    NotRemoved(#[from] RemovalRefused),
     /// A document could not be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -100,6 +107,7 @@ impl StageError for RestoreError {
             Self::OtherRestore(_) | Self::NotStarted(_) | Self::Failed(_) | Self::Unfinished(_) => {
                 ErrorName::PreconditionChanged
             }
+            Self::NotRemoved(error) => error.name(),
             Self::Artifact(error) => error.name(),
             Self::Ledger(error) => error.name(),
             Self::Evidence(error) => error.name(),
@@ -141,6 +149,10 @@ pub async fn handle<R: Run, L: Records, A: RebuildAccount>(
         } => {
             let document = verify_all(&run, &plan, &package, &digest, deps, now).await?;
             Ok(Output::Restored(Restored { document }))
+        }
+        Operation::CleanUp { plan } => {
+            let plan = deps.run.plan(&plan).await?;
+            removal::clean_up(&run, &plan, deps).await.map(Output::Removed)
         }
     }
 }
@@ -197,7 +209,7 @@ async fn start<R: Run, L: Records, A: RebuildAccount>(
             .fact("job", id.as_str());
         record_once(&deps.records, run, event).await?;
         tracing::info!(resource = %request.resource, recovery_point = %request.recovery_point, job = %id, "restore started");
-        record = note(run, record, &request.resource, &id, deps).await?;
+        record = note(run, record, &request.resource, deps, |job| job.id = Some(id)).await?;
     }
     Ok(())
 }
@@ -222,17 +234,18 @@ async fn intend<R, L: Records, A>(
     }
 }
 
-/// Writes down a job's id. If another executor changed the record meanwhile, its ids are the same by their tokens.
+/// Writes down what is known of a job. If another executor changed the record meanwhile, it is looked at again: what
+/// is written down is the same for both.
 async fn note<R, L: Records, A>(
     run: &RunId,
     record: Versioned<RestoreRecord>,
     resource: &str,
-    id: &str,
     deps: &Deps<R, L, A>,
+    change: impl FnOnce(&mut RestoreJob),
 ) -> Result<Versioned<RestoreRecord>, RestoreError> {
     let mut next = record;
     if let Some(job) = next.document.jobs.get_mut(resource) {
-        job.id = Some(id.to_owned());
+        change(job);
     }
     if deps
         .records
@@ -248,13 +261,19 @@ async fn note<R, L: Records, A>(
     }))
 }
 
+/// What a job has come to that should have made `arn`.
+fn state_of(observed: &blackstart_aws::backup::RestoreJob, arn: &str) -> JobState {
+    let (message, created) = (observed.message.as_deref(), observed.created.as_deref());
+    JobState::of(&observed.state, message, created, arn)
+}
+
 async fn poll<R: Run, L: Records, A: RebuildAccount>(
     run: &RunId,
     plan: &Plan,
     deps: &Deps<R, L, A>,
     now: Timestamp,
 ) -> Result<Progress, RestoreError> {
-    let record: Versioned<RestoreRecord> = deps
+    let mut record: Versioned<RestoreRecord> = deps
         .records
         .get(&Key::restore(run))
         .await?
@@ -262,22 +281,27 @@ async fn poll<R: Run, L: Records, A: RebuildAccount>(
     let account = deps.account.open(plan, run).await?;
     let mut progress = Progress::Done;
     let mut failed = Vec::new();
-    for (resource, job) in &record.document.jobs {
+    for (resource, job) in record.document.jobs.clone() {
         let id = job
             .id
             .as_deref()
             .ok_or_else(|| RestoreError::NotStarted(run.clone()))?;
         let observed = account.job(id).await?;
-        let (message, created) = (observed.message.as_deref(), observed.created.as_deref());
         let ended = |outcome: &str| {
             Event::new(Kind::RestoreEnded, now)
                 .fact("resource", resource.as_str())
                 .fact("job", id)
                 .fact("outcome", outcome)
         };
-        match JobState::of(&observed.state, message, created, &job.arn) {
+        match state_of(&observed, &job.arn) {
             JobState::Running => progress = Progress::Running,
             JobState::Completed { remark } => {
+                if !job.marked
+                    && let Some(planned) = plan.resources.iter().find(|planned| planned.id == resource)
+                {
+                    account.mark(planned, &job.arn, run).await?;
+                    record = note(run, record, &resource, deps, |job| job.marked = true).await?;
+                }
                 record_once(&deps.records, run, ended("completed")).await?;
                 if let Some(remark) = remark {
                     tracing::warn!(%resource, job = id, %remark, "restore completed with a remark; the content decides");

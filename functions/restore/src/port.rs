@@ -14,7 +14,8 @@ use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::plan::{Invariant, Plan, Resource};
 use blackstart_core::rebuild::RebuildDocument;
 use blackstart_core::restore::RestoreDocument;
-use blackstart_core::restore::request::{RestoreRequest, restore_role, session_policy};
+use blackstart_core::restore::removal::CopyState;
+use blackstart_core::restore::request::{RestoreRequest, removal_policy, restore_role, session_policy};
 use blackstart_core::run::RunId;
 use blackstart_core::validation::ContentManifest;
 use jiff::Timestamp;
@@ -62,6 +63,21 @@ pub trait Restorer: Send + Sync {
     fn start(&self, request: &RestoreRequest) -> impl Future<Output = Result<String, PortError>> + Send;
     /// Asks for a restore job.
     fn job(&self, id: &str) -> impl Future<Output = Result<RestoreJob, PortError>> + Send;
+    /// The restored resource as it is now.
+    fn copy(
+        &self,
+        resource: &Resource,
+        arn: &str,
+    ) -> impl Future<Output = Result<CopyState, PortError>> + Send;
+    /// Gives it the tag of the run.
+    fn mark(
+        &self,
+        resource: &Resource,
+        arn: &str,
+        run: &RunId,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Removes it with everything in it.
+    fn remove(&self, resource: &Resource) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Reads what was restored under this name.
     fn content(
         &self,
@@ -80,6 +96,13 @@ pub trait RebuildAccount: Sync {
         &self,
         plan: &Plan,
         run: &RunId,
+    ) -> impl Future<Output = Result<Self::Restorer, PortError>> + Send;
+    /// The same, for removing the copy of one resource and nothing else.
+    fn open_for_removal(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        resource: &Resource,
     ) -> impl Future<Output = Result<Self::Restorer, PortError>> + Send;
 }
 
@@ -143,10 +166,13 @@ pub struct AwsRestorer {
     role_arn: String,
 }
 
-impl RebuildAccount for AwsRebuildAccount {
-    type Restorer = AwsRestorer;
-
-    async fn open(&self, plan: &Plan, run: &RunId) -> Result<AwsRestorer, PortError> {
+impl AwsRebuildAccount {
+    async fn enter(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        session_policy: String,
+    ) -> Result<AwsRestorer, PortError> {
         let config = self
             .0
             .assume(&Assume {
@@ -155,7 +181,7 @@ impl RebuildAccount for AwsRebuildAccount {
                 role: &plan.roles.rebuild,
                 run,
                 region: &plan.region,
-                session_policy: Some(session_policy(plan)),
+                session_policy: Some(session_policy),
             })
             .await?;
         Ok(AwsRestorer {
@@ -163,6 +189,23 @@ impl RebuildAccount for AwsRebuildAccount {
             reader: ContentReader::new(&config),
             role_arn: restore_role(plan),
         })
+    }
+}
+
+impl RebuildAccount for AwsRebuildAccount {
+    type Restorer = AwsRestorer;
+
+    async fn open(&self, plan: &Plan, run: &RunId) -> Result<AwsRestorer, PortError> {
+        self.enter(plan, run, session_policy(plan)).await
+    }
+
+    async fn open_for_removal(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        resource: &Resource,
+    ) -> Result<AwsRestorer, PortError> {
+        self.enter(plan, run, removal_policy(plan, resource)).await
     }
 }
 
@@ -181,6 +224,25 @@ impl Restorer for AwsRestorer {
 
     async fn job(&self, id: &str) -> Result<RestoreJob, PortError> {
         self.backup.restore_job(id).await
+    }
+
+    async fn copy(&self, resource: &Resource, arn: &str) -> Result<CopyState, PortError> {
+        self.reader
+            .copy(resource.resource_type, &resource.restore_to, arn)
+            .await
+    }
+
+    async fn mark(&self, resource: &Resource, arn: &str, run: &RunId) -> Result<(), PortError> {
+        self.reader
+            .mark(resource.resource_type, &resource.restore_to, arn, run)
+            .await
+    }
+
+    async fn remove(&self, resource: &Resource) -> Result<(), PortError> {
+        self.reader
+            .remove(resource.resource_type, &resource.restore_to)
+            .await?;
+        Ok(())
     }
 
     async fn content(

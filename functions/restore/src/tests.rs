@@ -6,15 +6,18 @@ use blackstart_aws::backup::RestoreJob;
 use blackstart_aws::content::Content;
 use blackstart_aws::gate::GateRefused;
 use blackstart_aws::port::PortError;
+use blackstart_aws::records::Records as _;
 use blackstart_aws::records::memory::MemoryRecords;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::artifact::{ArtifactRef, Digest, canonical_digest};
 use blackstart_core::error_name::{ErrorName, StageError as _};
+use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource};
 use blackstart_core::rebuild::{CheckStatus, IsolationCheck, RebuildDocument};
 use blackstart_core::restore::RestoreDocument;
+use blackstart_core::restore::removal::CopyState;
 use blackstart_core::restore::request::RestoreRequest;
-use blackstart_core::run::RunId;
+use blackstart_core::run::{RunId, RunRecord};
 use blackstart_core::task::restore::{Operation, RestoreProgress};
 use blackstart_core::task::{Progress, StateContext, Task};
 use blackstart_core::validation::verdict::RestoreState;
@@ -37,6 +40,8 @@ struct World {
     /// Token to job: (job id, new name, what AWS Backup says).
     jobs: BTreeMap<String, (String, String, RestoreJob)>,
     content: BTreeMap<String, ContentManifest>,
+    /// What is there, by name, with the run whose tag it carries.
+    there: BTreeMap<String, Option<String>>,
     invariants: Verdict,
     kept: Vec<RestoreDocument>,
     calls: usize,
@@ -66,6 +71,7 @@ impl Fake {
             isolation: CheckStatus::Pass,
             jobs: BTreeMap::new(),
             content,
+            there: BTreeMap::new(),
             invariants: Verdict::Clean,
             kept: Vec::new(),
             calls: 0,
@@ -150,6 +156,7 @@ impl Run for &Fake {
                 status: world.isolation,
                 evidence: "2 resources".to_owned(),
             }],
+            items: Vec::new(),
         })?)
     }
 
@@ -171,6 +178,15 @@ impl<'a> RebuildAccount for &'a Fake {
         self.call(|_| ())?;
         Ok(self)
     }
+
+    async fn open_for_removal(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        _resource: &Resource,
+    ) -> Result<&'a Fake, PortError> {
+        self.open(plan, run).await
+    }
 }
 
 impl Restorer for &Fake {
@@ -191,6 +207,26 @@ impl Restorer for &Fake {
         self.call(|world| world.jobs.values().find(|job| job.0 == id).unwrap().2.clone())
     }
 
+    async fn copy(&self, resource: &Resource, _arn: &str) -> Result<CopyState, PortError> {
+        self.call(|world| {
+            let found = world.there.get(&resource.restore_to).cloned();
+            found.map_or(CopyState::Absent, |run| CopyState::Present { run })
+        })
+    }
+
+    async fn mark(&self, resource: &Resource, _arn: &str, run: &RunId) -> Result<(), PortError> {
+        self.call(|world| {
+            let tag = world.there.get_mut(&resource.restore_to).unwrap();
+            *tag = Some(run.to_string());
+        })
+    }
+
+    async fn remove(&self, resource: &Resource) -> Result<(), PortError> {
+        self.call(|world| {
+            world.there.remove(&resource.restore_to);
+        })
+    }
+
     async fn content(
         &self,
         _resource: &Resource,
@@ -207,8 +243,11 @@ impl Restorer for &Fake {
 
 /// AWS Backup completes every job.
 fn complete(fake: &Fake) {
-    for (_, _, job) in fake.world().jobs.values_mut() {
+    let mut world = fake.world();
+    let World { jobs, there, .. } = &mut *world;
+    for (_, name, job) in jobs.values_mut() {
         job.state = RestoreState::Completed;
+        there.entry(name.clone()).or_insert(None);
     }
 }
 
@@ -244,6 +283,7 @@ impl Bench {
                 digest: digest(),
             },
             "poll" => Operation::Poll { plan },
+            "clean_up" => Operation::CleanUp { plan },
             _ => Operation::Verify {
                 plan,
                 package,
@@ -295,8 +335,104 @@ const BOTH: [&str; 2] = ["orders-data-restored", "orders-restored"];
 fn progress(output: &Output) -> Progress {
     match output {
         Output::Progress(RestoreProgress { progress }) => *progress,
-        Output::Restored(_) => panic!("another answer"),
+        Output::Restored(_) | Output::Removed(_) => panic!("another answer"),
     }
+}
+
+impl Bench {
+    /// A bench whose run is known to the ledger.
+    async fn of_mode(mode: &str) -> Self {
+        let bench = Self::new();
+        let run = RunId::try_from("orders-0123456789ab".to_owned()).unwrap();
+        let record: RunRecord = serde_json::from_value(json!({
+            "run": run, "workload": "orders", "mode": mode, "plan": bench.deps.run.world().package.plan,
+            "trigger": {"kind": "manual", "requested_by": "ada"},
+            "execution": "e", "started": "2026-01-31T08:00:00Z", "conclusion": null
+        }))
+        .unwrap();
+        bench
+            .deps
+            .records
+            .put_new(&Key::run(&run), &record)
+            .await
+            .unwrap();
+        bench
+    }
+
+    /// Cleans up as the state machine does, until it is done; returns what was left alone.
+    async fn clean_up(&self) -> Vec<String> {
+        for _ in 0..12 {
+            match self.ask("clean_up").await {
+                Ok(Output::Removed(removed)) if removed.progress == Progress::Done => return removed.left,
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.name(), ErrorName::Transient, "{error}"),
+            }
+        }
+        panic!("never done");
+    }
+
+    fn there(&self) -> Vec<String> {
+        self.deps.run.world().there.keys().cloned().collect()
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_drill_removes_its_copies_and_nothing_else_whichever_call_fails() {
+    for tagged in [true, false] {
+        for lost in [Lost::Request, Lost::Answer] {
+            for n in 1..=24 {
+                let bench = Bench::of_mode("drill").await;
+                bench.ask("start").await.unwrap();
+                let bystander = ("orders-restored-2".to_owned(), None);
+                bench.deps.run.world().there.extend([bystander]);
+                complete(bench.deps.run);
+                // The run may end before any poll has seen that the jobs are complete.
+                if tagged {
+                    bench.ask("poll").await.unwrap();
+                }
+                bench.deps.run.world().calls = 0;
+                bench.deps.run.world().fail = Some((n, lost));
+                assert!(bench.clean_up().await.is_empty(), "call {n}");
+                assert_eq!(bench.there(), ["orders-restored-2"], "call {n}");
+                assert!(bench.clean_up().await.is_empty(), "a repeat finds nothing to do");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_took_the_place_of_a_copy_stays_and_is_named() {
+    let bench = Bench::of_mode("drill").await;
+    bench.ask("start").await.unwrap();
+    complete(bench.deps.run);
+    bench.ask("poll").await.unwrap();
+    bench
+        .deps
+        .run
+        .world()
+        .there
+        .insert("orders-restored".to_owned(), None);
+    let left = bench.clean_up().await;
+    assert_eq!(bench.there(), ["orders-restored"]);
+    assert!(left[0].contains("orders-restored"), "{left:?}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn clean_up_waits_for_jobs_at_work_and_refuses_a_run_in_earnest() {
+    let bench = Bench::of_mode("drill").await;
+    assert!(bench.clean_up().await.is_empty(), "nothing was restored");
+    bench.ask("start").await.unwrap();
+    let Output::Removed(removed) = bench.ask("clean_up").await.unwrap() else {
+        panic!("another answer");
+    };
+    assert_eq!(removed.progress, Progress::Running);
+
+    let bench = Bench::of_mode("incident").await;
+    bench.ask("start").await.unwrap();
+    complete(bench.deps.run);
+    let error = bench.ask("clean_up").await.unwrap_err();
+    assert_eq!(error.name(), ErrorName::PolicyRefused);
+    assert_eq!(bench.there(), ["orders-data-restored", "orders-restored"]);
 }
 
 #[tokio::test(flavor = "current_thread")]

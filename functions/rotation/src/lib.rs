@@ -4,27 +4,27 @@
 use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::evidence::EvidenceError;
 use blackstart_aws::gate::GateRefused;
+use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::evidence::{Event, Kind, PACKAGE};
-use blackstart_core::plan::Secret;
+use blackstart_core::items::{self, ItemsRecord};
+use blackstart_core::restore::removal::{RemovalRefused, copies_removable};
 use blackstart_core::rotation::{
-    RotatedCredential, RotationDocument, RotationRefused, SCHEMA, Step, approved_secrets, next_step,
-    version_of,
+    NotAnObject, RotatedCredential, RotationDocument, RotationRefused, SCHEMA, approved_credentials,
 };
 use blackstart_core::run::RunId;
 use blackstart_core::task::Task;
-use blackstart_core::task::rotation::{Operation, Rotated};
+use blackstart_core::task::rotation::{Operation, Removed, Rotated};
 use jiff::Timestamp;
+use serde::Serialize;
 
 pub mod config;
+mod one;
 pub mod port;
 
-use port::{RebuildAccount, Run, Secrets};
-
-/// Steps per secret after which it is given up: one write, and a label for each of the 20 that a secret can have.
-const MAX_STEPS: u32 = 22;
+use port::{RebuildAccount, Run};
 
 /// What the stage needs from outside.
 #[derive(Debug)]
@@ -33,6 +33,16 @@ pub struct Deps<R, A> {
     pub run: R,
     /// The rebuild account.
     pub account: A,
+}
+
+/// The answer to any operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Output {
+    /// To `rotate`.
+    Rotated(Rotated),
+    /// To `clean_up`.
+    Removed(Removed),
 }
 
 /// Why the stage cannot go on.
@@ -47,17 +57,36 @@ pub enum RotateError {
     /// What would be rotated is not what was approved.
     #[error(transparent)]
     Refused(#[from] RotationRefused),
-    /// Somebody rotated the secret after this run did.
-    #[error("secret `{name}` has `{by}` as its current version, made after this run's: find out who made it")]
+    /// Somebody rotated the credential after this run did.
+    #[error("`{name}` has `{by}` as its current version, made after this run's: find out who made it")]
     Overtaken {
-        /// Secret name.
+        /// Name of the credential.
         name: String,
-        /// Version id.
+        /// Version.
         by: String,
     },
-    /// The secret does not come to rest.
-    #[error("secret `{0}` is changed by somebody else at the same time")]
+    /// The credential does not come to rest.
+    #[error("`{0}` is changed by somebody else at the same time")]
     Restless(String),
+    /// A secret is not what the plan says.
+    #[error(transparent)]
+    NotAnObject(#[from] NotAnObject),
+    /// What this run made is gone.
+    #[error(
+        "the access key that secret `{secret}` holds since this run is gone or out of use at user `{user}`: find out who did that"
+    )]
+    KeyLost {
+        /// User name.
+        user: String,
+        /// Secret name.
+        secret: String,
+    },
+    /// What this run made is not to be removed.
+    #[error(transparent)]
+    NotRemoved(#[from] RemovalRefused),
+    /// What became of the items could not be noted.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// A document could not be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -75,7 +104,11 @@ impl StageError for RotateError {
             Self::NoRun => ErrorName::InvalidInput,
             Self::Gate(error) => error.name(),
             Self::Refused(_) => ErrorName::PolicyRefused,
-            Self::Overtaken { .. } | Self::Restless(_) => ErrorName::PreconditionChanged,
+            Self::Overtaken { .. } | Self::Restless(_) | Self::NotAnObject(_) | Self::KeyLost { .. } => {
+                ErrorName::PreconditionChanged
+            }
+            Self::NotRemoved(error) => error.name(),
+            Self::Ledger(error) => error.name(),
             Self::Artifact(error) => error.name(),
             Self::Evidence(error) => error.name(),
             Self::Port(error) => error.name(),
@@ -91,15 +124,33 @@ pub async fn handle<R: Run, A: RebuildAccount>(
     task: Task<Operation>,
     deps: &Deps<R, A>,
     now: Timestamp,
-) -> Result<Rotated, RotateError> {
+) -> Result<Output, RotateError> {
     let run = task.run.ok_or(RotateError::NoRun)?;
     match task.input {
         Operation::Rotate {
             plan,
             package,
             digest,
-        } => rotate_all(&run, &plan, &package, &digest, deps, now).await,
+        } => rotate_all(&run, &plan, &package, &digest, deps, now)
+            .await
+            .map(Output::Rotated),
+        Operation::CleanUp { plan } => clean_up(&run, &plan, deps).await.map(Output::Removed),
     }
+}
+
+async fn clean_up<R: Run, A: RebuildAccount>(
+    run: &RunId,
+    plan: &ArtifactRef,
+    deps: &Deps<R, A>,
+) -> Result<Removed, RotateError> {
+    copies_removable(run, deps.run.record_of(run).await?.as_ref())?;
+    let plan = deps.run.plan(plan).await?;
+    let account = deps.account.open(&plan, run).await?;
+    let mut removed = Vec::new();
+    for credential in &plan.rotation.credentials {
+        removed.extend(one::remove(run, credential, &account).await?);
+    }
+    Ok(Removed { removed })
 }
 
 async fn rotate_all<R: Run, A: RebuildAccount>(
@@ -112,57 +163,53 @@ async fn rotate_all<R: Run, A: RebuildAccount>(
 ) -> Result<Rotated, RotateError> {
     let package = deps.run.approved(run, package, digest, now).await?;
     let plan = deps.run.plan(plan_artifact).await?;
-    let secrets = approved_secrets(run, plan_artifact, &plan, &package)?;
+    let rotation = approved_credentials(run, plan_artifact, &plan, &package)?;
     let account = deps.account.open(&plan, run).await?;
     let mut rotated = Vec::new();
-    for secret in secrets {
-        let version = rotate(run, secret, &account).await?;
-        tracing::info!(secret = %secret.name, %version, "secret rotated");
-        let event = Event::new(Kind::CredentialRotated, now)
-            .subject(PACKAGE, digest)
-            .fact("secret", secret.name.as_str())
-            .fact("version", version.as_str());
-        deps.run.record(run, event).await?;
-        rotated.push(RotatedCredential {
-            name: secret.name.clone(),
-            version,
-        });
+    for secret in &rotation.secrets {
+        let done = one::secret(run, secret, &account).await?;
+        record(run, digest, "secret", &done, deps, now).await?;
+        rotated.push(done);
+    }
+    for credential in &rotation.credentials {
+        for done in one::credential(run, credential, &account).await? {
+            record(run, digest, "credential", &done, deps, now).await?;
+            rotated.push(done);
+        }
     }
     let count = u32::try_from(rotated.len()).unwrap_or(u32::MAX);
     let document = RotationDocument {
         schema: SCHEMA.to_owned(),
         rotated,
     };
+    let kept = deps.run.keep(run, &document).await?;
+    let rebuilt = deps.run.rebuilt(&package.rebuild).await?;
+    let restored = deps.run.restored(run).await?;
+    let items = ItemsRecord {
+        package: digest.clone(),
+        rows: items::settle(&rebuilt, &package, restored.as_ref(), Some(&document)),
+    };
+    deps.run.settle(run, &items).await?;
     Ok(Rotated {
-        document: deps.run.keep(run, &document).await?,
+        document: kept,
         rotated: count,
     })
 }
 
-/// Observes, decides and does one step until the run's version is the only labelled one; returns its id.
-async fn rotate(run: &RunId, secret: &Secret, account: &impl Secrets) -> Result<String, RotateError> {
-    let version = version_of(run, &secret.name);
-    for _ in 0..MAX_STEPS {
-        match next_step(&version, &account.versions(&secret.name).await?) {
-            Step::Done => return Ok(version),
-            Step::Write => {
-                let value = account.random(secret.length).await?;
-                // An existing version is found by the next look.
-                account.put(&secret.name, &version, &value).await?;
-            }
-            Step::Retire {
-                version: older,
-                label,
-            } => account.take_label(&secret.name, &older, &label).await?,
-            Step::Overtaken { by } => {
-                return Err(RotateError::Overtaken {
-                    name: secret.name.clone(),
-                    by,
-                });
-            }
-        }
-    }
-    Err(RotateError::Restless(secret.name.clone()))
+async fn record<R: Run, A>(
+    run: &RunId,
+    digest: &Digest,
+    what: &'static str,
+    done: &RotatedCredential,
+    deps: &Deps<R, A>,
+    now: Timestamp,
+) -> Result<(), RotateError> {
+    tracing::info!(credential = %done.name, version = %done.version, "credential rotated");
+    let event = Event::new(Kind::CredentialRotated, now)
+        .subject(PACKAGE, digest)
+        .fact(what, done.name.as_str())
+        .fact("version", done.version.as_str());
+    Ok(deps.run.record(run, event).await?)
 }
 
 #[cfg(test)]

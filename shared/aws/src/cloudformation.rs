@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{Capability, OnFailure, Parameter, Tag, TemplateStage};
+use blackstart_core::plan::OnFailure as PlannedOnFailure;
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::waves::ObservedStack;
@@ -31,6 +32,8 @@ pub struct NewStack {
     pub tags: BTreeMap<String, String>,
     /// ARN of the role with which CloudFormation creates the resources.
     pub role_arn: String,
+    /// What becomes of it if it cannot be created.
+    pub on_failure: PlannedOnFailure,
     /// `ClientRequestToken`: the same for every repeat of the same request.
     pub token: String,
 }
@@ -89,7 +92,7 @@ impl CloudFormation {
             }))
     }
 
-    /// Asks for a stack. A failed creation is rolled back and stays, so that its events say why.
+    /// Asks for a stack. A failed one stays, rolled back or not, so that its events say why.
     ///
     /// # Errors
     /// [`PortError`].
@@ -118,7 +121,10 @@ impl CloudFormation {
             .set_tags(Some(tags))
             .role_arn(&new.role_arn)
             .capabilities(Capability::CapabilityNamedIam)
-            .on_failure(OnFailure::Rollback)
+            .on_failure(match new.on_failure {
+                PlannedOnFailure::Rollback => OnFailure::Rollback,
+                PlannedOnFailure::Keep => OnFailure::DoNothing,
+            })
             .client_request_token(&new.token)
             .send()
             .await;

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::types::{AttributeValue, TableStatus};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use blackstart_core::artifact::canonical_json;
 use blackstart_core::error_name::error_chain;
 use blackstart_core::plan::{Invariant, Resource, ResourceType};
+use blackstart_core::rebuild::request::RUN_TAG;
+use blackstart_core::restore::removal::CopyState;
+use blackstart_core::run::RunId;
 use blackstart_core::validation::content::{Collection, ObjectFacts, ObjectScanner, Signatures};
 use blackstart_core::validation::invariants::InvariantCheck;
 use blackstart_core::validation::{ContentManifest, LayerVerdict};
@@ -183,6 +187,146 @@ impl ContentReader {
             }
         }
         Ok(())
+    }
+
+    /// A bucket or table as it is now, with the run whose tag it carries. `arn` is its own.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn copy(
+        &self,
+        resource_type: ResourceType,
+        name: &str,
+        arn: &str,
+    ) -> Result<CopyState, PortError> {
+        let found = match resource_type {
+            ResourceType::S3 => self.bucket_tags(name).await.map(Some),
+            ResourceType::DynamoDb => self.table_tags(name, arn).await,
+        };
+        match found {
+            Ok(Some(mut tags)) => Ok(CopyState::Present {
+                run: tags.remove(RUN_TAG),
+            }),
+            Ok(None) => Ok(CopyState::Deleting),
+            Err(PortError::NotFound { .. }) => Ok(CopyState::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a bucket or table the tag of a run, beside the tags that it has. A repeat is harmless.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn mark(
+        &self,
+        resource_type: ResourceType,
+        name: &str,
+        arn: &str,
+        run: &RunId,
+    ) -> Result<(), PortError> {
+        let what = format!("tagging `{arn}`");
+        let unfit = |error: &dyn std::error::Error| PortError::Refused {
+            what: what.clone(),
+            why: error.to_string(),
+        };
+        match resource_type {
+            ResourceType::S3 => {
+                // The call replaces the whole set.
+                let mut tags = self.bucket_tags(name).await?;
+                tags.insert(RUN_TAG.to_owned(), run.to_string());
+                let mut set = aws_sdk_s3::types::Tagging::builder();
+                for (key, value) in tags {
+                    let tag = aws_sdk_s3::types::Tag::builder().key(key).value(value).build();
+                    set = set.tag_set(tag.map_err(|error| unfit(&error))?);
+                }
+                self.s3
+                    .put_bucket_tagging()
+                    .bucket(name)
+                    .tagging(set.build().map_err(|error| unfit(&error))?)
+                    .send()
+                    .await
+                    .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
+            }
+            ResourceType::DynamoDb => {
+                let tag = aws_sdk_dynamodb::types::Tag::builder()
+                    .key(RUN_TAG)
+                    .value(run.as_str())
+                    .build()
+                    .map_err(|error| unfit(&error))?;
+                self.dynamodb
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .tags(tag)
+                    .send()
+                    .await
+                    .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn bucket_tags(&self, bucket: &str) -> Result<BTreeMap<String, String>, PortError> {
+        match self.s3.get_bucket_tagging().bucket(bucket).send().await {
+            Ok(answer) => Ok(answer
+                .tag_set
+                .into_iter()
+                .map(|tag| (tag.key, tag.value))
+                .collect()),
+            // S3's word for a bucket without tags.
+            Err(error) if error.code() == Some("NoSuchTagSet") => Ok(BTreeMap::new()),
+            Err(error) => Err(classify(
+                format!("reading the tags of bucket `{bucket}`"),
+                Effect::Read,
+                &error,
+            )),
+        }
+    }
+
+    /// `None`: the table is being deleted.
+    async fn table_tags(
+        &self,
+        table: &str,
+        arn: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, PortError> {
+        let described = self
+            .dynamodb
+            .describe_table()
+            .table_name(table)
+            .send()
+            .await
+            .map_err(|error| classify(format!("describing table `{table}`"), Effect::Read, &error))?;
+        let status = described.table.and_then(|table| table.table_status);
+        if status == Some(TableStatus::Deleting) {
+            return Ok(None);
+        }
+        let mut tags = BTreeMap::new();
+        let mut next = None;
+        loop {
+            let page = self
+                .dynamodb
+                .list_tags_of_resource()
+                .resource_arn(arn)
+                .set_next_token(next)
+                .send()
+                .await
+                .map_err(|error| {
+                    classify(
+                        format!("reading the tags of table `{table}`"),
+                        Effect::Read,
+                        &error,
+                    )
+                })?;
+            tags.extend(
+                page.tags
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|tag| (tag.key, tag.value)),
+            );
+            next = page.next_token;
+            if next.is_none() {
+                return Ok(Some(tags));
+            }
+        }
     }
 
     /// Removes a bucket with every version of every object, or a table. `false`: there was none.

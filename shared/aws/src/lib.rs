@@ -3,6 +3,8 @@
 //! Each service is a module behind a cargo feature, so that a function's dependency list says what it can reach.
 #![warn(missing_docs)]
 
+#[cfg(feature = "iam")]
+pub mod access_keys;
 #[cfg(feature = "analyzer")]
 pub mod analyzer;
 #[cfg(feature = "artifacts")]
@@ -34,6 +36,8 @@ pub mod guardduty;
 pub mod harness;
 #[cfg(feature = "sfn")]
 pub mod histories;
+#[cfg(feature = "lambda")]
+pub mod hooks;
 #[cfg(feature = "ledger")]
 pub mod ledger;
 #[cfg(all(feature = "artifacts", feature = "s3"))]
@@ -42,6 +46,8 @@ pub mod logs;
 pub mod notices;
 #[cfg(feature = "organizations")]
 pub mod organizations;
+#[cfg(feature = "parameters")]
+pub mod parameters;
 pub mod port;
 #[cfg(feature = "ledger")]
 pub mod records;

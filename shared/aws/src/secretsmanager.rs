@@ -68,6 +68,29 @@ impl SecretsManager {
             .collect())
     }
 
+    /// The value of a version with this id, or of the one that consumers read.
+    ///
+    /// # Errors
+    /// [`PortError`]; a binary secret is [`PortError::Refused`].
+    pub async fn value(&self, name: &str, version: Option<&str>) -> Result<SecretValue, PortError> {
+        let what = format!("reading secret `{name}`");
+        let answer = self
+            .client
+            .get_secret_value()
+            .secret_id(name)
+            .set_version_id(version.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| classify(what.as_str(), Effect::Read, &error))?;
+        answer
+            .secret_string
+            .map(SecretValue::new)
+            .ok_or_else(|| PortError::Refused {
+                what,
+                why: "it is binary".to_owned(),
+            })
+    }
+
     /// Stores a value as a new current version with this id. `false`: that version exists already and was not changed.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! Checking a recovery plan before it is needed.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use blackstart_core::artifact::Digest;
-use blackstart_core::plan::{Plan, STARTING_POINT, line_of};
+use blackstart_core::items::{Class, Item, classify};
+use blackstart_core::plan::{Plan, Problem, STARTING_POINT, line_of};
+use blackstart_core::rebuild::templates::check_one;
 use blackstart_yara::{RuleProblem, Rules};
 use clap::{Args, Subcommand};
 
@@ -24,6 +27,10 @@ enum Action {
         /// Folder that mirrors the bucket of the plans: the files of YARA rules that the plan names are compiled, too.
         #[arg(long, value_name = "FOLDER")]
         rules: Option<PathBuf>,
+        /// Folder with the plan's templates, each under its `key`: they are checked as a rebuild would check them, and
+        /// what of them is neither rebuilt, restored nor rotated is named.
+        #[arg(long, value_name = "FOLDER")]
+        templates: Option<PathBuf>,
     },
     /// Writes a commented plan to begin with.
     Init {
@@ -73,7 +80,11 @@ impl PlanCommand {
     /// [`PlanError`].
     pub(crate) fn run(self, out: &mut impl Write) -> Result<bool, PlanError> {
         match self.action {
-            Action::Check { file, rules } => check(&file, rules.as_deref(), out),
+            Action::Check {
+                file,
+                rules,
+                templates,
+            } => check(&file, rules.as_deref(), templates.as_deref(), out),
             Action::Init { file: Some(file) } => init(&file, out).map(|()| true),
             Action::Init { file: None } => {
                 out.write_all(STARTING_POINT.as_bytes())
@@ -114,29 +125,44 @@ fn init(file: &Path, out: &mut impl Write) -> Result<(), PlanError> {
     .map_err(PlanError::Output)
 }
 
-fn check(file: &Path, rules: Option<&Path>, out: &mut impl Write) -> Result<bool, PlanError> {
-    let bytes = std::fs::read(file).map_err(|source| PlanError::Unreadable {
-        path: file.to_owned(),
-        source,
-    })?;
+fn check(
+    file: &Path,
+    rules: Option<&Path>,
+    templates: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<bool, PlanError> {
+    let bytes = read(file)?;
+    let parsed = Plan::parse(&bytes);
+    let rules_hold = match (&parsed, rules) {
+        (Ok(plan), Some(folder)) => check_rules(plan, folder, out)?,
+        _ => true,
+    };
+    let checked = match (parsed, templates) {
+        (Ok(plan), Some(folder)) => check_templates(&plan, folder)?.map(|items| (plan, items)),
+        (Ok(plan), None) => Ok((plan, None)),
+        (Err(invalid), _) => Err(invalid.0),
+    };
     let name = file.display();
-    match Plan::parse(&bytes) {
-        Ok(plan) => {
-            writeln!(
+    match checked {
+        Ok((plan, items)) => {
+            write!(
                 out,
-                "{name}: a sound plan for `{}`: {} resource(s), {} stack(s), {} secret(s)",
+                "{name}: a sound plan for `{}`: {} resource(s), {} stack(s), {} credential(s)",
                 plan.workload,
                 plan.resources.len(),
                 plan.rebuild.stacks.len(),
-                plan.rotation.secrets.len()
+                plan.rotation.names().len()
             )
+            .and_then(|()| match items {
+                Some(items) => writeln!(out, "; {}", counted(&items)),
+                None => writeln!(out),
+            })
             .map_err(PlanError::Output)?;
-            rules.map_or(Ok(true), |folder| check_rules(&plan, folder, out))
+            Ok(rules_hold)
         }
-        Err(invalid) => {
+        Err(problems) => {
             let text = String::from_utf8_lossy(&bytes);
-            let mut problems: Vec<_> = invalid
-                .0
+            let mut problems: Vec<_> = problems
                 .iter()
                 .map(|problem| (line_of(&text, &problem.at), problem))
                 .collect();
@@ -201,8 +227,52 @@ fn check_rules(plan: &Plan, folder: &Path, out: &mut impl Write) -> Result<bool,
     Ok(problems.is_empty())
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, PlanError> {
+    std::fs::read(path).map_err(|source| PlanError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Every problem of the templates and of the classification of what is in them, located in the plan.
+fn check_templates(plan: &Plan, folder: &Path) -> Result<Result<Option<Vec<Item>>, Vec<Problem>>, PlanError> {
+    let mut passed = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (i, stack) in plan.rebuild.stacks.iter().enumerate() {
+        // The key is joined as written: a plan is its author's own.
+        let bytes = read(&folder.join(&stack.template.key))?;
+        match check_one(plan, stack, &bytes) {
+            Ok(template) => {
+                passed.insert(stack.name.clone(), template);
+            }
+            Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
+                at: format!("rebuild.stacks[{i}].template"),
+                what: problem.to_string(),
+            })),
+        }
+    }
+    Ok(match classify(plan, &passed) {
+        _ if !problems.is_empty() => Err(problems),
+        Ok(items) => Ok(Some(items)),
+        Err(unclassified) => Err(unclassified),
+    })
+}
+
+fn counted(items: &[Item]) -> String {
+    let of = |class| items.iter().filter(|item| item.class == class).count();
+    format!(
+        "{} item(s): {} rebuilt, {} restored, {} rotated",
+        items.len(),
+        of(Class::Rebuild),
+        of(Class::Restore),
+        of(Class::Rotate)
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use blackstart_core::artifact::Digest;
+
     use super::*;
 
     fn check(text: &str) -> (bool, String) {
@@ -210,7 +280,11 @@ mod tests {
         let file = folder.path().join("plan.json");
         std::fs::write(&file, text).unwrap();
         let mut out = Vec::new();
-        let action = Action::Check { file, rules: None };
+            Action::Check {
+                file,
+                rules,
+                templates,
+            } => check(&file, rules.as_deref(), templates.as_deref(), out),
         let sound = PlanCommand { action }.run(&mut out).unwrap();
         (sound, String::from_utf8(out).unwrap())
     }
@@ -259,27 +333,11 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_a_plan_are_compiled_from_a_folder_and_every_problem_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let broken = "rule a { condition: $x }\n\nrule b { condition: y }\n";
-        std::fs::write(at("broken.yar"), broken).unwrap();
-        std::fs::write(at("other.yar"), "rule c { condition: true }").unwrap();
-        let mut plan: serde_json::Value =
-            serde_json::from_str(include_str!("../../../tests/data/plan/orders.json")).unwrap();
-        let wanted = Digest::of(b"something else");
-        plan["validation"]["yara_rules"] = serde_json::json!([
-            {"key": "broken.yar", "sha256": Digest::of(broken.as_bytes())},
-            {"key": "other.yar", "sha256": wanted},
-            {"key": "gone.yar", "sha256": wanted},
-        ]);
-        std::fs::write(at("plan.json"), plan.to_string()).unwrap();
-        let check = || {
-            let mut out = Vec::new();
-            let rules = Some(folder.path().to_owned());
-            let action = Action::Check {
-                file: at("plan.json"),
+            Action::Check {
+                file,
                 rules,
+                templates,
+            } => check(&file, rules.as_deref(), templates.as_deref(), out),
             };
             let sound = PlanCommand { action }.run(&mut out).unwrap();
             (sound, String::from_utf8(out).unwrap())
@@ -300,5 +358,26 @@ mod tests {
         std::fs::write(at("plan.json"), plan.to_string()).unwrap();
         let (sound, out) = check();
         assert!(sound && out.contains("YARA rules compile: 0 file(s)"), "{out}");
+        let text = plan("");
+        let line = text
+            .lines()
+            .position(|line| line.contains("- name: orders-foundation"))
+            .unwrap()
+            + 1;
+        let (sound, out) = check(&text);
+        assert!(!sound);
+        let expected = format!("plan.yaml:{line}: rebuild.stacks[0].items.Data: is missing");
+        assert!(out.contains(&expected), "{expected}\n{out}");
+
+        let classified = plan("      items:\n        Data: {class: rebuild, reason: empty at first}\n");
+        let (sound, out) = check(&classified);
+        assert!(sound, "{out}");
+        assert!(
+            out.contains("10 item(s): 2 rebuilt, 2 restored, 6 rotated"),
+            "{out}"
+        );
+
+        let (sound, out) = check(&plan("").replace("AWS::S3::Bucket", "AWS::S3::Other"));
+        assert!(!sound && out.contains("allowed_resource_types"), "{out}");
     }
 }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactRef, Digest};
-use crate::plan::{IdentifierPair, ResourceType, Secret, TrafficName, Waiver};
+use crate::plan::{Credential, IdentifierPair, ResourceType, Secret, TrafficName, Waiver};
 use crate::rebuild::{BuiltStack, IsolationCheck};
 use crate::references::Slot;
 use crate::run::{Mode, RunId, WorkloadName};
@@ -73,6 +73,9 @@ pub struct DecisionPackage {
     pub restores: Vec<PlannedRestore>,
     /// The secrets that get new values.
     pub secrets: Vec<Secret>,
+    /// The credentials of other kinds that are replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
     /// The full inventory of references.
     pub inventory: ArtifactRef,
     /// Every document that cutover may change, ordered by slot.

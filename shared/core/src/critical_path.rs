@@ -234,6 +234,7 @@ pub fn measure(observed: &Observed<'_>) -> CriticalPath {
     let ended = observed
         .steps
         .iter()
+        .filter(|step| !stage::is_tidying(&step.state))
         .map(|step| step.ended)
         .chain(stages.values().map(|time| time.to))
         .max()

@@ -104,6 +104,8 @@ pub enum Kind {
     RestoreRequested,
     /// The restore of one resource ended.
     RestoreEnded,
+    /// What a drill restored was removed.
+    CopiesRemoved,
     /// All restores of the approved set were requested.
     RestoreStarted,
     /// Data was restored and equals what was validated.
@@ -177,6 +179,7 @@ impl Kind {
             | Self::TrialStarted
             | Self::SetJudged
             | Self::TrialRemoved
+            | Self::CopiesRemoved
             | Self::SetSelected
             | Self::NothingSelected
             | Self::TemplatesChecked

@@ -133,6 +133,12 @@ impl Key {
         Self::in_run(run, "RESTORE".to_owned())
     }
 
+    /// What became of every item of the workload.
+    #[must_use]
+    pub fn items(run: &RunId) -> Self {
+        Self::in_run(run, "ITEMS".to_owned())
+    }
+
     /// The verdict on one recovery point, kept beyond the run: by what was looked for.
     #[must_use]
     pub fn point_verdict(point: &str, basis: &Digest) -> Self {

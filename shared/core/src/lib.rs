@@ -13,6 +13,7 @@ pub mod dns;
 pub mod error_name;
 pub mod evidence;
 pub mod history;
+pub mod items;
 pub mod journal;
 pub mod ledger;
 pub mod markup;

@@ -10,6 +10,8 @@ mod lines;
 mod mismatch;
 mod outer_gate;
 mod references;
+mod rotation;
+mod rules;
 mod sources;
 mod validation;
 
@@ -18,6 +20,8 @@ pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
 pub use outer_gate::OuterGatePlan;
 pub use references::{IdentifierKind, IdentifierPair, ReferencesPlan, SnapshotPlace, Waiver};
+pub use rotation::{Credential, RotationPlan, Secret};
+pub use rules::{Must, TemplateRule};
 pub use sources::{Condition, DigestKey, LogSource, TimeFormat, WorkloadFormat, WorkloadIndicator};
 pub use validation::{CHECK_PREFIX, Invariant, Layer, ValidationPlan, Vault};
 
@@ -283,6 +287,29 @@ pub struct RebuildPlan {
     pub stacks: Vec<Stack>,
     /// Resource types that a template may contain. Anything else stops the rebuild.
     pub allowed_resource_types: BTreeSet<String>,
+    /// Rules of this plan for what its templates contain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<TemplateRule>,
+    /// What becomes of a stack that cannot be created.
+    #[serde(default, skip_serializing_if = "OnFailure::is_default")]
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of a stack that cannot be created. Either way it stops the branch, and its events say why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// What was created is taken back.
+    #[default]
+    Rollback,
+    /// What was created stays, to be looked into.
+    Keep,
+}
+
+impl OnFailure {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One stack of the rebuilt workload.
@@ -299,6 +326,31 @@ pub struct Stack {
     /// Template parameters.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// How resources of the template come back that could hold data or credentials, by logical id. Everything else in
+    /// a template comes from code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<String, Classification>,
+}
+
+/// How a resource of a template comes back: from code, from backup, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "class", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Classification {
+    /// From code alone.
+    Rebuild {
+        /// Why nothing in it must be brought back.
+        reason: String,
+    },
+    /// Its data is restored.
+    Restore {
+        /// Id of the plan's resource.
+        resource: String,
+    },
+    /// It is replaced by something new.
+    Rotate {
+        /// Name of the plan's credential.
+        credential: String,
+    },
 }
 
 /// A template by place and digest.
@@ -311,30 +363,6 @@ pub struct TemplateRef {
     pub key: String,
     /// Digest of the template's bytes; any other content stops the rebuild.
     pub sha256: Digest,
-}
-
-/// Stage 4 of a plan: which credentials are replaced.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RotationPlan {
-    /// Secrets Manager secrets in the rebuild account whose values are made new.
-    #[serde(default)]
-    pub secrets: Vec<Secret>,
-}
-
-/// A secret that is replaced, not carried over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Secret {
-    /// Secret name in the rebuild account.
-    pub name: String,
-    /// Length of the new random value.
-    #[serde(default = "default_secret_length")]
-    pub length: u16,
-}
-
-fn default_secret_length() -> u16 {
-    40
 }
 
 /// What the business asked for.

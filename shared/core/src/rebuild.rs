@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
+use crate::items::Item;
 
 /// The schema of a [`RebuildDocument`].
 pub const SCHEMA: &str = "blackstart.rebuild/1";
@@ -32,6 +33,9 @@ pub struct RebuildDocument {
     pub stacks: Vec<BuiltStack>,
     /// The isolation checks.
     pub isolation: Vec<IsolationCheck>,
+    /// Every item of the workload, each rebuilt, restored or rotated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
 }
 
 impl RebuildDocument {

@@ -19,6 +19,7 @@ use crate::cutover::CutoverDocument;
 use crate::dns::TrafficChange;
 use crate::evidence::{self, Link};
 use crate::history::{self, ExecutionHistory};
+use crate::items::Row;
 use crate::journal::Entry;
 use crate::plan::Targets;
 use crate::rebuild::RebuildDocument;
@@ -131,6 +132,8 @@ pub struct Facts {
     pub restore: Option<RestoreDocument>,
     /// Stage 4.
     pub rotation: Option<RotationDocument>,
+    /// Stage 4: every item of the workload, and what became of it.
+    pub items: Vec<Row>,
     /// Stage 5.
     pub cutover: Option<CutoverDocument>,
     /// Stage 5.
@@ -230,6 +233,9 @@ pub struct Report {
     pub restore: Option<RestoreDocument>,
     /// Stage 4, names and versions only.
     pub rotation: Option<RotationDocument>,
+    /// Stage 4: every item of the workload, rebuilt, restored or rotated; empty before that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Row>,
     /// Stage 5: what changed where.
     pub references: Vec<ReferenceChange>,
     /// Stage 5: records before and after.
@@ -373,6 +379,7 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
         rebuild: facts.rebuild,
         restore: facts.restore,
         rotation: facts.rotation,
+        items: facts.items,
         references,
         traffic,
         journal: facts.journal,

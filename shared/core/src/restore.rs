@@ -1,9 +1,10 @@
 //! Stage 4: data from the approved recovery set.
 //!
-//! [`request`] recomputes what may be restored and says how, [`job`] reads what became of a restore job, and
-//! [`verify`] compares what was restored with what was validated.
+//! [`request`] recomputes what may be restored and says how, [`job`] reads what became of a restore job, [`verify`]
+//! compares what was restored with what was validated, and [`removal`] says what of a rehearsal is removed again.
 
 pub mod job;
+pub mod removal;
 pub mod request;
 pub mod verify;
 

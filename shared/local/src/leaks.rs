@@ -160,8 +160,7 @@ async fn secrets(local: &LocalAws) -> Result<Vec<Secret>, StepFailed> {
             .await
             .doing(format!("reading secret {name}"))?
             .secret_string;
-        // A secret of a few letters would be found by chance.
-        if let Some(value) = value.filter(|value| value.len() >= 12) {
+        for value in value.into_iter().flat_map(parts) {
             secrets.push(Secret {
                 what: "the value of a secret",
                 value: value.into_bytes(),
@@ -169,6 +168,20 @@ async fn secrets(local: &LocalAws) -> Result<Vec<Secret>, StepFailed> {
         }
     }
     Ok(secrets)
+}
+
+/// What is secret in a secret: itself, or where it is a JSON object, what stands in it. A value of a few letters would
+/// be found by chance, and the id of an access key is none.
+fn parts(value: String) -> Vec<String> {
+    let parts = match serde_json::from_str::<serde_json::Value>(&value) {
+        Ok(serde_json::Value::Object(object)) => object
+            .into_iter()
+            .filter(|(key, _)| key != "access_key_id" && key != "host")
+            .filter_map(|(_, part)| part.as_str().map(str::to_owned))
+            .collect(),
+        Ok(_) | Err(_) => vec![value],
+    };
+    parts.into_iter().filter(|part| part.len() >= 12).collect()
 }
 
 /// Every object of an account, in every version.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_route53::types::RrType;
+use blackstart_core::rebuild::request::RUN_TAG;
 
 use crate::accounts::{REBUILD, RECOVERY};
-use crate::organisation::plan::{NAME, NEW_ADDRESS, OLD_ADDRESS, RESTORED_BUCKET, RESTORED_TABLE};
+use crate::organisation::plan::{MAILER, NAME, NEW_ADDRESS, OLD_ADDRESS, RESTORED_BUCKET, RESTORED_TABLE};
 use crate::organisation::siblings::{self, Sibling};
 use crate::organisation::{Organisation, names_old, workload};
 use crate::step::{Doing, StepFailed};
@@ -56,6 +57,9 @@ pub async fn checks(
     }
     checks.push(dns_check(local, organisation, end).await?);
     checks.extend(restored_checks(local, end).await?);
+    if end == End::CutOver {
+        checks.extend(rotated_checks(local).await?);
+    }
     checks.push(leaks::check(local).await?);
     Ok(checks)
 }
@@ -164,6 +168,54 @@ async fn restored_checks(local: &LocalAws, end: End) -> Result<Vec<Check>, StepF
     ])
 }
 
+/// Credentials, as consumers read them.
+async fn rotated_checks(local: &LocalAws) -> Result<Vec<Check>, StepFailed> {
+    let config = local.root_of(REBUILD);
+    let secrets = aws_sdk_secretsmanager::Client::new(&config);
+    let secret = async |name: &str| -> Result<serde_json::Value, StepFailed> {
+        let found = secrets
+            .get_secret_value()
+            .secret_id(name)
+            .send()
+            .await
+            .doing(format!("reading secret {name}"))?;
+        serde_json::from_str(found.secret_string.as_deref().unwrap_or_default())
+            .doing(format!("reading secret {name}"))
+    };
+    let carrier = secret("orders/carrier").await?;
+    let login = |key: &str| {
+        carrier
+            .get(key)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
+    let key = secret("orders/mailer-key").await?;
+    let active: Vec<String> = aws_sdk_iam::Client::new(&config)
+        .list_access_keys()
+        .user_name(MAILER)
+        .send()
+        .await
+        .doing("listing access keys")?
+        .access_key_metadata
+        .into_iter()
+        .filter(|key| key.status != Some(aws_sdk_iam::types::StatusType::Inactive))
+        .filter_map(|key| key.access_key_id)
+        .collect();
+    Ok(vec![
+        Check::new(
+            "of a login only the password is new",
+            login("user") == "orders" && login("password").len() == 40,
+            format!("a password of {} characters", login("password").len()),
+        ),
+        Check::new(
+            "the one active access key is the one that consumers read",
+            active.len() == 1
+                && key.get("access_key_id").and_then(|id| id.as_str()) == active.first().map(String::as_str),
+            active.join(", "),
+        ),
+    ])
+}
+
 async fn objects(s3: &aws_sdk_s3::Client, bucket: &str) -> Result<BTreeMap<String, Vec<u8>>, StepFailed> {
     let listed = s3
         .list_objects_v2()
@@ -194,4 +246,83 @@ async fn objects(s3: &aws_sdk_s3::Client, bucket: &str) -> Result<BTreeMap<Strin
         objects.insert(key, body.to_vec());
     }
     Ok(objects)
+}
+
+/// Everything of a workload that stands in the rebuild account; the account's own roles are not listed.
+///
+/// # Errors
+/// [`StepFailed`] when something cannot be listed.
+pub async fn rebuilt(local: &LocalAws) -> Result<Vec<String>, StepFailed> {
+    let config = local.root_of(REBUILD);
+    let stacks = aws_sdk_cloudformation::Client::new(&config)
+        .describe_stacks()
+        .send()
+        .await
+        .doing("listing stacks")?
+        .stacks
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|stack| stack.tags().iter().any(|tag| tag.key() == Some(RUN_TAG)))
+        .filter_map(|stack| Some(format!("stack {}", stack.stack_name?)));
+    let buckets = aws_sdk_s3::Client::new(&config)
+        .list_buckets()
+        .send()
+        .await
+        .doing("listing buckets")?
+        .buckets
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|bucket| Some(format!("bucket {}", bucket.name?)));
+    let tables = aws_sdk_dynamodb::Client::new(&config)
+        .list_tables()
+        .send()
+        .await
+        .doing("listing tables")?
+        .table_names
+        .unwrap_or_default()
+        .into_iter()
+        .map(|table| format!("table {table}"));
+    let queues = aws_sdk_sqs::Client::new(&config)
+        .list_queues()
+        .send()
+        .await
+        .doing("listing queues")?
+        .queue_urls
+        .unwrap_or_default()
+        .into_iter()
+        .map(|queue| format!("queue {queue}"));
+    let secrets = aws_sdk_secretsmanager::Client::new(&config)
+        .list_secrets()
+        .send()
+        .await
+        .doing("listing secrets")?
+        .secret_list
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|secret| Some(format!("secret {}", secret.name?)));
+    let roles = aws_sdk_iam::Client::new(&config)
+        .list_roles()
+        .send()
+        .await
+        .doing("listing roles")?
+        .roles
+        .into_iter()
+        .filter(|role| !role.role_name.starts_with("Blackstart"))
+        .map(|role| format!("role {}", role.role_name));
+    let users = aws_sdk_iam::Client::new(&config)
+        .list_users()
+        .send()
+        .await
+        .doing("listing users")?
+        .users
+        .into_iter()
+        .map(|user| format!("user {}", user.user_name));
+    Ok(stacks
+        .chain(users)
+        .chain(buckets)
+        .chain(tables)
+        .chain(queues)
+        .chain(secrets)
+        .chain(roles)
+        .collect())
 }

@@ -28,7 +28,7 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 21] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 23] = [
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
@@ -40,10 +40,12 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 21] = [
     ("documents_write", "", &[WRITER]),
     ("guardduty", "guardduty", &[INTAKE]),
     ("histories", "states", &[REPORT]),
+    ("hooks", "lambda", &[REBUILD]),
     ("ledger", "dynamodb", &[RECORDS]),
     ("logs", "s3", &[LOG_READER]),
     ("notices", "sns", &[CUTOVER, GATE]),
     ("organizations", "organizations", &[CONTAINMENT]),
+    ("parameters", "", &[REBUILD]),
     ("route53", "route53", &[CUTOVER]),
     ("secretsmanager", "secretsmanager", &[REBUILD]),
     ("sign_in", "", &[CLIENT_SECRET]),
@@ -53,7 +55,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 21] = [
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 50] = [
+const NAMED_OTHERWISE: [(&str, &str); 54] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -104,6 +106,7 @@ const NAMED_OTHERWISE: [(&str, &str); 50] = [
     ("delete_table", "dynamodb:DeleteTable"),
     ("describe_table", "dynamodb:DescribeTable"),
     ("get_bucket_policy", "s3:GetBucketPolicy"),
+    ("get_bucket_tagging", "s3:GetBucketTagging"),
     ("get_key_policy", "kms:GetKeyPolicy"),
     ("get_object", "s3:GetObject"),
     ("get_queue_attributes", "sqs:GetQueueAttributes"),
@@ -115,18 +118,21 @@ const NAMED_OTHERWISE: [(&str, &str); 50] = [
     ("list_objects_v2", "s3:ListBucket"),
     ("list_queues", "sqs:ListQueues"),
     ("list_roles", "iam:ListRoles"),
+    ("list_tags_of_resource", "dynamodb:ListTagsOfResource"),
     ("put_bucket_policy", "s3:PutBucketPolicy"),
+    ("put_bucket_tagging", "s3:PutBucketTagging"),
     ("put_key_policy", "kms:PutKeyPolicy"),
     ("set_queue_attributes", "sqs:SetQueueAttributes"),
+    ("tag_resource", "dynamodb:TagResource"),
     // A transaction of puts needs the permission of a put.
     ("transact_write_items", "dynamodb:PutItem"),
     ("update_assume_role_policy", "iam:UpdateAssumeRolePolicy"),
 ];
 
 /// Words with which the name of a request begins.
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "add", "change", "create", "delete", "describe", "get", "list", "put", "remove", "revoke", "send", "set",
-    "start", "transact", "update",
+    "start", "tag", "transact", "update",
 ];
 
 /// Requests of one word.
@@ -203,6 +209,9 @@ fn permission(service: &str, request: &str) -> String {
     if request == "scan" {
         return "dynamodb:Scan".to_owned();
     }
+    if request == "invoke" {
+        return "lambda:InvokeFunction".to_owned();
+    }
     assert!(!service.is_empty(), "name the permission for `{request}`");
     let action: String = request
         .split('_')
@@ -248,9 +257,11 @@ fn every_request_of_an_adapter_is_permitted() {
 }
 
 /// Permissions that belong to a request by another name, or to something that is no request of an adapter.
-const ALSO_NEEDED: [&str; 11] = [
+const ALSO_NEEDED: [&str; 12] = [
     // AWS Backup opens the session with the permissions of whoever asked for the vault.
     "mpa:StartSession",
+    // Making a parameter with tags.
+    "ssm:AddTagsToResource",
     // The writer reads sets of entries with the code of the reader.
     "kms:ListGrants",
     "lambda:GetPolicy",

@@ -52,9 +52,6 @@ fn every_operation_of_a_state_exists_and_gets_its_fields() {
     }
 }
 
-/// No machine asks for these: stacks of a run that ended before its gate are kept for whoever looks into why.
-const ASKED_BY_PEOPLE: [(&str, &str); 1] = [("rebuild", "clean_up")];
-
 #[test]
 fn every_operation_is_asked_for_by_a_state() {
     let asked = asl::operations(&asl::all());
@@ -62,10 +59,7 @@ fn every_operation_is_asked_for_by_a_state() {
         .into_keys()
         .filter(|operation| !asked.contains_key(operation))
         .collect();
-    let by_people: Vec<(String, String)> = ASKED_BY_PEOPLE
-        .map(|(function, operation)| (function.to_owned(), operation.to_owned()))
-        .into();
-    assert_eq!(unused, by_people);
+    assert!(unused.is_empty(), "{unused:?}");
 }
 
 #[test]

@@ -370,6 +370,8 @@ fn spoken(package: &str) -> BTreeSet<String> {
                 named => named,
             };
             services.insert(service.to_owned());
+        } else if feature == "parameters" {
+            services.insert("ssm".to_owned());
         } else if feature == "analyzer" {
             services.insert("access-analyzer".to_owned());
         } else if seen.insert(feature.clone()) {

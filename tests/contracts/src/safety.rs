@@ -10,7 +10,7 @@ use crate::asl::{self, Machine};
 use crate::operations;
 
 /// Operations that change something outside Blackstart's own records.
-const EFFECTS: [(&str, &str); 13] = [
+const EFFECTS: [(&str, &str); 15] = [
     ("approval", "ask_team"),
     ("cutover", "apply"),
     ("cutover", "contain"),
@@ -20,7 +20,9 @@ const EFFECTS: [(&str, &str); 13] = [
     ("cutover", "shift_traffic"),
     ("rebuild", "advance"),
     ("rebuild", "clean_up"),
+    ("restore", "clean_up"),
     ("restore", "start"),
+    ("rotation", "clean_up"),
     ("rotation", "rotate"),
     ("validation", "clean_up"),
     ("validation", "start"),

@@ -14,7 +14,7 @@ use blackstart_core::artifact::Digest;
 use blackstart_core::report::trend::RunDurations;
 use blackstart_core::run::Conclusion;
 use blackstart_core::validation::Verdict;
-use blackstart_local::outside;
+use blackstart_local::outside::{self, End};
 use blackstart_local::project::Project;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -256,5 +256,49 @@ async fn the_second_report_shows_the_trend_that_the_first_run_left_in_the_ledger
     };
     assert!(!shows_a_trend(first_files));
     assert!(shows_a_trend(second_files));
+    stage.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_leaves_nothing_behind_however_it_ends() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::Incident).await;
+    let before = outside::rebuilt(&stage.local).await.unwrap();
+    let drill = || Trigger::Input(json!({"workload": "orders", "requested_by": "the test", "mode": "drill"}));
+    for (answer, conclusion) in [
+        (refuse as fn(&Proposal) -> Answer, Conclusion::Refused),
+        (approve, Conclusion::Rehearsed),
+    ] {
+        let execution = stage.start(&drill()).await.unwrap();
+        let mut built = Vec::new();
+        let ended = stage
+            .follow(
+                &execution,
+                &mut |proposal| {
+                    built = proposal
+                        .package
+                        .stacks
+                        .iter()
+                        .map(|stack| stack.name.clone())
+                        .collect();
+                    answer(proposal)
+                },
+                &mut |_| {},
+            )
+            .await
+            .unwrap();
+        let report = ended.report.unwrap();
+        assert_eq!(report.conclusion, Some(conclusion), "{}", report.reason);
+        assert!(report.reason.contains("was removed"), "{}", report.reason);
+        assert_eq!(built.len(), 2);
+        assert_eq!(report.restore.is_some(), conclusion == Conclusion::Rehearsed);
+        assert_eq!(outside::rebuilt(&stage.local).await.unwrap(), before);
+        for check in outside::checks(&stage.local, &stage.organisation, End::Untouched)
+            .await
+            .unwrap()
+        {
+            assert!(check.holds, "{}: {}", check.what, check.seen);
+        }
+    }
     stage.local.stop().await;
 }

@@ -22,6 +22,7 @@ use blackstart_core::cutover::contain::{ContainStep, OrganisationPolicy};
 use blackstart_core::dns::message::RecordType;
 use blackstart_core::dns::{CheckerReport, RecordChange, RecordSet, TrafficChange, ZoneRecords};
 use blackstart_core::error_name::{StageError as _, error_chain};
+use blackstart_core::items::ItemsRecord;
 use blackstart_core::journal::{Entry, Journal, StepState};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{ContainPlan, NoncePlace, Plan};
@@ -291,6 +292,12 @@ impl Scenario {
             boundary: self.package.boundary,
             document: approved.plan,
         };
+        let items = ItemsRecord {
+            package: approved.digest.clone(),
+            rows: Vec::new(),
+        };
+        let key = Key::items(&self.run);
+        while self.records().put_new(&key, &items).await.is_err() {}
         while self
             .records()
             .put_new(&Key::boundary(&self.run), &boundary)

@@ -142,6 +142,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
         isolation: facts.rebuild.document.isolation.clone(),
         restores,
         secrets: plan.rotation.secrets.clone(),
+        credentials: plan.rotation.credentials.clone(),
         inventory: facts.inventory.artifact.clone(),
         references: references(facts),
         identifiers: identifiers(plan),

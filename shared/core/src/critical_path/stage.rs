@@ -46,6 +46,18 @@ pub enum Stage {
 /// State in which a run that is half done waits for a person. It belongs to the stage that it interrupted.
 pub const OPERATOR: &str = "Await operator";
 
+/// Whether a state only tidies up behind a drill: the recovery it rehearses is over by then.
+pub(super) fn is_tidying(state: &str) -> bool {
+    matches!(
+        state,
+        "Remove new credentials"
+            | "Remove restored data"
+            | "Wait for removal of data"
+            | "Remove stacks"
+            | "Wait for removal of stacks"
+    )
+}
+
 impl Stage {
     /// The stage of a state, by its name in `infra/statemachine` and the execution's ARN.
     ///

@@ -104,6 +104,7 @@ fn package(inventory: &InventoryDocument, expand: bool) -> DecisionPackage {
         isolation: Vec::new(),
         restores: Vec::new(),
         secrets: Vec::new(),
+        credentials: Vec::new(),
         inventory: artifact(),
         references: inventory
             .documents

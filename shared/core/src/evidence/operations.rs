@@ -315,21 +315,37 @@ impl Evident for restore::Operation {
                         .artifact(&restored.document),
                 ]
             }),
+            Self::CleanUp { .. } => read(answer, at, |removed: restore::Removed| {
+                let event =
+                    |names: &[String]| Event::new(Kind::CopiesRemoved, at).fact("removed", names.join(", "));
+                let mut events = when_done(
+                    removed.progress,
+                    event(&removed.removed).fact("left", removed.left.join("; ")),
+                );
+                if events.is_empty() && !removed.removed.is_empty() {
+                    events.push(event(&removed.removed));
+                }
+                events
+            }),
         }
     }
 }
 
 impl Evident for rotation::Operation {
     fn events(&self, answer: &Value, at: Timestamp) -> Vec<Event> {
-        let Self::Rotate { digest, .. } = self;
-        read(answer, at, |rotated: rotation::Rotated| {
-            vec![
-                Event::new(Kind::CredentialsRotated, at)
-                    .subject(PACKAGE, digest)
-                    .artifact(&rotated.document)
-                    .fact("rotated", rotated.rotated.to_string()),
-            ]
-        })
+        match self {
+            Self::Rotate { digest, .. } => read(answer, at, |rotated: rotation::Rotated| {
+                vec![
+                    Event::new(Kind::CredentialsRotated, at)
+                        .subject(PACKAGE, digest)
+                        .artifact(&rotated.document)
+                        .fact("rotated", rotated.rotated.to_string()),
+                ]
+            }),
+            Self::CleanUp { .. } => read(answer, at, |removed: rotation::Removed| {
+                vec![Event::new(Kind::CopiesRemoved, at).fact("removed", removed.removed.join(", "))]
+            }),
+        }
     }
 }
 

@@ -4,11 +4,6 @@ use std::collections::BTreeSet;
 
 use super::{GATE_MINUTES, InvalidPlan, Layer, Plan, Problem, ResourceType, SCHEMA};
 
-/// Fewest characters of a new secret value: at 62 letters and digits, 95 bits.
-const MIN_SECRET_LENGTH: u16 = 16;
-/// Most characters that Secrets Manager makes at once.
-const MAX_SECRET_LENGTH: u16 = 4_096;
-
 impl Plan {
     /// Reads and checks a plan, JSON or YAML.
     ///
@@ -32,6 +27,8 @@ impl Plan {
         found.extend(self.timeline.indicator_problems());
         found.extend(self.outer_gate_problems());
         found.extend(self.names());
+        found.extend(self.rotation_problems());
+        found.extend(self.rule_problems());
         found
     }
 
@@ -345,26 +342,14 @@ impl Plan {
                 "must not contain `AWS::CloudFormation::Stack`: a nested template is not checked",
             );
         }
-
-        let mut secrets = BTreeSet::new();
-        for (i, secret) in self.rotation.secrets.iter().enumerate() {
-            let at = |field: &str| format!("rotation.secrets[{i}].{field}");
-            if !made_of(&secret.name, 1..=512, |b| {
-                b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)
-            }) {
-                problem(at("name"), "is not the name of a secret (no ARN, no wildcard)");
-            }
-            if !secrets.insert(secret.name.as_str()) {
-                problem(at("name"), "is listed twice");
-            }
-            if !(MIN_SECRET_LENGTH..=MAX_SECRET_LENGTH).contains(&secret.length) {
-                problem(at("length"), "must be between 16 and 4096");
-            }
-        }
         found
     }
 }
 
-fn made_of(text: &str, length: std::ops::RangeInclusive<usize>, allowed: impl Fn(u8) -> bool) -> bool {
+pub(super) fn made_of(
+    text: &str,
+    length: std::ops::RangeInclusive<usize>,
+    allowed: impl Fn(u8) -> bool,
+) -> bool {
     length.contains(&text.len()) && text.bytes().all(allowed)
 }

@@ -53,7 +53,7 @@ const PUBLIC: [&str; 8] = [
 ];
 
 /// Neither connected nor addressable by themselves; who may use them is decided by policies, which the template check reads.
-const INERT: [&str; 43] = [
+const INERT: [&str; 44] = [
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::Backup::BackupPlan",
@@ -82,6 +82,7 @@ const INERT: [&str; 43] = [
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",
+    "AWS::IAM::User",
     "AWS::KMS::Alias",
     "AWS::KMS::Key",
     "AWS::Lambda::Alias",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::intrinsics::{Known, Scope};
 use super::principals::Reader;
 use crate::artifact::Digest;
-use crate::plan::{Plan, Problem, Stack};
+use crate::plan::{Must, Plan, Problem, Stack};
 
 /// Longest template that `CreateStack` takes in the request itself, in bytes.
 ///
@@ -137,6 +137,28 @@ pub fn check_one(plan: &Plan, stack: &Stack, bytes: &[u8]) -> Result<Template, V
     }
 }
 
+/// The name that a resource will have, as far as it is one by which a plan knows it and can be known beforehand.
+pub(crate) fn name_of(
+    plan: &Plan,
+    stack: &Stack,
+    template: &Map<String, Value>,
+    kind: &str,
+    resource: &Value,
+) -> Option<String> {
+    let property = match kind {
+        "AWS::S3::Bucket" => "BucketName",
+        "AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable" => "TableName",
+        "AWS::SecretsManager::Secret" => "Name",
+        "AWS::IAM::AccessKey" => "UserName",
+        _ => return None,
+    };
+    let value = resource.get("Properties")?.get(property)?;
+    match Scope::new(plan, stack, template).resolve(value) {
+        Known::Text(name) => Some(name),
+        Known::OwnResource | Known::Unknown => None,
+    }
+}
+
 fn resources(
     plan: &Plan,
     scope: &Scope<'_>,
@@ -182,6 +204,51 @@ fn resources(
                 reader.properties(&format!("{at}.Properties"), properties);
             }
             Some(_) => problem(&format!("{at}.Properties"), "is not an object".to_owned()),
+        }
+        for rule in plan
+            .rebuild
+            .rules
+            .iter()
+            .filter(|rule| rule.resource_type == kind)
+        {
+            let found = resource
+                .get("Properties")
+                .and_then(|properties| properties.pointer(&rule.property));
+            if let Some(what) = violation(scope, &rule.must, found) {
+                let place = rule.property.replace('/', ".");
+                problem(
+                    &format!("{at}.Properties{place}"),
+                    format!("{what}: {}", rule.reason),
+                );
+            }
+        }
+    }
+}
+
+/// How a property breaks a rule of the plan, if it does.
+fn violation(scope: &Scope<'_>, must: &Must, found: Option<&Value>) -> Option<String> {
+    match (must, found) {
+        (Must::Exist, Some(_)) | (Must::NotExist, None) => None,
+        (Must::Exist, None) => Some("is missing".to_owned()),
+        (Must::NotExist, Some(_)) => Some("must not be given".to_owned()),
+        (Must::Be(_), None) => Some("is missing".to_owned()),
+        (Must::Be(allowed), Some(value)) => {
+            let text = |value: &Value| match scope.resolve(value) {
+                Known::Text(text) => Some(text),
+                Known::OwnResource | Known::Unknown => None,
+            };
+            let known = text(value);
+            let fits = allowed
+                .iter()
+                .any(|wanted| wanted == value || (known.is_some() && text(wanted) == known));
+            (!fits).then(|| {
+                let shown = known.map_or_else(
+                    || "not known before the stack exists".to_owned(),
+                    |known| format!("`{}`", super::intrinsics::shown(&known)),
+                );
+                let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+                format!("is {shown}, not {}", allowed.join(" or "))
+            })
         }
     }
 }

@@ -412,6 +412,7 @@ fn what_is_closed_passes_every_check() {
         schema: super::SCHEMA.to_owned(),
         stacks: Vec::new(),
         isolation: checks,
+        items: Vec::new(),
     };
     assert!(document.is_isolated());
     assert!(
@@ -591,4 +592,54 @@ fn a_session_is_bound_to_the_plans_stacks_and_fits_the_limit_of_sts() {
     assert!(!policy.contains("stack/*"), "{policy}");
     plan.rebuild.stacks = stacks(&[0; 100]);
     assert!(session_policy(&plan).len() <= 2_048);
+}
+
+#[test]
+fn the_rules_of_a_plan_hold_for_every_resource_of_their_type() {
+    let queue = |properties: Value| json!({ "Parameters": { "Sse": { "Type": "String", "Default": "true" } }, "Resources": { "Queue": { "Type": "AWS::SQS::Queue", "Properties": properties } } });
+    let broken = |template: &Value, must: Value| {
+        let (mut plan, bytes) = plan_of(&[("orders-app", template)]);
+        let rule = json!({"type": "AWS::SQS::Queue", "property": "/Sse/Enabled", "must": must, "reason": "names of customers"});
+        plan.rebuild.rules = vec![serde_json::from_value(rule).unwrap()];
+        assert!(plan.problems().is_empty(), "{:?}", plan.problems());
+        check(&plan, &bytes).err().map(|refused| refused.to_string())
+    };
+    let be_true = || json!({"be": [true]});
+    for good in [
+        json!({"Sse": {"Enabled": true}}),
+        json!({"Sse": {"Enabled": "true"}}),
+        json!({"Sse": {"Enabled": {"Ref": "Sse"}}}),
+    ] {
+        assert_eq!(broken(&queue(good), be_true()), None);
+    }
+    for (bad, what) in [
+        (json!({}), "is missing"),
+        (json!({"Sse": {"Enabled": false}}), "is `false`, not true"),
+        (
+            json!({"Sse": {"Enabled": {"Fn::ImportValue": "x"}}}),
+            "not known before the stack exists",
+        ),
+    ] {
+        let said = broken(&queue(bad), be_true()).unwrap();
+        assert!(
+            said.contains("orders-app: Resources.Queue.Properties.Sse.Enabled: ")
+                && said.contains(what)
+                && said.contains("names of customers"),
+            "{said}"
+        );
+    }
+    let given = queue(json!({"Sse": {"Enabled": false}}));
+    assert_eq!(broken(&given, json!("exist")), None);
+    assert!(broken(&given, json!("not_exist")).is_some());
+    assert!(broken(&queue(json!({})), json!("exist")).is_some());
+}
+
+#[test]
+fn a_rule_that_can_never_be_broken_or_says_no_reason_is_a_problem_of_the_plan() {
+    let mut plan = Plan::parse(PLAN.as_bytes()).unwrap();
+    let rule = json!({"type": "AWS::S3::Bucket", "property": "Name", "must": {"be": []}, "reason": " "});
+    plan.rebuild.rules = vec![serde_json::from_value(rule).unwrap()];
+    let at: Vec<String> = plan.problems().into_iter().map(|problem| problem.at).collect();
+    let fields = ["type", "property", "must", "reason"];
+    assert_eq!(at, fields.map(|field| format!("rebuild.rules[0].{field}")));
 }

@@ -106,7 +106,8 @@ fn after(conclusion: Conclusion) -> &'static [&'static str] {
         Conclusion::Rehearsed => &[
             "Compare the durations with earlier drills: what bound the recovery is below.",
             "Settle the open items below before it is for real.",
-            "Remove the rebuilt stacks and the restored data from the rebuild account.",
+            "If the reason above names something that was not removed, remove it from the rebuild account (runbook: `What a \
+             drill leaves behind`).",
         ],
         Conclusion::Refused => &[
             "Talk with who refused; the rationale is above.",
@@ -181,6 +182,15 @@ pub(super) fn open_items(facts: &Facts) -> Vec<String> {
         if approved {
             items.extend(not_restored(&package.restores, facts.restore.as_ref()));
         }
+    }
+    if facts.rotation.is_some() {
+        items.extend(
+            facts
+                .items
+                .iter()
+                .filter(|row| !row.settled)
+                .map(|row| format!("{}: {}", row.item.item, row.evidence)),
+        );
     }
     items.extend(half_done(&facts.journal));
     items

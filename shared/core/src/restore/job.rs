@@ -31,6 +31,9 @@ pub struct RestoreJob {
     pub arn: String,
     /// AWS Backup's job id; absent until the job is known to be started.
     pub id: Option<String>,
+    /// Whether the new resource was given the run's tag.
+    #[serde(default)]
+    pub marked: bool,
 }
 
 impl RestoreRecord {
@@ -44,6 +47,7 @@ impl RestoreRecord {
                     recovery_point: request.recovery_point.clone(),
                     arn: request.arn.clone(),
                     id: None,
+                    marked: false,
                 };
                 (request.resource.clone(), job)
             })

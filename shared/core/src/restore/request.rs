@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use crate::approval::{DecisionPackage, PlannedRestore};
 use crate::artifact::{ArtifactRef, Digest};
-use crate::plan::{Plan, Problem, ResourceType};
+use crate::plan::{Plan, Problem, Resource, ResourceType};
 use crate::rebuild::RebuildDocument;
 use crate::rebuild::request::MAX_SESSION_POLICY;
 use crate::run::RunId;
@@ -24,18 +24,10 @@ pub fn restore_role(plan: &Plan) -> String {
     )
 }
 
-/// What a session in the rebuild account may do at most: start and watch restores, and read what they made.
+/// What a session in the rebuild account may do at most: start and watch restores, and tag and read what they made.
 #[must_use]
 pub fn session_policy(plan: &Plan) -> String {
-    let mut read = Vec::new();
-    for resource in &plan.resources {
-        let arn = arn(plan, resource.resource_type, &resource.restore_to);
-        if resource.resource_type == ResourceType::S3 {
-            read.push(format!("{arn}/*"));
-        }
-        read.push(arn);
-    }
-    let policy = |read: &[String]| {
+    let policy = |named: &[String]| {
         serde_json::json!({
             "Version": "2012-10-17",
             "Statement": [
@@ -43,18 +35,68 @@ pub fn session_policy(plan: &Plan) -> String {
                 { "Effect": "Allow", "Action": "iam:PassRole", "Resource": restore_role(plan) },
                 {
                     "Effect": "Allow",
-                    "Action": ["dynamodb:DescribeTable", "dynamodb:Scan", "s3:GetObject*", "s3:ListBucket"],
-                    "Resource": read,
+                    "Action": [
+                        "dynamodb:DescribeTable",
+                        "dynamodb:ListTagsOfResource",
+                        "dynamodb:Scan",
+                        "dynamodb:TagResource",
+                        "s3:GetBucketTagging",
+                        "s3:GetObject*",
+                        "s3:ListBucket",
+                        "s3:PutBucketTagging",
+                    ],
+                    "Resource": named,
                 },
             ],
         })
         .to_string()
     };
-    let exact = policy(&read);
+    let named: Vec<String> = plan
+        .resources
+        .iter()
+        .flat_map(|resource| resource_arns(plan, resource))
+        .collect();
+    let exact = policy(&named);
     if exact.len() <= MAX_SESSION_POLICY {
         exact
     } else {
         policy(&["*".to_owned()])
+    }
+}
+
+/// What a session may do at most that removes the copy of one resource: it can reach no other.
+#[must_use]
+pub fn removal_policy(plan: &Plan, resource: &Resource) -> String {
+    serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            { "Effect": "Allow", "Action": "backup:DescribeRestoreJob", "Resource": "*" },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "dynamodb:DeleteTable",
+                    "dynamodb:DescribeTable",
+                    "dynamodb:ListTagsOfResource",
+                    "dynamodb:TagResource",
+                    "s3:DeleteBucket",
+                    "s3:DeleteObject*",
+                    "s3:GetBucketTagging",
+                    "s3:ListBucket*",
+                    "s3:PutBucketTagging",
+                ],
+                "Resource": resource_arns(plan, resource),
+            },
+        ],
+    })
+    .to_string()
+}
+
+/// ARN of what is restored, and of the objects in it.
+fn resource_arns(plan: &Plan, resource: &Resource) -> Vec<String> {
+    let arn = restored_arn(plan, resource.resource_type, &resource.restore_to);
+    match resource.resource_type {
+        ResourceType::S3 => vec![format!("{arn}/*"), arn],
+        ResourceType::DynamoDb => vec![arn],
     }
 }
 
@@ -183,7 +225,7 @@ pub fn requests(
         requests.push(RestoreRequest {
             resource: resource.id.clone(),
             resource_type: resource.resource_type,
-            arn: arn(plan, resource.resource_type, &resource.restore_to),
+            arn: restored_arn(plan, resource.resource_type, &resource.restore_to),
             metadata: restore_metadata(resource.resource_type, &resource.restore_to),
             token: token(run, &resource.id, &point.arn),
             recovery_point: point.arn.clone(),
@@ -212,7 +254,9 @@ pub fn token(run: &RunId, resource: &str, recovery_point: &str) -> String {
         .to_owned()
 }
 
-fn arn(plan: &Plan, resource_type: ResourceType, name: &str) -> String {
+/// ARN of what is restored under this name into the rebuild account.
+#[must_use]
+pub fn restored_arn(plan: &Plan, resource_type: ResourceType, name: &str) -> String {
     match resource_type {
         ResourceType::S3 => format!("arn:{}:s3:::{name}", plan.partition),
         ResourceType::DynamoDb => format!(

@@ -29,6 +29,7 @@ fn world() -> World {
             schema: crate::rebuild::SCHEMA.to_owned(),
             stacks: Vec::new(),
             isolation: vec![check(CheckStatus::Pass)],
+            items: Vec::new(),
         },
     }
 }

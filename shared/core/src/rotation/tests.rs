@@ -95,24 +95,25 @@ fn a_version_id_is_stable_and_fits_secrets_manager() {
 }
 
 #[test]
-fn only_the_approved_secrets_are_rotated() {
+fn only_the_approved_credentials_are_rotated() {
     let plan = Plan::parse(include_bytes!("../../../../tests/data/plan/orders.json")).unwrap();
     let package: DecisionPackage =
         serde_json::from_slice(include_bytes!("../../../../tests/data/plan/orders-package.json")).unwrap();
     let artifact = package.plan.clone();
     assert_eq!(
-        approved_secrets(&package.run, &artifact, &plan, &package)
+        approved_credentials(&package.run, &artifact, &plan, &package)
             .unwrap()
+            .secrets
             .len(),
         1
     );
 
     let mut other = plan.clone();
     other.rotation.secrets[0].name = "orders/other".to_owned();
-    assert!(approved_secrets(&package.run, &artifact, &other, &package).is_err());
+    assert!(approved_credentials(&package.run, &artifact, &other, &package).is_err());
     let mut changed = artifact.clone();
     changed.sha256 = Digest::of(b"another plan");
-    assert!(approved_secrets(&package.run, &changed, &plan, &package).is_err());
+    assert!(approved_credentials(&package.run, &changed, &plan, &package).is_err());
     let run = RunId::try_from("orders-000000000000".to_owned()).unwrap();
-    assert!(approved_secrets(&run, &artifact, &plan, &package).is_err());
+    assert!(approved_credentials(&run, &artifact, &plan, &package).is_err());
 }

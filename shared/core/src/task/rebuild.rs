@@ -25,7 +25,7 @@ pub enum Operation {
         /// The run's plan.
         plan: ArtifactRef,
     },
-    /// Deletes the stacks. Only after a drill, or for a run that ended before its gate.
+    /// Deletes the stacks of a drill, or of a run that ended before it restored anything.
     CleanUp {
         /// The run's plan.
         plan: ArtifactRef,

@@ -33,6 +33,12 @@ pub enum Operation {
         /// The approved digest.
         digest: Digest,
     },
+    /// Removes what a drill restored: what carries the run's tag, and nothing else. A repeat goes on where the last
+    /// one ended.
+    CleanUp {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
 }
 
 /// The answer to [`Operation::Start`] and [`Operation::Poll`].
@@ -49,4 +55,16 @@ pub struct RestoreProgress {
 pub struct Restored {
     /// What was restored where, and how it compares: [`crate::restore::RestoreDocument`].
     pub document: ArtifactRef,
+}
+
+/// The answer to [`Operation::CleanUp`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Removed {
+    /// Whether nothing of the run's copies is left.
+    pub progress: Progress,
+    /// Names of the buckets and tables whose deletion was requested just now.
+    pub removed: Vec<String>,
+    /// What bears the name of a copy and is not this run's, each with the reason why it stays.
+    pub left: Vec<String>,
 }

@@ -18,6 +18,19 @@ pub enum Operation {
         /// The approved digest.
         digest: Digest,
     },
+    /// Removes what a drill made beside its stacks: access keys of its users, parameters that did not exist before.
+    CleanUp {
+        /// The run's plan.
+        plan: ArtifactRef,
+    },
+}
+
+/// The answer to [`Operation::CleanUp`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Removed {
+    /// Ids of the access keys and names of the parameters that are gone.
+    pub removed: Vec<String>,
 }
 
 /// The answer to [`Operation::Rotate`]: names and versions only.

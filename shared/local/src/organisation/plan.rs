@@ -16,6 +16,8 @@ pub const PLAN_KEY: &str = "plans/orders.json";
 pub const RESTORED_BUCKET: &str = "orders-data-333333333333";
 /// Table to which the items are restored.
 pub const RESTORED_TABLE: &str = "orders-restored";
+/// The user whose access key the workload sends mail with.
+pub const MAILER: &str = "orders-mailer";
 /// The name whose traffic moves.
 pub const NAME: &str = "orders.example.com.";
 /// The approval team, in an organisation of its own.
@@ -76,7 +78,7 @@ fn of_scenario(scenario: Scenario) -> Option<(String, Value)> {
 }
 
 fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
-    let stack = |name: &str, wave: u16, key: &str, parameters: Value| {
+    let stack = |name: &str, wave: u16, key: &str, parameters: Value, items: Value| {
         let text = TEMPLATES
             .iter()
             .find(|(at, _)| *at == key)
@@ -86,6 +88,7 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
             "wave": wave,
             "template": {"bucket": plan_bucket, "key": key, "sha256": Digest::of(text.as_bytes())},
             "parameters": parameters,
+            "items": items,
         })
     };
     let approvers: Vec<Value> = PEOPLE
@@ -151,17 +154,28 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
                     0,
                     "templates/orders-foundation.json",
                     json!({"WebBucketName": WEB_BUCKET}),
+                    json!({
+                        "WebBucket": {"class": "rebuild", "reason": "what it serves is put there by the deployment"},
+                        "Carrier": {"class": "rotate", "credential": "orders/carrier"},
+                    }),
                 ),
-                stack("orders-app", 1, "templates/orders-app.json", json!({})),
+                stack("orders-app", 1, "templates/orders-app.json", json!({}), json!({})),
             ],
             "allowed_resource_types": [
                 "AWS::IAM::Role",
+                "AWS::IAM::User",
                 "AWS::S3::Bucket",
                 "AWS::SQS::Queue",
                 "AWS::SecretsManager::Secret",
             ],
         },
-        "rotation": {"secrets": [{"name": "orders/api-key"}]},
+        "rotation": {
+            "secrets": [{"name": "orders/api-key"}, {"name": "orders/carrier", "keys": ["password"]}],
+            "credentials": [
+                {"kind": "access_key", "user": MAILER, "secret": "orders/mailer-key"},
+                {"kind": "parameter", "name": "/orders/session-key"},
+            ],
+        },
         "references": {
             "config_snapshots": {"bucket": LOG_BUCKET},
             "access_analyzer": true,

@@ -16,6 +16,7 @@ use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::artifact::{ArtifactRef, canonical_json};
 use blackstart_core::dns::{RecordSet, TrafficChange};
 use blackstart_core::error_name::{ErrorName, StageError as _};
+use blackstart_core::items::ItemsRecord;
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
 use blackstart_core::references::{InventoryDocument, ReferenceDocument, canonical_digest_of, same_document};
@@ -334,6 +335,11 @@ impl World {
             document: plan.clone(),
         };
         assert!(ledger.put_new(&Key::boundary(&id), &boundary).await.unwrap());
+        let items = ItemsRecord {
+            package: digest.clone(),
+            rows: Vec::new(),
+        };
+        assert!(ledger.put_new(&Key::items(&id), &items).await.unwrap());
         Run {
             id,
             approved: Approved {

@@ -335,8 +335,11 @@ pub(super) fn changes(view: &View<'_>) -> Markup {
                 }
             }
             h3 { "Credentials that get new values" }
-            @if package.secrets.is_empty() { p { "None." } }
-            ul { @for secret in &package.secrets { li { code { (shown(&secret.name)) } } } }
+            @if package.secrets.is_empty() && package.credentials.is_empty() { p { "None." } }
+            ul {
+                @for secret in &package.secrets { li { code { (shown(&secret.name)) } } }
+                @for credential in &package.credentials { li { code { (shown(credential.name())) } } }
+            }
             h3 { "Infrastructure that was rebuilt" }
             ul {
                 @for stack in &package.stacks {

@@ -1,0 +1,202 @@
+//! Replacing one credential: observe, decide, one step, and again, so that a repeat goes on where the last one ended.
+
+use std::collections::BTreeMap;
+
+use blackstart_aws::port::PortError;
+use blackstart_core::plan::{Credential, Secret};
+use blackstart_core::rotation::hook::HookRequest;
+use blackstart_core::rotation::{
+    KeyStep, ParameterStep, RotatedCredential, SecretValue, Step, access_key_of, access_key_secret,
+    next_key_step, next_parameter_step, next_step, parameter_label, version_of, with_new_keys,
+};
+use blackstart_core::run::RunId;
+
+use crate::RotateError;
+use crate::port::Credentials;
+
+/// Steps per credential after which it is given up: one write, and a label for each of the 20 that a secret can have.
+const MAX_STEPS: u32 = 22;
+
+/// Gives a secret a new value, until the run's version is the only labelled one.
+pub(crate) async fn secret(
+    run: &RunId,
+    secret: &Secret,
+    account: &impl Credentials,
+) -> Result<RotatedCredential, RotateError> {
+    let version = version_of(run, &secret.name);
+    for _ in 0..MAX_STEPS {
+        let step = next_step(&version, &account.versions(&secret.name).await?);
+        if step == Step::Write {
+            let value = new_value(secret, account).await?;
+            // An existing version is found by the next look.
+            account.put(&secret.name, &version, &value).await?;
+        } else if settled(&secret.name, step, account).await? {
+            return Ok(done(&secret.name, version));
+        }
+    }
+    Err(RotateError::Restless(secret.name.clone()))
+}
+
+/// Replaces a credential of another kind; an access key is two: the key, and the secret that holds it.
+pub(crate) async fn credential(
+    run: &RunId,
+    credential: &Credential,
+    account: &impl Credentials,
+) -> Result<Vec<RotatedCredential>, RotateError> {
+    match credential {
+        Credential::AccessKey { user, secret } => access_key(run, user, secret, account).await,
+        Credential::Parameter { name, length } => Ok(vec![parameter(run, name, *length, account).await?]),
+        Credential::Hook { name, function } => {
+            let request = HookRequest {
+                operation: "rotate",
+                run: run.to_string(),
+                credential: name.clone(),
+                token: version_of(run, name),
+            };
+            let answer = account.ask_hook(function, &request).await?;
+            Ok(vec![done(name, answer.version)])
+        }
+    }
+}
+
+fn done(name: &str, version: String) -> RotatedCredential {
+    RotatedCredential {
+        name: name.to_owned(),
+        version,
+    }
+}
+
+async fn new_value(secret: &Secret, account: &impl Credentials) -> Result<SecretValue, RotateError> {
+    if secret.keys.is_empty() {
+        return Ok(account.random(secret.length).await?);
+    }
+    let mut new = BTreeMap::new();
+    for key in &secret.keys {
+        new.insert(key.clone(), account.random(secret.length).await?);
+    }
+    let current = account.value(&secret.name, None).await?;
+    Ok(with_new_keys(&secret.name, &current, &new)?)
+}
+
+/// Does what is left once the run's version of a secret is there. `true`: nothing is.
+async fn settled(name: &str, step: Step, account: &impl Credentials) -> Result<bool, RotateError> {
+    match step {
+        Step::Done => Ok(true),
+        Step::Retire { version, label } => {
+            account.take_label(name, &version, &label).await?;
+            Ok(false)
+        }
+        Step::Write => Ok(false),
+        Step::Overtaken { by } => Err(RotateError::Overtaken {
+            name: name.to_owned(),
+            by,
+        }),
+    }
+}
+
+async fn access_key(
+    run: &RunId,
+    user: &str,
+    secret: &str,
+    account: &impl Credentials,
+) -> Result<Vec<RotatedCredential>, RotateError> {
+    let version = version_of(run, secret);
+    for _ in 0..MAX_STEPS {
+        let step = next_step(&version, &account.versions(secret).await?);
+        let written = match step {
+            Step::Write => None,
+            Step::Done | Step::Retire { .. } | Step::Overtaken { .. } => {
+                access_key_of(&account.value(secret, Some(&version)).await?)
+            }
+        };
+        if !matches!(step, Step::Write | Step::Done) {
+            settled(secret, step, account).await?;
+            continue;
+        }
+        match next_key_step(&account.access_keys(user).await?, written.as_deref()) {
+            KeyStep::Delete { id } => account.delete_access_key(user, &id).await?,
+            KeyStep::Make => {
+                let (id, key) = account.make_access_key(user).await?;
+                // A version that another executor wrote meanwhile is found by the next look, and this key goes.
+                account
+                    .put(secret, &version, &access_key_secret(&id, &key))
+                    .await?;
+            }
+            KeyStep::Deactivate { id } => account.deactivate(user, &id).await?,
+            KeyStep::Done => {
+                let id = written.unwrap_or_default();
+                return Ok(vec![done(user, id), done(secret, version)]);
+            }
+            KeyStep::Lost => {
+                return Err(RotateError::KeyLost {
+                    user: user.to_owned(),
+                    secret: secret.to_owned(),
+                });
+            }
+        }
+    }
+    Err(RotateError::Restless(user.to_owned()))
+}
+
+async fn parameter(
+    run: &RunId,
+    name: &str,
+    length: u16,
+    account: &impl Credentials,
+) -> Result<RotatedCredential, RotateError> {
+    let label = parameter_label(run);
+    for _ in 0..MAX_STEPS {
+        let versions = account.parameter_versions(name).await?;
+        match next_parameter_step(&label, &versions) {
+            ParameterStep::Write => {
+                let value = account.random(length).await?;
+                let new_for = versions.is_empty().then_some(run);
+                if let Some(version) = account.put_parameter(name, &value, new_for).await? {
+                    account.label_parameter(name, version, &label).await?;
+                }
+            }
+            ParameterStep::Done { version } => return Ok(done(name, version.to_string())),
+            ParameterStep::Overtaken { by } => {
+                return Err(RotateError::Overtaken {
+                    name: name.to_owned(),
+                    by: by.to_string(),
+                });
+            }
+        }
+    }
+    Err(RotateError::Restless(name.to_owned()))
+}
+
+/// Removes what a credential left beside the stacks of a drill, if it carries the drill's tag.
+pub(crate) async fn remove(
+    run: &RunId,
+    credential: &Credential,
+    account: &impl Credentials,
+) -> Result<Vec<String>, RotateError> {
+    let is_ours = |owner: Result<Option<String>, PortError>| match owner {
+        Ok(owner) => Ok(owner.is_some_and(|owner| owner == run.as_str())),
+        Err(PortError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    };
+    let mut removed = Vec::new();
+    match credential {
+        // A user that still has keys cannot be deleted with its stack.
+        Credential::AccessKey { user, .. } => {
+            if is_ours(account.run_of_user(user).await)? {
+                for key in account.access_keys(user).await? {
+                    account.delete_access_key(user, &key.id).await?;
+                    removed.push(key.id);
+                }
+            }
+        }
+        Credential::Parameter { name, .. } => {
+            if is_ours(account.run_of_parameter(name).await)? {
+                account.delete_parameter(name).await?;
+                removed.push(name.clone());
+            }
+        }
+        // What a hook made belongs to its function.
+        Credential::Hook { .. } => {}
+    }
+    Ok(removed)
+}

@@ -1,0 +1,203 @@
+//! Stage 4 of a plan: which credentials are replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, Problem};
+
+/// Fewest characters of a new value: at 62 letters and digits, 95 bits.
+const MIN_LENGTH: u16 = 16;
+/// Most characters that Secrets Manager makes at once.
+const MAX_LENGTH: u16 = 4_096;
+
+/// Stage 4 of a plan: which credentials are replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationPlan {
+    /// Secrets Manager secrets in the rebuild account whose values are made new.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+    /// Credentials of other kinds in the rebuild account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
+}
+
+/// A secret that is replaced, not carried over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Secret name in the rebuild account.
+    pub name: String,
+    /// Length of a new random value.
+    #[serde(default = "default_length")]
+    pub length: u16,
+    /// Where the secret is a JSON object: its keys that get new values, for example `password`. The others, a host or
+    /// a user name, stay. Empty: the whole secret is one value.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub keys: BTreeSet<String>,
+}
+
+/// A credential that is no secret of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Credential {
+    /// The access keys of an IAM user: a new one is made, every other is deactivated.
+    AccessKey {
+        /// User name.
+        user: String,
+        /// The secret from which consumers read the key, as `{"access_key_id": …, "secret_access_key": …}`.
+        secret: String,
+    },
+    /// An encrypted parameter (`SecureString`) of the Parameter Store.
+    Parameter {
+        /// Parameter name, beginning with `/`.
+        name: String,
+        /// Length of the new random value.
+        #[serde(default = "default_length")]
+        length: u16,
+    },
+    /// Whatever only the workload knows how to replace: a certificate, a key of somebody else's interface.
+    Hook {
+        /// Name of the credential.
+        name: String,
+        /// Name of the Lambda function in the rebuild account that replaces it.
+        function: String,
+    },
+}
+
+fn default_length() -> u16 {
+    40
+}
+
+impl Credential {
+    /// The name by which the credential is known.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::AccessKey { user, .. } => user,
+            Self::Parameter { name, .. } | Self::Hook { name, .. } => name,
+        }
+    }
+}
+
+impl RotationPlan {
+    /// Every credential with its kind. The secret that holds an access key is a credential of its own.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeMap<&str, &'static str> {
+        let mut kinds = BTreeMap::new();
+        for secret in &self.secrets {
+            kinds.insert(secret.name.as_str(), "secret");
+        }
+        for credential in &self.credentials {
+            match credential {
+                Credential::AccessKey { user, secret } => {
+                    kinds.insert(user.as_str(), "access key");
+                    kinds.insert(secret.as_str(), "secret of an access key");
+                }
+                Credential::Parameter { name, .. } => {
+                    kinds.insert(name.as_str(), "parameter");
+                }
+                Credential::Hook { name, .. } => {
+                    kinds.insert(name.as_str(), "hook");
+                }
+            }
+        }
+        kinds
+    }
+
+    /// The names of all credentials.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.kinds().into_keys().collect()
+    }
+}
+
+impl Plan {
+    /// What is wrong with the credentials.
+    pub(super) fn rotation_problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut problem = |at: String, what: &str| {
+            found.push(Problem {
+                at,
+                what: what.to_owned(),
+            });
+        };
+        let mut names = BTreeSet::new();
+        for (i, secret) in self.rotation.secrets.iter().enumerate() {
+            let at = |field: &str| format!("rotation.secrets[{i}].{field}");
+            if !is_secret_name(&secret.name) {
+                problem(at("name"), "is not the name of a secret (no ARN, no wildcard)");
+            }
+            if !names.insert(secret.name.as_str()) {
+                problem(at("name"), "is listed twice");
+            }
+            if !(MIN_LENGTH..=MAX_LENGTH).contains(&secret.length) {
+                problem(at("length"), "must be between 16 and 4096");
+            }
+            if secret.keys.iter().any(String::is_empty) {
+                problem(at("keys"), "contains an empty key");
+            }
+        }
+        for (i, credential) in self.rotation.credentials.iter().enumerate() {
+            let at = |field: &str| format!("rotation.credentials[{i}].{field}");
+            let mut known = |field: &str, name| {
+                if !names.insert(name) {
+                    problem(at(field), "is listed twice");
+                }
+            };
+            match credential {
+                Credential::AccessKey { user, secret } => {
+                    known("user", user);
+                    known("secret", secret);
+                    if !super::check::made_of(user, 1..=64, |b| {
+                        b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b)
+                    }) {
+                        problem(at("user"), "is not the name of an IAM user (no path, no ARN)");
+                    }
+                    if !is_secret_name(secret) {
+                        problem(at("secret"), "is not the name of a secret (no ARN, no wildcard)");
+                    }
+                }
+                Credential::Parameter { name, length } => {
+                    known("name", name);
+                    let named = name.starts_with('/')
+                        && super::check::made_of(name, 2..=1_011, |b| {
+                            b.is_ascii_alphanumeric() || b"/_.-".contains(&b)
+                        });
+                    if !named {
+                        problem(
+                            at("name"),
+                            "is not the name of a parameter, for example `/orders/token`",
+                        );
+                    }
+                    if !(MIN_LENGTH..=MAX_LENGTH).contains(length) {
+                        problem(at("length"), "must be between 16 and 4096");
+                    }
+                }
+                Credential::Hook { name, function } => {
+                    known("name", name);
+                    if name.trim().is_empty() {
+                        problem(at("name"), "is empty");
+                    }
+                    if !super::check::made_of(function, 1..=64, |b| {
+                        b.is_ascii_alphanumeric() || b"_-".contains(&b)
+                    }) {
+                        problem(
+                            at("function"),
+                            "is not the name of a Lambda function of the rebuild account (no ARN, no version)",
+                        );
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+fn is_secret_name(name: &str) -> bool {
+    super::check::made_of(name, 1..=512, |b| {
+        b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)
+    })
+}

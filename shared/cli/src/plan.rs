@@ -271,8 +271,6 @@ fn counted(items: &[Item]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use blackstart_core::artifact::Digest;
-
     use super::*;
 
     fn check(text: &str) -> (bool, String) {
@@ -280,11 +278,11 @@ mod tests {
         let file = folder.path().join("plan.json");
         std::fs::write(&file, text).unwrap();
         let mut out = Vec::new();
-            Action::Check {
-                file,
-                rules,
-                templates,
-            } => check(&file, rules.as_deref(), templates.as_deref(), out),
+        let action = Action::Check {
+            file,
+            rules: None,
+            templates: None,
+        };
         let sound = PlanCommand { action }.run(&mut out).unwrap();
         (sound, String::from_utf8(out).unwrap())
     }
@@ -333,31 +331,35 @@ mod tests {
     }
 
     #[test]
-            Action::Check {
+    fn with_its_templates_a_plan_names_what_is_neither_rebuilt_nor_restored_nor_rotated() {
+        let folder = tempfile::tempdir().unwrap();
+        let template = r#"{"Resources": {"Data": {"Type": "AWS::S3::Bucket"}, "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": true}}}}"#;
+        std::fs::write(folder.path().join("template.json"), template).unwrap();
+        let plan = |items: &str| {
+            STARTING_POINT
+                .replace("orders/foundation.json", "template.json")
+                .replace(&"0".repeat(64), Digest::of(template.as_bytes()).as_str())
+                .replace(
+                    "\"AWS::SQS::Queue\"]",
+                    "\"AWS::SQS::Queue\", \"AWS::S3::Bucket\"]",
+                )
+                .replace(
+                    "      # What of a template could",
+                    &format!("{items}      # What of a template could"),
+                )
+        };
+        let check = |text: &str| {
+            let file = folder.path().join("plan.yaml");
+            std::fs::write(&file, text).unwrap();
+            let mut out = Vec::new();
+            let action = Action::Check {
                 file,
-                rules,
-                templates,
-            } => check(&file, rules.as_deref(), templates.as_deref(), out),
+                rules: None,
+                templates: Some(folder.path().to_owned()),
             };
             let sound = PlanCommand { action }.run(&mut out).unwrap();
             (sound, String::from_utf8(out).unwrap())
         };
-        let (sound, out) = check();
-        assert!(!sound);
-        for part in [
-            "other.yar:1: has the digest",
-            "gone.yar:1: cannot be read",
-            "broken.yar:1: ",
-            "broken.yar:3: ",
-        ] {
-            assert!(out.contains(part), "{out}");
-        }
-        assert!(out.ends_with("4 problem(s)\n"), "{out}");
-
-        plan["validation"]["yara_rules"] = serde_json::json!([]);
-        std::fs::write(at("plan.json"), plan.to_string()).unwrap();
-        let (sound, out) = check();
-        assert!(sound && out.contains("YARA rules compile: 0 file(s)"), "{out}");
         let text = plan("");
         let line = text
             .lines()
@@ -379,5 +381,50 @@ mod tests {
 
         let (sound, out) = check(&plan("").replace("AWS::S3::Bucket", "AWS::S3::Other"));
         assert!(!sound && out.contains("allowed_resource_types"), "{out}");
+    }
+
+    #[test]
+    fn rules_of_a_plan_are_compiled_from_a_folder_and_every_problem_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let broken = "rule a { condition: $x }\n\nrule b { condition: y }\n";
+        std::fs::write(at("broken.yar"), broken).unwrap();
+        std::fs::write(at("other.yar"), "rule c { condition: true }").unwrap();
+        let mut plan: serde_json::Value =
+            serde_json::from_str(include_str!("../../../tests/data/plan/orders.json")).unwrap();
+        let wanted = Digest::of(b"something else");
+        plan["validation"]["yara_rules"] = serde_json::json!([
+            {"key": "broken.yar", "sha256": Digest::of(broken.as_bytes())},
+            {"key": "other.yar", "sha256": wanted},
+            {"key": "gone.yar", "sha256": wanted},
+        ]);
+        std::fs::write(at("plan.json"), plan.to_string()).unwrap();
+        let check = || {
+            let mut out = Vec::new();
+            let rules = Some(folder.path().to_owned());
+            let action = Action::Check {
+                file: at("plan.json"),
+                rules,
+                templates: None,
+            };
+            let sound = PlanCommand { action }.run(&mut out).unwrap();
+            (sound, String::from_utf8(out).unwrap())
+        };
+        let (sound, out) = check();
+        assert!(!sound);
+        for part in [
+            "other.yar:1: has the digest",
+            "gone.yar:1: cannot be read",
+            "broken.yar:1: ",
+            "broken.yar:3: ",
+        ] {
+            assert!(out.contains(part), "{out}");
+        }
+        assert!(out.ends_with("4 problem(s)\n"), "{out}");
+
+        plan["validation"]["yara_rules"] = serde_json::json!([]);
+        std::fs::write(at("plan.json"), plan.to_string()).unwrap();
+        let (sound, out) = check();
+        assert!(sound && out.contains("YARA rules compile: 0 file(s)"), "{out}");
     }
 }

@@ -250,6 +250,7 @@ fn cutover(references: i64) -> Result<CutoverDocument, BadFixture> {
     Ok(CutoverDocument {
         schema: "blackstart.cutover/1".to_owned(),
         package: Digest::of(b""),
+        contain: Vec::new(),
         steps,
         traffic: TrafficChange {
             zone: HOSTILE.to_owned(),

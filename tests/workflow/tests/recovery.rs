@@ -266,7 +266,7 @@ async fn a_drill_leaves_nothing_behind_however_it_ends() {
     let before = outside::rebuilt(&stage.local).await.unwrap();
     let drill = || Trigger::Input(json!({"workload": "orders", "requested_by": "the test", "mode": "drill"}));
     for (answer, conclusion) in [
-        (refuse as fn(&Proposal) -> Answer, Conclusion::Refused),
+        (refuse as fn(&Proposal) -> Option<Answer>, Conclusion::Refused),
         (approve, Conclusion::Rehearsed),
     ] {
         let execution = stage.start(&drill()).await.unwrap();

@@ -3,10 +3,13 @@
 
 mod collect;
 mod config;
+mod fetch;
 mod merge;
 mod ports;
+mod results;
 mod rules;
 mod scan;
+mod second;
 
 use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::ledger::LedgerError;
@@ -22,9 +25,6 @@ use serde::Serialize;
 
 pub use crate::config::Config;
 pub use crate::ports::{Aws, Deps, Logs};
-
-/// Objects that are fetched at once: small objects are bound by latency, not by bytes.
-const FETCHED_AT_ONCE: usize = 16;
 
 /// The answer to any operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,6 +65,9 @@ pub enum Failed {
     /// A document has no JSON form.
     #[error("a document of the timeline cannot be written")]
     NotJson(#[from] serde_json::Error),
+    /// The function's own disk failed or is full; elsewhere there may be room.
+    #[error("what the batches found cannot be kept on the function's disk")]
+    Disk(#[from] std::io::Error),
     /// Others kept changing the boundary.
     #[error("the boundary changed again and again while it was being set")]
     Contended,
@@ -84,7 +87,7 @@ impl StageError for Failed {
         match self {
             Self::NoRun | Self::UnknownSource { .. } | Self::TooManyBatches { .. } => ErrorName::InvalidInput,
             Self::NotJson(_) => ErrorName::Defect,
-            Self::Contended => ErrorName::Transient,
+            Self::Disk(_) | Self::Contended => ErrorName::Transient,
             Self::Port(error) => error.name(),
             Self::Artifact(error) => error.name(),
             Self::Ledger(error) => error.name(),

@@ -1,27 +1,26 @@
 //! From the results of all batches to the boundary, the timeline, and the ledger.
 
-use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
 
 use blackstart_aws::digest_signature;
-use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
-use blackstart_core::error_name::error_chain;
 use blackstart_core::plan::Plan;
 use blackstart_core::run::RunId;
 use blackstart_core::task::timeline::Merged;
-use blackstart_core::timeline::batches::place;
-use blackstart_core::timeline::boundary::{self, Established, establish_beside};
+use blackstart_core::timeline::boundary;
+use blackstart_core::timeline::case::Case;
 use blackstart_core::timeline::digests::{self, Checked};
-use blackstart_core::timeline::facts::{Kind, ObjectFacts};
-use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
-use blackstart_core::timeline::{CurrentBoundary, Gap, late, ocsf};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use blackstart_core::timeline::facts::{ObjectFacts, Reader};
+use blackstart_core::timeline::results::Results;
+use blackstart_core::timeline::{CurrentBoundary, Gap, Unseen, late, ocsf};
 use jiff::Timestamp;
+use tempfile::NamedTempFile;
 
 use crate::collect::{LISTING, Listing};
-use crate::ports::{Deps, Logs};
-use crate::scan::{ScanResult, result_path};
-use crate::{FETCHED_AT_ONCE, Failed, reader, rules};
+use crate::ports::Deps;
+use crate::second::{Again, Second};
+use crate::{Failed, reader, results, rules};
 
 /// Where the boundary document is kept.
 const DOCUMENT: &str = "timeline/boundary.json";
@@ -38,50 +37,77 @@ pub(crate) async fn merge<D: Deps>(
     batches: u32,
     now: Timestamp,
 ) -> Result<Merged, Failed> {
+    let (mut results, mut gaps) = results::fetch(deps, run, batches).await?;
+    let (table, not_applied) = rules::table(deps, run, plan).await?;
+    gaps.extend(not_applied);
+    let case = results.case(plan.timeline.checks_digests())?;
+    let checked = check_digests(plan, case.objects());
+    gaps.extend(checked.gaps);
+    let reader = reader(plan, table, now);
+    let mut scan = Scan {
+        run,
+        plan,
+        reader: &reader,
+        results: &mut results,
+        case: &case,
+        gaps: &gaps,
+        unseen: &checked.unseen,
+    };
     let mut evidence = late(deps, run, now).await?;
     for _ in 1..ATTEMPTS {
-        let merged = merge_with(deps, run, plan, batches, &evidence, now).await?;
+        let merged = merge_with(deps, &mut scan, &evidence, now).await?;
         let present = late(deps, run, now).await?;
         if present == evidence {
             return Ok(merged);
         }
         evidence = present;
     }
-    merge_with(deps, run, plan, batches, &evidence, now).await
+    merge_with(deps, &mut scan, &evidence, now).await
+}
+
+/// What the first pass left, and how objects are read again.
+struct Scan<'s> {
+    run: &'s RunId,
+    plan: &'s Plan,
+    reader: &'s Reader,
+    results: &'s mut Results<File>,
+    case: &'s Case,
+    gaps: &'s [Gap],
+    unseen: &'s [Unseen],
 }
 
 async fn merge_with<D: Deps>(
     deps: &D,
-    run: &RunId,
-    plan: &Plan,
-    batches: u32,
+    scan: &mut Scan<'_>,
     late: &[ObjectFacts],
     now: Timestamp,
 ) -> Result<Merged, Failed> {
-    let (facts, mut gaps) = results(deps, run, batches).await?;
-    let (table, not_applied) = rules::table(deps, run, plan).await?;
-    gaps.extend(not_applied);
-    let checked = check_digests(plan, &facts);
-    gaps.extend(checked.gaps);
-    let Established {
-        document,
-        actors,
-        objects,
-    } = establish_beside(&facts, &gaps, &checked.unseen, late);
-    drop(facts);
-
-    let reader = reader(plan, table, now);
-    let selection = Selection::of(&reader, &actors);
-    let rows = ordered(rows(deps, run, plan, &selection, objects).await?);
+    let run = scan.run;
+    let traced = scan.results.trace(scan.case.pivot(late))?;
+    let Second {
+        acts,
+        context,
+        rows,
+    } = Again {
+        logs: &deps.logs(scan.plan, run).await?,
+        plan: scan.plan,
+        reader: scan.reader,
+    }
+    .read(scan.results, &traced)
+    .await?;
+    let document = scan
+        .case
+        .establish(&acts, &context, scan.gaps, scan.unseen, late);
+    let (mut lines, mut table) = (NamedTempFile::new()?, NamedTempFile::new()?);
+    let rows = rows.write(
+        None,
+        &mut BufWriter::new(&mut lines),
+        &mut BufWriter::new(&mut table),
+    )?;
     let timeline = deps
-        .put(
-            run,
-            "timeline/timeline.jsonl",
-            "application/x-ndjson",
-            json_lines(&rows)?,
-        )
+        .put_file(run, "timeline/timeline.jsonl", "application/x-ndjson", lines.path())
         .await?;
-    deps.put(run, "timeline/timeline.csv", "text/csv", csv(&rows).into_bytes())
+    deps.put_file(run, "timeline/timeline.csv", "text/csv", table.path())
         .await?;
     deps.put(
         run,
@@ -100,7 +126,7 @@ async fn merge_with<D: Deps>(
     match document.boundary {
         Some(found) => {
             let set = set_boundary(deps, run, found.best, written).await?;
-            tracing::info!(boundary = %set.boundary, covered, rows = rows.len(), "the boundary is set");
+            tracing::info!(boundary = %set.boundary, covered, rows = rows.rows, "the boundary is set");
             Ok(Merged::Boundary {
                 boundary: set.boundary,
                 document: set.document,
@@ -161,45 +187,6 @@ fn check_digests(plan: &Plan, facts: &[ObjectFacts]) -> Checked {
     checked
 }
 
-/// The results of all batches; one that is missing or unreadable is a gap.
-async fn results<D: Deps>(
-    deps: &D,
-    run: &RunId,
-    batches: u32,
-) -> Result<(Vec<ObjectFacts>, Vec<Gap>), Failed> {
-    let mut gaps = match deps.find(run, LISTING).await? {
-        Some(bytes) => serde_json::from_slice::<Listing>(&bytes)?.gaps,
-        None => vec![Gap {
-            what: "the listing of log objects".to_owned(),
-            reason: "is missing: what could not be listed is not known".to_owned(),
-        }],
-    };
-    let found: Vec<_> = stream::iter(0..batches)
-        .map(|batch| async move { Ok::<_, Failed>((batch, deps.find(run, &result_path(batch)).await?)) })
-        .buffered(FETCHED_AT_ONCE)
-        .try_collect()
-        .await?;
-    let mut facts = Vec::new();
-    for (batch, bytes) in found {
-        let result = bytes.as_deref().map(serde_json::from_slice::<ScanResult>);
-        match result {
-            Some(Ok(result)) => {
-                facts.extend(result.objects);
-                gaps.extend(result.gaps);
-            }
-            Some(Err(error)) => gaps.push(Gap {
-                what: format!("batch {batch}"),
-                reason: format!("left a result that cannot be read: {error}"),
-            }),
-            None => gaps.push(Gap {
-                what: format!("batch {batch}"),
-                reason: "left no result: its objects were not read".to_owned(),
-            }),
-        }
-    }
-    Ok((facts, gaps))
-}
-
 /// What triggers and people said beside the logs, in a stable order.
 async fn late<D: Deps>(deps: &D, run: &RunId, now: Timestamp) -> Result<Vec<ObjectFacts>, Failed> {
     let mut late = Vec::new();
@@ -209,55 +196,6 @@ async fn late<D: Deps>(deps: &D, run: &RunId, now: Timestamp) -> Result<Vec<Obje
     }
     late.sort_by(|a, b| a.object.cmp(&b.object));
     Ok(late)
-}
-
-/// The second pass: the rows of the objects that hold acts of the actors.
-async fn rows<D: Deps>(
-    deps: &D,
-    run: &RunId,
-    plan: &Plan,
-    selection: &Selection<'_>,
-    objects: impl IntoIterator<Item = String>,
-) -> Result<Vec<Row>, Failed> {
-    let objects: Vec<_> = objects.into_iter().collect();
-    if objects.is_empty() {
-        return Ok(Vec::new());
-    }
-    let kinds: BTreeMap<(&str, &str), Kind<'_>> = plan
-        .timeline
-        .sources
-        .iter()
-        .map(|source| {
-            let (bucket, prefix, kind) = place(source);
-            ((bucket, prefix), kind)
-        })
-        .collect();
-    let logs = deps.logs(plan, run).await?;
-    let (logs, kinds) = (&logs, &kinds);
-    let read: Vec<Vec<Row>> = stream::iter(objects)
-        .map(|name| async move {
-            let place = name.strip_prefix("s3://").and_then(|name| name.split_once('/'));
-            let Some((bucket, key)) = place else {
-                return Ok(Vec::new());
-            };
-            let kind = kinds
-                .iter()
-                .filter(|((of, prefix), _)| *of == bucket && key.starts_with(prefix))
-                .max_by_key(|((_, prefix), _)| prefix.len())
-                .map_or(Kind::CloudTrail, |(_, kind)| *kind);
-            match logs.get(bucket, key).await {
-                Ok(bytes) => Ok(selection.rows(&name, &bytes, kind)),
-                Err(error @ PortError::Transient { .. }) => Err(Failed::from(error)),
-                Err(error) => {
-                    tracing::warn!(object = %name, error = %error_chain(&error), "an object vanished after it was scanned");
-                    Ok(Vec::new())
-                }
-            }
-        })
-        .buffer_unordered(FETCHED_AT_ONCE)
-        .try_collect()
-        .await?;
-    Ok(read.into_iter().flatten().collect())
 }
 
 /// Puts the boundary into the ledger unless an earlier one is there, and returns the one that holds.

@@ -1,5 +1,7 @@
 //! What stage 1 needs of the world.
 
+use std::path::Path;
+
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::clients::{Accounts, Assume};
 use blackstart_aws::ledger::{Ledger, LedgerError, Versioned};
@@ -47,6 +49,14 @@ pub trait Deps {
         path: &str,
         content_type: &str,
         bytes: Vec<u8>,
+    ) -> Result<ArtifactRef, ArtifactError>;
+    /// Writes a file as an artifact of the run, without holding it in memory.
+    async fn put_file(
+        &self,
+        run: &RunId,
+        path: &str,
+        content_type: &str,
+        file: &Path,
     ) -> Result<ArtifactRef, ArtifactError>;
     /// Reads an artifact of the run in its newest version, if it exists.
     async fn find(&self, run: &RunId, path: &str) -> Result<Option<Vec<u8>>, ArtifactError>;
@@ -133,6 +143,16 @@ impl Deps for Aws {
         bytes: Vec<u8>,
     ) -> Result<ArtifactRef, ArtifactError> {
         self.artifacts.put(run, path, content_type, bytes).await
+    }
+
+    async fn put_file(
+        &self,
+        run: &RunId,
+        path: &str,
+        content_type: &str,
+        file: &Path,
+    ) -> Result<ArtifactRef, ArtifactError> {
+        self.artifacts.put_file(run, path, content_type, file).await
     }
 
     async fn find(&self, run: &RunId, path: &str) -> Result<Option<Vec<u8>>, ArtifactError> {

@@ -7,27 +7,15 @@ use blackstart_core::run::RunId;
 use blackstart_core::task::timeline::{Batch, Scanned};
 use blackstart_core::timeline::Gap;
 use blackstart_core::timeline::batches::place;
-use blackstart_core::timeline::facts::ObjectFacts;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use blackstart_core::timeline::results::BatchResult;
+use blackstart_core::timeline::sweep::Sweep;
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
+use crate::fetch::Budget;
 use crate::ports::{Deps, Logs};
-use crate::{FETCHED_AT_ONCE, Failed, object_name, reader, rules};
-
-/// What one batch says.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ScanResult {
-    /// Facts, one entry per object that could be fetched.
-    pub(crate) objects: Vec<ObjectFacts>,
-    /// Objects that could not be fetched.
-    pub(crate) gaps: Vec<Gap>,
-}
-
-/// Where the result of a batch is kept for `merge`.
-pub(crate) fn result_path(batch: u32) -> String {
-    format!("timeline/scan/{batch:05}.json")
-}
+use crate::results::{facts_path, sketches_path};
+use crate::{Failed, object_name, reader, rules};
 
 pub(crate) async fn scan<D: Deps>(
     deps: &D,
@@ -45,51 +33,49 @@ pub(crate) async fn scan<D: Deps>(
     let (bucket, _, kind) = place(source);
     let reader = reader(plan, rules::table(deps, run, plan).await?.0, now);
     let logs = deps.logs(plan, run).await?;
-    let (logs, reader) = (&logs, &reader);
-    // Facts of an object are small; its bytes are dropped as soon as it is read.
-    let mut read: Vec<Result<ObjectFacts, Gap>> = stream::iter(&batch.objects)
-        .map(|object| async move {
-            let name = object_name(bucket, &object.key);
-            match logs.get(bucket, &object.key).await {
-                Ok(bytes) => {
-                    let mut facts = reader.read(&name, &bytes, kind);
-                    if let Some(digest) = &mut facts.sources.digest {
-                        digest.signature = signature(logs, bucket, &object.key).await?;
-                    }
-                    Ok(Ok(facts))
-                }
-                Err(error @ PortError::Transient { .. }) => Err(Failed::from(error)),
-                Err(error) => Ok(Err(Gap {
-                    what: name,
-                    reason: error_chain(&error),
-                })),
-            }
-        })
-        .buffer_unordered(FETCHED_AT_ONCE)
-        .try_collect()
-        .await?;
-    read.sort_by(|a, b| name_of(a).cmp(name_of(b)));
-
-    let mut result = ScanResult {
-        objects: Vec::new(),
-        gaps: Vec::new(),
+    let (mut objects, mut gaps) = (Vec::new(), Vec::new());
+    let mut scanned = Scanned {
+        batch: batch.batch,
+        records: 0,
+        hits: 0,
+        gaps: 0,
     };
-    for read in read {
-        match read {
-            Ok(facts) => result.objects.push(facts),
-            Err(gap) => result.gaps.push(gap),
+    let mut sweep = Sweep::new(&reader);
+    let budget = Budget::new();
+    let mut fetched = std::pin::pin!(budget.fetch(&logs, batch.objects.iter(), |object| {
+        Some((bucket.to_owned(), object.key.clone(), object.bytes))
+    }));
+    // Facts of an object are small; its bytes are dropped as soon as it is read.
+    while let Some((object, fetched)) = fetched.next().await {
+        let name = object_name(bucket, &object.key);
+        match fetched.map(|fetched| fetched.stored) {
+            Some(Ok(stored)) => {
+                let mut swept = sweep.read(&name, &stored, kind);
+                drop(stored);
+                if let Some(digest) = &mut swept.facts.sources.digest {
+                    digest.signature = signature(&logs, bucket, &object.key).await?;
+                }
+                scanned.records += swept.facts.records;
+                scanned.hits += swept.facts.hits.len() as u64;
+                scanned.gaps += u64::from(!swept.facts.problems.is_empty());
+                objects.push(swept);
+            }
+            Some(Err(error @ PortError::Transient { .. })) => return Err(error.into()),
+            Some(Err(error)) => gaps.push(Gap {
+                what: name,
+                reason: error_chain(&error),
+            }),
+            None => {}
         }
     }
-    let broken = result.objects.iter().filter(|o| !o.problems.is_empty()).count();
-    let scanned = Scanned {
-        batch: batch.batch,
-        records: result.objects.iter().map(|o| o.records).sum(),
-        hits: result.objects.iter().map(|o| o.hits.len() as u64).sum(),
-        gaps: (broken + result.gaps.len()) as u64,
-    };
-    let path = result_path(batch.batch);
-    deps.put(run, &path, "application/json", serde_json::to_vec(&result)?)
-        .await?;
+    scanned.gaps += gaps.len() as u64;
+    let BatchResult { facts, sketches } = BatchResult::of(objects, gaps)?;
+    for (path, bytes) in [
+        (sketches_path(batch.batch), sketches),
+        (facts_path(batch.batch), facts),
+    ] {
+        deps.put(run, &path, "application/octet-stream", bytes).await?;
+    }
     tracing::info!(
         batch = scanned.batch,
         records = scanned.records,
@@ -109,12 +95,5 @@ async fn signature(logs: &impl Logs, bucket: &str, key: &str) -> Result<Option<S
             tracing::warn!(key, error = %error_chain(&error), "the signature of a digest file cannot be read");
             Ok(None)
         }
-    }
-}
-
-fn name_of(read: &Result<ObjectFacts, Gap>) -> &str {
-    match read {
-        Ok(facts) => &facts.object,
-        Err(gap) => &gap.what,
     }
 }

@@ -1,6 +1,9 @@
 //! Artifacts: documents in the artifact bucket, written once and read by digest.
 
-use aws_sdk_s3::primitives::ByteStream;
+use std::path::Path;
+
+use aws_sdk_s3::primitives::{ByteStream, Length};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use blackstart_core::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::evidence::artifact_path;
@@ -10,6 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::port::{Effect, PortError, classify};
+
+/// Bytes of one part of a large file: 10,000 of them may make an object (S3 service quota), which is more than the
+/// largest object.
+const PART: u64 = 64 << 20;
 
 /// The artifact bucket.
 #[derive(Debug, Clone)]
@@ -119,6 +126,105 @@ impl ArtifactStore {
             sha256,
             bytes: length,
         })
+    }
+
+    /// Writes a file under `runs/RUN/PATH`, in parts when it is large, and never holds more than one part in memory.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Port`]; a file that cannot be read is refused.
+    pub async fn put_file(
+        &self,
+        run: &RunId,
+        path: &str,
+        content_type: &str,
+        file: &Path,
+    ) -> Result<ArtifactRef, ArtifactError> {
+        let key = Self::key(run, path);
+        let what = format!("writing `s3://{}/{key}`", self.bucket);
+        let (sha256, bytes) = digest_of(file).map_err(|error| PortError::Refused {
+            what: what.clone(),
+            why: error.to_string(),
+        })?;
+        let version = if bytes <= PART {
+            let body = part_of(&what, file, 0, bytes).await?;
+            let answer = self
+                .s3
+                .put_object()
+                .bucket(&self.bucket)
+                .key(&key)
+                .content_type(content_type)
+                .body(body)
+                .send()
+                .await
+                .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
+            answer.version_id
+        } else {
+            self.put_parts(&key, content_type, file, bytes).await?
+        };
+        Ok(ArtifactRef {
+            bucket: self.bucket.clone(),
+            key,
+            version,
+            sha256,
+            bytes,
+        })
+    }
+
+    /// A multipart upload. One that fails is left to the bucket's lifecycle rule for incomplete uploads.
+    async fn put_parts(
+        &self,
+        key: &str,
+        content_type: &str,
+        file: &Path,
+        bytes: u64,
+    ) -> Result<Option<String>, ArtifactError> {
+        let what = format!("writing `s3://{}/{key}` in parts", self.bucket);
+        let begun = self
+            .s3
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .send()
+            .await
+            .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
+        let upload = begun.upload_id.unwrap_or_default();
+        let mut parts = CompletedMultipartUpload::builder();
+        let (mut offset, mut number) = (0, 1);
+        while offset < bytes {
+            let length = PART.min(bytes - offset);
+            let answer = self
+                .s3
+                .upload_part()
+                .bucket(&self.bucket)
+                .key(key)
+                .upload_id(&upload)
+                .part_number(number)
+                .body(part_of(&what, file, offset, length).await?)
+                .send()
+                .await
+                .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
+            parts = parts.parts(
+                CompletedPart::builder()
+                    .part_number(number)
+                    .set_e_tag(answer.e_tag)
+                    .set_checksum_crc32(answer.checksum_crc32)
+                    .build(),
+            );
+            offset += length;
+            number += 1;
+        }
+        let done = self
+            .s3
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(upload)
+            .multipart_upload(parts.build())
+            .send()
+            .await
+            .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
+        Ok(done.version_id)
     }
 
     /// Writes a document as canonical JSON.
@@ -277,6 +383,24 @@ impl ArtifactStore {
             .map_err(|error| classify(what.as_str(), Effect::Read, &error))?;
         Ok(collect(what, answer.body).await?)
     }
+}
+
+/// Digest and length of a file.
+fn digest_of(file: &Path) -> std::io::Result<(Digest, u64)> {
+    Digest::of_reader(std::fs::File::open(file)?)
+}
+
+async fn part_of(what: &str, file: &Path, offset: u64, length: u64) -> Result<ByteStream, PortError> {
+    ByteStream::read_from()
+        .path(file)
+        .offset(offset)
+        .length(Length::Exact(length))
+        .build()
+        .await
+        .map_err(|error| PortError::Refused {
+            what: what.to_owned(),
+            why: blackstart_core::error_name::error_chain(&error),
+        })
 }
 
 async fn collect(what: String, body: ByteStream) -> Result<Vec<u8>, PortError> {

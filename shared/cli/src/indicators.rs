@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 /// Why the indicators cannot be applied.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum IndicatorsError {
+pub enum IndicatorsError {
     /// A file cannot be read.
     #[error("`{}` cannot be read: check the path", .path.display())]
     Path {

@@ -18,7 +18,7 @@ mod gateway;
 mod indicators;
 mod plan;
 mod references;
-mod timeline;
+pub mod timeline;
 mod up;
 mod watch;
 

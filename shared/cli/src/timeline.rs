@@ -1,6 +1,7 @@
 //! `blackstart timeline`: the event boundary of a folder of logs.
 
 mod answer;
+mod passes;
 mod settings;
 
 use std::collections::BTreeSet;
@@ -11,28 +12,23 @@ use std::path::{Path, PathBuf};
 
 use blackstart_aws::digest_signature;
 use blackstart_core::artifact::canonical_json;
-use blackstart_core::plan::WorkloadFormat;
-use blackstart_core::timeline::boundary::Established;
-use blackstart_core::timeline::case::{Acts, Case};
 use blackstart_core::timeline::digests::{self, Checked};
-use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader};
-use blackstart_core::timeline::rows::{Row, Selection, csv, json_lines, ordered};
-use blackstart_core::timeline::sketch::Sketch;
-use blackstart_core::timeline::sweep::{Sweep, Swept};
-use blackstart_core::timeline::{Gap, ocsf};
-use indicatif::{ProgressBar, ProgressStyle};
+use blackstart_core::timeline::facts::{Kind, Reader};
+use blackstart_core::timeline::rows::Selection;
+use blackstart_core::timeline::sorted::{Sorted, Written};
+use blackstart_core::timeline::{BoundaryDocument, Gap, ocsf};
 use jiff::Timestamp;
-use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use self::answer::describe;
+use self::passes::{Passes, Second};
 use self::settings::{digest_keys, workload_format};
 use crate::indicators;
 
 /// Finds the event boundary in logs on this machine: CloudTrail, findings of GuardDuty and Security Hub, VPC Flow
 /// Logs, logs of the workload.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Log files, or folders of them (`.json`, `.jsonl`, `.log`, `.txt`, each also with `.gz`). What a file holds is
     /// recognised by its content.
     #[arg(required = true, value_name = "PATH")]
@@ -58,7 +54,7 @@ pub(crate) struct Args {
 
 /// Why there is no answer. Logs that cannot be read are no error but a gap in the answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TimelineError {
+pub enum TimelineError {
     /// A path that was named does not exist.
     #[error("`{}` cannot be read: check the path", .path.display())]
     Path {
@@ -95,104 +91,79 @@ pub(crate) enum TimelineError {
         #[source]
         source: io::Error,
     },
+    /// What the first pass found cannot be kept, or not be read again.
+    #[error("what was found so far cannot be kept in a temporary file: check the space in `{}`", std::env::temp_dir().display())]
+    Kept(#[source] io::Error),
     /// A document has no JSON form.
     #[error("the result cannot be written as JSON")]
     NotJson(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-struct LogFile<'f> {
-    path: PathBuf,
-    kind: Kind<'f>,
-    /// Whether it is said beside the logs.
-    late: bool,
+impl Args {
+    /// These paths with the built-in indicators, and the artifacts in this folder, if there is one.
+    #[must_use]
+    pub fn of(paths: Vec<PathBuf>, out: Option<PathBuf>) -> Self {
+        Self {
+            paths,
+            finding: Vec::new(),
+            digest_keys: None,
+            workload_format: None,
+            indicators: indicators::Args::default(),
+            out,
+        }
+    }
 }
 
 /// Runs the command. The answer says whether a boundary was found.
-pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Result<bool, TimelineError> {
+///
+/// # Errors
+/// [`TimelineError`]; logs that cannot be read are no error.
+pub fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Result<bool, TimelineError> {
     let keys = args.digest_keys.as_deref().map(digest_keys).transpose()?;
     let format = args.workload_format.as_deref().map(workload_format).transpose()?;
-    let (files, unreachable) = files(args, format.as_ref())?;
+    let (files, unreachable) = files(args)?;
     let (table, not_applied) = indicators::table(&args.indicators)?;
     let reader = Reader {
         hash_content: keys.is_some(),
         ..Reader::new(table, now)
     };
-    let bar = ProgressBar::new(files.len() as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files {per_sec}") {
-        bar.set_style(style);
-    }
-    let read: Vec<Result<Swept, Gap>> = files
-        .par_iter()
-        .map_init(
-            || Sweep::new(&reader),
-            |sweep, file| {
-                let name = file.path.to_string_lossy();
-                bar.inc(1);
-                match fs::read(&file.path) {
-                    Ok(bytes) if file.late => Ok(Swept {
-                        facts: reader.read(&name, &bytes, file.kind),
-                        sketch: Sketch::default(),
-                    }),
-                    Ok(bytes) => Ok(sweep.read(&name, &bytes, file.kind)),
-                    Err(error) => Err(Gap {
-                        what: name.into_owned(),
-                        reason: error.to_string(),
-                    }),
-                }
-            },
-        )
+    let mut gaps = [unreachable, not_applied].concat();
+    let findings = findings(args, &mut gaps);
+    let late: Vec<_> = findings
+        .iter()
+        .map(|(name, bytes)| reader.read(name, bytes, Kind::GuardDuty))
         .collect();
-    bar.finish_and_clear();
-    let (mut case, mut sketches) = (Case::default(), Vec::new());
-    let (mut late, mut gaps) = (Vec::new(), [unreachable, not_applied].concat());
-    for (number, (file, read)) in (0_u64..).zip(files.iter().zip(read)) {
-        match read {
-            Ok(read) if file.late => late.push(read.facts),
-            Ok(read) => {
-                case.add(read.facts);
-                sketches.push((number, read.sketch));
-            }
-            Err(gap) => gaps.push(gap),
-        }
-    }
+
+    let mut passes = Passes::new(&reader, Kind::Any(format.as_ref()), &files)?;
+    passes.first()?;
+    let case = passes.results.case(keys.is_some()).map_err(TimelineError::Kept)?;
+    gaps.extend_from_slice(passes.results.gaps());
     let checked = keys.as_ref().map_or_else(Checked::default, |keys| {
         digests::check(case.objects(), keys, &digest_signature::verify)
     });
     gaps.extend(checked.gaps);
-    let mut pivot = case.pivot(&late);
-    while {
-        for (number, sketch) in &sketches {
-            pivot.see(*number, sketch);
-        }
-        pivot.turn()
-    } {}
-    let mut acts = Acts::of(pivot.finish());
-    let traced = acts.traced();
-    // A file that is gone since the first pass has no acts here; its strong indicators are kept.
-    let read_again = |file: &LogFile<'_>| fs::read(&file.path).unwrap_or_default();
-    let again: Vec<ObjectFacts> = files
-        .par_iter()
-        .enumerate()
-        .filter(|(number, file)| traced.wants(*number as u64, &file.path.to_string_lossy()))
-        .map(|(_, file)| reader.read(&file.path.to_string_lossy(), &read_again(file), file.kind))
-        .collect();
-    for facts in &again {
-        acts.add(facts);
+    let traced = passes.results.trace(case.pivot(&late));
+    let traced = traced.map_err(TimelineError::Kept)?;
+    let Second {
+        acts,
+        context,
+        mut rows,
+    } = passes.second(&traced)?;
+    let selection = Selection::traced(&reader, &traced);
+    for (name, bytes) in &findings {
+        let found = selection.rows(name, bytes, Kind::GuardDuty);
+        rows.extend(found).map_err(TimelineError::Kept)?;
     }
-    let Established {
-        document,
-        actors,
-        objects,
-    } = case.establish(acts, &gaps, &checked.unseen, &late);
-    let selection = Selection::of(&reader, &actors);
-    let rows: Vec<Row> = files
-        .par_iter()
-        .filter(|file| objects.contains(file.path.to_string_lossy().as_ref()))
-        .flat_map_iter(|file| selection.rows(&file.path.to_string_lossy(), &read_again(file), file.kind))
-        .collect();
-    let rows = ordered(rows);
+    let document = case.establish(&acts, &context, &gaps, &checked.unseen, &late);
+    let around = document.boundary.as_ref().map(|boundary| boundary.best);
+    let written = match &args.out {
+        Some(folder) => write(folder, &document, rows, now)?,
+        None => rows
+            .write(around, &mut io::sink(), &mut io::sink())
+            .map_err(TimelineError::Kept)?,
+    };
     let mut text = String::new();
-    describe(&mut text, &document, &rows);
+    describe(&mut text, &document, &written);
     if keys.is_some() {
         let _ = writeln!(
             text,
@@ -200,36 +171,62 @@ pub(crate) fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Resul
             checked.signed, checked.proven
         );
     }
-    let to = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TimelineError::Write { path, source }
-    };
     out.write_all(text.as_bytes())
-        .map_err(to(Path::new("standard output")))?;
-    if let Some(folder) = &args.out {
-        fs::create_dir_all(folder).map_err(to(folder))?;
-        let established = &document;
-        let document = canonical_json(established).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
-        let lines = json_lines(&rows).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
-        let found = ocsf::findings(established, now).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
-        for (name, bytes) in [
-            ("boundary.json", document),
-            ("findings.ocsf.jsonl", found),
-            ("timeline.jsonl", lines),
-            ("timeline.csv", csv(&rows).into_bytes()),
-        ] {
-            let path = folder.join(name);
-            fs::write(&path, bytes).map_err(to(&path))?;
-        }
-    }
+        .map_err(unwritten(Path::new("standard output")))?;
     Ok(document.boundary.is_some())
 }
 
+fn unwritten(path: &Path) -> impl Fn(io::Error) -> TimelineError {
+    let path = path.to_owned();
+    move |source| TimelineError::Write {
+        path: path.clone(),
+        source,
+    }
+}
+
+/// Writes the artifacts to a folder.
+fn write(
+    folder: &Path,
+    document: &BoundaryDocument,
+    rows: Sorted<fs::File>,
+    now: Timestamp,
+) -> Result<Written, TimelineError> {
+    fs::create_dir_all(folder).map_err(unwritten(folder))?;
+    let canonical = canonical_json(document).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
+    let found = ocsf::findings(document, now).map_err(|e| TimelineError::NotJson(Box::new(e)))?;
+    for (name, bytes) in [("boundary.json", canonical), ("findings.ocsf.jsonl", found)] {
+        let path = folder.join(name);
+        fs::write(&path, bytes).map_err(unwritten(&path))?;
+    }
+    let create = |name: &str| -> Result<_, TimelineError> {
+        let path = folder.join(name);
+        let file = fs::File::create(&path).map_err(unwritten(&path))?;
+        Ok(io::BufWriter::new(file))
+    };
+    let (mut lines, mut table) = (create("timeline.jsonl")?, create("timeline.csv")?);
+    let around = document.boundary.as_ref().map(|boundary| boundary.best);
+    rows.write(around, &mut lines, &mut table)
+        .map_err(unwritten(folder))
+}
+
+/// The files of findings, and what of them cannot be read.
+fn findings(args: &Args, gaps: &mut Vec<Gap>) -> Vec<(String, Vec<u8>)> {
+    let mut read = Vec::new();
+    for path in &args.finding {
+        let what = path.to_string_lossy().into_owned();
+        match fs::read(path) {
+            Ok(bytes) => read.push((what, bytes)),
+            Err(error) => gaps.push(Gap {
+                what,
+                reason: error.to_string(),
+            }),
+        }
+    }
+    read
+}
+
 /// The files to read, and what under the paths cannot even be listed.
-fn files<'f>(
-    args: &Args,
-    format: Option<&'f WorkloadFormat>,
-) -> Result<(Vec<LogFile<'f>>, Vec<Gap>), TimelineError> {
+fn files(args: &Args) -> Result<(Vec<PathBuf>, Vec<Gap>), TimelineError> {
     const ENDINGS: &[&str] = &[".json", ".jsonl", ".log", ".txt", ".parquet"];
     let settings = [&args.digest_keys, &args.workload_format];
     let is_setting = |path: &Path| {
@@ -267,21 +264,10 @@ fn files<'f>(
             }
         }
     }
-    let logs = found.into_iter().map(|path| LogFile {
-        kind: Kind::Any(format),
-        path,
-        late: false,
-    });
-    let findings = args.finding.iter().map(|path| LogFile {
-        path: path.clone(),
-        kind: Kind::GuardDuty,
-        late: true,
-    });
-    let files: Vec<_> = logs.chain(findings).collect();
-    if files.is_empty() {
+    if found.is_empty() && args.finding.is_empty() {
         return Err(TimelineError::NoLogs);
     }
-    Ok((files, unreachable))
+    Ok((found.into_iter().collect(), unreachable))
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {

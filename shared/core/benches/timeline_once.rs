@@ -4,17 +4,23 @@
 //! `timeline_once inflate|first|both FOLDER` uses as many threads as the process may use cores, and prints what it found.
 #![expect(clippy::unwrap_used, reason = "a benchmark without its data is no benchmark")]
 
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use blackstart_core::timeline::case::{Acts, Case};
+use blackstart_core::timeline::case::Acts;
+use blackstart_core::timeline::context::Context;
 use blackstart_core::timeline::facts::{Kind, Reader};
 use blackstart_core::timeline::indicator::Table;
 use blackstart_core::timeline::object::{INFLATED_LIMIT, Inflater};
-use blackstart_core::timeline::rows::{Selection, ordered};
-use blackstart_core::timeline::sketch::Sketch;
+use blackstart_core::timeline::results::{BatchResult, Results};
+use blackstart_core::timeline::rows::Selection;
+use blackstart_core::timeline::sorted::Sorted;
 use blackstart_core::timeline::sweep::Sweep;
+
+/// Objects whose facts one thread gathers before it keeps them.
+const OBJECTS_AT_ONCE: usize = 4;
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -74,63 +80,65 @@ fn main() {
         say(&format!("{} bytes", all.into_inner()));
         return;
     }
-    let case = Mutex::new(Case::default());
-    let sketches = Mutex::new(Vec::<(u64, Sketch)>::new());
-    in_threads(found.len(), || {
+    let file = || tempfile::tempfile().unwrap();
+    let results = Mutex::new(Results::new(file(), file()));
+    let batches: Vec<_> = (0..found.len()).collect();
+    let batches: Vec<_> = batches.chunks(OBJECTS_AT_ONCE).collect();
+    in_threads(batches.len(), || {
         let mut sweep = Sweep::new(&reader);
-        let (read, name, case, sketches) = (&read, &name, &case, &sketches);
-        move |number| {
-            let swept = sweep.read(&name(number), &read(number), Kind::CloudTrail);
-            case.lock().unwrap().add(swept.facts);
-            sketches.lock().unwrap().push((number as u64, swept.sketch));
+        let (read, name, batches, results) = (&read, &name, &batches, &results);
+        move |batch| {
+            let numbers = batches.get(batch).unwrap().iter();
+            let swept =
+                numbers.map(|number| sweep.read(&name(*number), &read(*number), Kind::CloudTrail));
+            let result = BatchResult::of(swept.collect(), Vec::new()).unwrap();
+            results.lock().unwrap().take(&result).unwrap();
         }
     });
-    let mut case = case.into_inner().unwrap();
-    let sketches = sketches.into_inner().unwrap();
+    let mut results = results.into_inner().unwrap();
+    let case = results.case(false).unwrap();
     if what == "first" {
-        let records: u64 = case.objects().iter().map(|object| object.records).sum();
-        say(&format!("{records} records"));
+        say(&format!("{} records", case.records()));
         return;
     }
-    let mut pivot = case.pivot(&[]);
-    while {
-        for (number, sketch) in &sketches {
-            pivot.see(*number, sketch);
-        }
-        pivot.turn()
-    } {}
-    let acts = Acts::of(pivot.finish());
-    let traced = acts.traced();
-    let wanted: Vec<_> = (0..found.len())
-        .filter(|number| traced.wants(*number as u64, &name(*number)))
+    let traced = results.trace(case.pivot(&[])).unwrap();
+    let second = Mutex::new((Acts::of(&traced), Sorted::new(file())));
+    let acts = Acts::of(&traced);
+    let wanted: Vec<_> = results
+        .objects()
+        .unwrap()
+        .map(Result::unwrap)
+        .filter(|(number, facts)| acts.wants(*number, facts))
+        .map(|(_, facts)| facts)
         .collect();
-    let acts = Mutex::new(acts);
     in_threads(wanted.len(), || {
-        let (read, name, reader, acts, wanted) = (&read, &name, &reader, &acts, &wanted);
+        let mut sweep = Sweep::new(&reader);
+        let selection = Selection::traced(&reader, &traced);
+        let (second, wanted) = (&second, &wanted);
         move |item| {
-            let number = *wanted.get(item).unwrap();
-            let facts = reader.read(&name(number), &read(number), Kind::CloudTrail);
-            acts.lock().unwrap().add(&facts);
+            let facts = wanted.get(item).unwrap();
+            let stored = std::fs::read(&facts.object).unwrap();
+            let mut again = sweep
+                .again(facts, &stored, Kind::CloudTrail, &selection)
+                .unwrap();
+            let mut second = second.lock().unwrap();
+            second.0.add(&mut again);
+            second.1.extend(again.rows).unwrap();
         }
     });
-    let answer = case.establish(acts.into_inner().unwrap(), &[], &[], &[]);
-    let rows = Mutex::new(Vec::new());
-    in_threads(wanted.len(), || {
-        let (read, name, rows, wanted) = (&read, &name, &rows, &wanted);
-        let selection = Selection::of(&reader, &answer.actors);
-        move |item| {
-            let number = *wanted.get(item).unwrap();
-            let found = selection.rows(&name(number), &read(number), Kind::CloudTrail);
-            rows.lock().unwrap().extend(found);
-        }
-    });
-    let rows = ordered(rows.into_inner().unwrap());
+    let (acts, rows) = second.into_inner().unwrap();
+    let context = Context::of(acts.addresses());
+    let document = case.establish(&acts, &context, &[], &[], &[]);
+    let (mut lines, mut table) = (file(), file());
+    let written = rows
+        .write(None, &mut BufWriter::new(&mut lines), &mut BufWriter::new(&mut table))
+        .unwrap();
     say(&format!(
         "{} of {} objects read again, {} rows, boundary {}",
         wanted.len(),
         found.len(),
-        rows.len(),
-        answer.document.boundary.unwrap().best
+        written.rows,
+        document.boundary.unwrap().best
     ));
 }
 

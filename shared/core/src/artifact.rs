@@ -19,6 +19,25 @@ impl Digest {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
+    /// The digest and the number of all bytes that a reader gives.
+    ///
+    /// # Errors
+    /// As the reader fails.
+    pub fn of_reader(mut from: impl std::io::Read) -> std::io::Result<(Self, u64)> {
+        let mut hash = Sha256::new();
+        let (mut bytes, mut part) = (0, vec![0; 1 << 16]);
+        loop {
+            let length = match from.read(&mut part) {
+                Ok(0) => return Ok((Self::of_hash(hash), bytes)),
+                Ok(length) => length,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            hash.update(part.get(..length).unwrap_or_default());
+            bytes += length as u64;
+        }
+    }
+
     /// The digest of bytes that were hashed while they streamed by.
     #[must_use]
     pub fn of_hash(hash: Sha256) -> Self {

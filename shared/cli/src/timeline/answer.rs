@@ -5,18 +5,13 @@ use std::fmt::Write as _;
 
 use blackstart_core::timeline::BoundaryDocument;
 use blackstart_core::timeline::facts::printable_up_to;
-use blackstart_core::timeline::rows::Row;
-
-/// Rows printed before and from the boundary on.
-const ROWS_BEFORE: usize = 3;
-
-const ROWS_FROM: usize = 7;
+use blackstart_core::timeline::sorted::Written;
 
 /// Gaps, actors and suspects that are printed; the document has all.
 const PRINTED: usize = 8;
 
 /// What people read. Writing to a string does not fail.
-pub(super) fn describe(text: &mut String, document: &BoundaryDocument, rows: &[Row]) {
+pub(super) fn describe(text: &mut String, document: &BoundaryDocument, written: &Written) {
     let coverage = &document.coverage;
     if let Some(boundary) = &document.boundary {
         let _ = writeln!(text, "Event boundary  {}", boundary.best);
@@ -58,11 +53,8 @@ pub(super) fn describe(text: &mut String, document: &BoundaryDocument, rows: &[R
         );
     }
     if let Some(boundary) = &document.boundary {
-        let at = rows.partition_point(|row| row.datetime < boundary.best);
-        let shown = rows.iter().skip(at.saturating_sub(ROWS_BEFORE));
-        let shown = shown.take(ROWS_FROM + at.min(ROWS_BEFORE));
-        let _ = writeln!(text, "\nAround the boundary ({} rows in all)", rows.len());
-        for row in shown {
+        let _ = writeln!(text, "\nAround the boundary ({} rows in all)", written.rows);
+        for row in &written.around {
             let mark = if row.datetime < boundary.best { ' ' } else { '>' };
             let _ = writeln!(
                 text,

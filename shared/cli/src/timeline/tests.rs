@@ -2,17 +2,6 @@ use blackstart_core::timeline::BoundaryDocument;
 
 use super::*;
 
-fn args(paths: Vec<PathBuf>, out: Option<PathBuf>) -> Args {
-    Args {
-        paths,
-        finding: Vec::new(),
-        digest_keys: None,
-        workload_format: None,
-        indicators: indicators::Args::default(),
-        out,
-    }
-}
-
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/data")
@@ -23,7 +12,7 @@ fn data(name: &str) -> PathBuf {
 fn a_new_user_sees_the_boundary_and_gets_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = Vec::new();
-    let args = args(vec![data("invictus-ir")], Some(folder.path().to_owned()));
+    let args = Args::of(vec![data("invictus-ir")], Some(folder.path().to_owned()));
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     assert!(run(&args, now, &mut text).unwrap());
     let text = String::from_utf8(text).unwrap();
@@ -42,7 +31,7 @@ fn a_new_user_sees_the_boundary_and_gets_the_files() {
 
 #[test]
 fn digest_files_prove_the_logs_of_a_copied_folder() {
-    let mut args = args(vec![data("cloudtrail-digests")], None);
+    let mut args = Args::of(vec![data("cloudtrail-digests")], None);
     args.digest_keys = Some(data("cloudtrail-digests/public-keys.json"));
     let now = "2027-01-01T00:00:00Z".parse().unwrap();
     let mut text = Vec::new();
@@ -108,7 +97,7 @@ fn settings_that_are_wrong_are_said_with_everything_that_is_wrong() {
         r#"{"name":"","indicators":[{"id":"A","reason":"","when":[]}]}"#,
     )
     .unwrap();
-    let mut args = args(vec![data("invictus-ir")], None);
+    let mut args = Args::of(vec![data("invictus-ir")], None);
     args.workload_format = Some(file);
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     let error = run(&args, now, &mut Vec::new()).unwrap_err().to_string();
@@ -129,10 +118,10 @@ fn settings_that_are_wrong_are_said_with_everything_that_is_wrong() {
 #[test]
 fn a_missing_path_and_an_empty_folder_are_said() {
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    let missing = run(&args(vec![PathBuf::from("no-such")], None), now, &mut Vec::new());
+    let missing = run(&Args::of(vec![PathBuf::from("no-such")], None), now, &mut Vec::new());
     assert!(missing.unwrap_err().to_string().contains("`no-such`"));
     let folder = tempfile::tempdir().unwrap();
-    let empty = run(&args(vec![folder.path().to_owned()], None), now, &mut Vec::new());
+    let empty = run(&Args::of(vec![folder.path().to_owned()], None), now, &mut Vec::new());
     assert!(matches!(empty, Err(TimelineError::NoLogs)));
 }
 
@@ -143,7 +132,7 @@ fn logs_without_indicator_give_no_boundary() {
     fs::write(&file, r#"{"Records":[]}"#).unwrap();
     let mut text = Vec::new();
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    assert!(!run(&args(vec![file], None), now, &mut text).unwrap());
+    assert!(!run(&Args::of(vec![file], None), now, &mut text).unwrap());
     assert!(
         String::from_utf8(text)
             .unwrap()

@@ -27,7 +27,8 @@ pub struct Established {
     pub objects: BTreeSet<String>,
 }
 
-/// Finds the boundary in the facts of all objects.
+/// Finds the boundary in the facts of all objects, with every use in memory: the definition, against which the passes
+/// of [`super::case`] are tested, and the way for a few objects.
 ///
 /// Neither the order of the objects nor objects and records that repeat others change the answer. `gaps` is
 /// what could not even be listed or fetched.
@@ -90,8 +91,10 @@ pub fn establish_beside(
         .iter()
         .flat_map(Actor::addresses)
         .filter(|address| graph.is_personal(address))
+        .map(str::to_owned)
         .collect();
-    let context = Context::of(&addresses, objects.iter().copied());
+    let mut context = Context::of(addresses);
+    let of_addresses: Vec<_> = objects.iter().filter(|object| context.see(object)).collect();
     let floor = chosen
         .iter()
         .filter_map(|actor| graph.first_of_credentials(actor))
@@ -103,7 +106,7 @@ pub fn establish_beside(
             .iter()
             .flat_map(|actor| graph.objects_of(actor))
             .chain(others.iter().flat_map(Actor::objects_of_strong))
-            .chain(context.objects.iter().copied())
+            .chain(of_addresses.iter().map(|object| object.object.as_str()))
             .map(str::to_owned)
             .collect(),
         document: BoundaryDocument {
@@ -155,7 +158,7 @@ pub(super) fn boundary(
     actors: &[Actor],
     coverage: &Coverage,
     first_call: Option<Timestamp>,
-    context: &Context<'_>,
+    context: &Context,
 ) -> Option<Boundary> {
     let earliest_acts = actors.iter().filter_map(Actor::earliest);
     let earliest_strong = actors.iter().filter_map(|actor| actor.strong.first());
@@ -164,12 +167,12 @@ pub(super) fn boundary(
     let floor = [best]
         .into_iter()
         .chain(floor)
-        .chain(context.first)
+        .chain(context.first())
         .chain(coverage.unseen.iter().map(|unseen| unseen.from))
         .min()?;
 
     let mut reasons: Vec<Reason> = earliest_acts.map(Act::reason).collect();
-    reasons.extend(context.reasons.iter().cloned());
+    reasons.extend(context.reasons());
     for actor in actors {
         let mut kinds = BTreeSet::new();
         let first_of_kind = actor.strong.iter().filter(|act| kinds.insert(&act.indicator));

@@ -1,163 +1,211 @@
 //! From what the first pass left to the boundary, reading again only what the actors touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::actor::{Act, Actor, EventKey, strong};
-use super::boundary::{ACT, Established, REASONS_KEPT, boundary, first_call, summary};
+use super::boundary::{boundary, summary};
 use super::context::Context;
-use super::facts::{Hit, ObjectFacts, Seen, Who, kept_per_hour};
-use super::indicator::{Class, Mark};
+use super::coverage::Seeing;
+use super::facts::{Hit, ObjectFacts, Who, is_seed, kept_per_hour};
+use super::forms::Form;
+use super::indicator::Mark;
 use super::pivot::{Pivot, Traced};
+use super::rows::Again;
 use super::sketch::Caller;
-use super::{BoundaryDocument, Gap, SCHEMA, Unseen, coverage};
+use super::{BoundaryDocument, Gap, SCHEMA, Unseen};
 
-/// What the first pass found in all objects: hits, coverage, and what could not be read.
+/// What the first pass found in all objects: strong hits, coverage, and what could not be read. It grows with what
+/// is hostile, not with the logs.
 #[derive(Debug, Default)]
 pub struct Case {
-    objects: Vec<ObjectFacts>,
     hits: Hits,
+    seeing: Seeing,
+    first_call: Option<Timestamp>,
+    is_audited: bool,
+    audited: Vec<ObjectFacts>,
 }
 
 impl Case {
-    /// Takes what the first pass says of one object.
-    pub fn add(&mut self, mut facts: ObjectFacts) {
-        self.hits.add(&facts);
-        facts.hits = Vec::new();
-        facts.uses = Vec::new();
-        facts.issued = Vec::new();
-        self.objects.push(facts);
+    /// A case whose log files are compared with digest files: it keeps some 400 bytes of every object.
+    #[must_use]
+    pub fn audited() -> Self {
+        Self {
+            is_audited: true,
+            ..Self::default()
+        }
     }
 
-    /// What is kept of the objects: everything but uses, hits and credentials.
+    /// Takes what the first pass says of one object. Objects of equal bytes are one: the others are given to
+    /// [`Case::copy`]. The order of the objects changes nothing.
+    pub fn add(&mut self, facts: ObjectFacts) {
+        self.hits.add(&facts);
+        self.seeing.see(&facts);
+        if facts.sources.form.is_api_activity() {
+            self.first_call = [self.first_call, facts.first].into_iter().flatten().min();
+        }
+        self.copy(facts);
+    }
+
+    /// Takes note that an object lies in another place too.
+    pub fn copy(&mut self, mut facts: ObjectFacts) {
+        if self.is_audited {
+            facts.hits = Vec::new();
+            facts.uses = Vec::new();
+            facts.issued = Vec::new();
+            facts.sources.sightings = Vec::new();
+            self.audited.push(facts);
+        }
+    }
+
+    /// Every object, where they are to be compared with digest files.
     #[must_use]
     pub fn objects(&self) -> &[ObjectFacts] {
-        &self.objects
+        &self.audited
+    }
+
+    /// Records read.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.seeing.records()
     }
 
     /// The search for the actors, which begins at the strong hits, and at what was said beside the logs.
     #[must_use]
-    pub fn pivot(&mut self, late: &[ObjectFacts]) -> Pivot {
+    pub fn pivot(&self, late: &[ObjectFacts]) -> Pivot {
         let mut said = Hits::default();
         for facts in late {
             said.add(facts);
         }
-        Pivot::beside(std::mem::take(&mut self.hits).strong(), said.strong())
+        Pivot::beside(self.hits.strong(), said.strong())
     }
 
     /// The answer, as [`super::boundary::establish_beside`] gives it from facts that list every use.
     #[must_use]
     pub fn establish(
         &self,
-        acts: Acts,
+        acts: &Acts<'_>,
+        context: &Context,
         gaps: &[Gap],
         unseen: &[Unseen],
         late: &[ObjectFacts],
-    ) -> Established {
-        // Equal bytes are one object, however often they were delivered.
-        let mut by_digest = BTreeMap::<&str, &ObjectFacts>::new();
-        for object in &self.objects {
-            by_digest
-                .entry(object.sha256.as_str())
-                .and_modify(|known| {
-                    if object.object < known.object {
-                        *known = object;
-                    }
-                })
-                .or_insert(object);
-        }
-        let mut objects: Vec<_> = by_digest.into_values().collect();
-        objects.sort_by(|a, b| a.object.cmp(&b.object));
-        let coverage = coverage::of(&objects, late, gaps, unseen);
-        let Acts {
-            traced,
-            first,
-            objects: mut read,
-        } = acts;
-        let actors = actors(&traced, first);
+    ) -> BoundaryDocument {
+        let gaps = [gaps, &acts.gaps].concat();
+        let unseen = [unseen, &acts.unseen].concat();
+        let coverage = self.seeing.coverage(late, &gaps, &unseen);
+        let traced = acts.traced;
+        let actors = acts.actors();
         let floor = traced.floors.iter().flatten().min().copied();
         let floor = floor.and_then(|at| Timestamp::from_nanosecond(i128::from(at)).ok());
-        let addresses = actors
-            .iter()
-            .flat_map(Actor::addresses)
-            .filter(|address| traced.owns(address))
-            .collect();
-        let context = Context::of(&addresses, objects.iter().copied());
-        read.extend(context.objects.iter().map(|&object| object.to_owned()));
-        let boundary = boundary(floor, &actors, &coverage, first_call(&objects), &context);
-        Established {
-            document: BoundaryDocument {
-                schema: SCHEMA.to_owned(),
-                boundary,
-                // What a person said, and findings that name nobody, accuse nobody.
-                actors: actors
-                    .iter()
-                    .filter(|actor| actor.members.iter().any(|who| *who != Who::default()))
-                    .map(summary)
-                    .collect(),
-                suspects: traced
-                    .suspects
-                    .iter()
-                    .map(Act::reason)
-                    .take(REASONS_KEPT)
-                    .collect(),
-                coverage,
-            },
-            actors,
-            objects: read,
+        let boundary = boundary(floor, &actors, &coverage, self.first_call, context);
+        BoundaryDocument {
+            schema: SCHEMA.to_owned(),
+            boundary,
+            // What a person said, and findings that name nobody, accuse nobody.
+            actors: actors
+                .iter()
+                .filter(|actor| actor.members.iter().any(|who| *who != Who::default()))
+                .map(summary)
+                .collect(),
+            suspects: traced.suspects.iter().map(Act::reason).collect(),
+            coverage,
         }
     }
 }
 
 /// The second pass: the acts of the actors, as text.
 #[derive(Debug)]
-pub struct Acts {
-    traced: Arc<Traced>,
+pub struct Acts<'t> {
+    traced: &'t Traced,
     first: BTreeMap<Who, Act>,
-    objects: BTreeSet<String>,
+    gaps: Vec<Gap>,
+    unseen: Vec<Unseen>,
 }
 
-impl Acts {
+impl<'t> Acts<'t> {
     /// Nothing yet of these actors.
     #[must_use]
-    pub fn of(traced: Traced) -> Self {
+    pub fn of(traced: &'t Traced) -> Self {
         Self {
-            traced: Arc::new(traced),
+            traced,
             first: BTreeMap::new(),
-            objects: BTreeSet::new(),
+            gaps: Vec::new(),
+            unseen: Vec::new(),
         }
     }
 
-    /// Who is looked for, and in which objects.
+    /// Whether the second pass must read an object with this number for acts of the actors, or for its findings.
     #[must_use]
-    pub fn traced(&self) -> Arc<Traced> {
-        Arc::clone(&self.traced)
+    pub fn wants(&self, number: u64, object: &ObjectFacts) -> bool {
+        match object.sources.form {
+            Form::CloudTrail | Form::LookupEvents => self.traced.wants(number, &object.object),
+            Form::Findings => object.records > 0,
+            Form::FlowLogs | Form::Workload | Form::Digest | Form::Unsupported => false,
+        }
     }
 
-    /// Takes what an object says about the actors, from facts that list every use. What it says about others is
-    /// passed over.
-    pub fn add(&mut self, object: &ObjectFacts) {
-        self.objects.insert(object.object.clone());
-        for r#use in &object.uses {
-            if !self.traced.has(Caller::of(&r#use.who)) {
+    /// Whether an object with this number must be read for what flow logs and the workload's logs show, which is
+    /// asked when the actors' addresses are known. Objects of equal bytes come once.
+    pub fn may_show(&self, context: &mut Context, number: u64, object: &ObjectFacts) -> bool {
+        let has_addresses = context.see(object);
+        let has_form = matches!(object.sources.form, Form::FlowLogs | Form::Workload);
+        has_form && (has_addresses || self.traced.wants(number, &object.object))
+    }
+
+    /// Takes what an object, read again, says about the actors. The rows are left to the caller.
+    pub fn add(&mut self, again: &mut Again) {
+        for act in again.acts.drain(..) {
+            if !self.traced.has(Caller::of(&act.who)) {
                 continue;
             }
-            let act = Act::of(&r#use.first, object, &r#use.what, &r#use.who, ACT);
-            match self.first.get_mut(&r#use.who) {
+            match self.first.get_mut(&act.who) {
                 Some(known) if *known <= act => {}
                 Some(known) => *known = act,
                 None => {
-                    self.first.insert(r#use.who.clone(), act);
+                    self.first.insert(act.who.clone(), act);
                 }
             }
         }
     }
+
+    /// Takes note that an object which holds acts of an actor is not any more what the first pass read. The floor
+    /// reaches back before it.
+    pub fn lost(&mut self, object: &ObjectFacts, why: String) {
+        match object.first {
+            Some(from) => self.unseen.push(Unseen {
+                from,
+                to: object.last,
+                what: object.object.clone(),
+                why,
+            }),
+            None => self.gaps.push(Gap {
+                what: object.object.clone(),
+                reason: why,
+            }),
+        }
+    }
+
+    /// The actors with the first act of every way in which they acted.
+    #[must_use]
+    pub fn actors(&self) -> Vec<Actor> {
+        actors(self.traced, &self.first)
+    }
+
+    /// The network addresses of the actors at whose door what happens there may be laid.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeSet<String> {
+        let actors = self.actors();
+        let addresses = actors.iter().flat_map(Actor::addresses);
+        addresses
+            .filter(|address| self.traced.owns(address))
+            .map(str::to_owned)
+            .collect()
+    }
 }
 
 /// The actors with the first act of every way in which they acted.
-fn actors(traced: &Traced, first: BTreeMap<Who, Act>) -> Vec<Actor> {
+fn actors(traced: &Traced, first: &BTreeMap<Who, Act>) -> Vec<Actor> {
     let mut actors: Vec<_> = traced
         .strong
         .iter()
@@ -168,10 +216,10 @@ fn actors(traced: &Traced, first: BTreeMap<Who, Act>) -> Vec<Actor> {
         })
         .collect();
     for (who, act) in first {
-        let actor = traced.members.get(&Caller::of(&who)).copied();
+        let actor = traced.members.get(&Caller::of(who)).copied();
         if let Some(actor) = actor.and_then(|index| actors.get_mut(index)) {
-            actor.members.insert(who);
-            actor.acts.push(act);
+            actor.members.insert(who.clone());
+            actor.acts.push(act.clone());
         }
     }
     for actor in &mut actors {
@@ -185,17 +233,12 @@ fn actors(traced: &Traced, first: BTreeMap<Who, Act>) -> Vec<Actor> {
 #[derive(Debug, Default)]
 struct Hits {
     by_event: BTreeMap<(String, EventKey), Act>,
-    bursts: BTreeMap<(String, Who, i64), BTreeSet<(Seen, EventKey)>>,
+    by_hour: BTreeMap<(String, Who, i64), BTreeSet<(Timestamp, EventKey)>>,
 }
 
 impl Hits {
     fn add(&mut self, object: &ObjectFacts) {
-        for hit in &object.hits {
-            let mark = Mark::of(&hit.indicator, hit.mark);
-            let class = mark.map(|mark| mark.class);
-            if class == Some(Class::Weak) {
-                continue;
-            }
+        for hit in object.hits.iter().filter(|hit| is_seed(hit)) {
             let act = Act {
                 mark: hit.mark,
                 ..Act::of(&hit.seen, object, &hit.what, &hit.who, &hit.indicator)
@@ -209,30 +252,28 @@ impl Hits {
                 }
                 None => {
                     self.by_event.insert(key.clone(), act);
-                    if matches!(class, Some(Class::Burst(_))) {
-                        self.limit(hit, mark, key);
-                    }
+                    self.limit(hit, key);
                 }
             }
         }
     }
 
-    /// Of a burst the first acts of every hour are enough: more than its threshold.
-    fn limit(&mut self, hit: &Hit, mark: Option<Mark>, (indicator, event): (String, EventKey)) {
+    /// Of one caller's acts of one kind the first of every hour are enough: more than the threshold of a burst.
+    fn limit(&mut self, hit: &Hit, (indicator, event): (String, EventKey)) {
         let hour = hit.seen.at.as_second().div_euclid(3600);
         let kept = self
-            .bursts
+            .by_hour
             .entry((indicator.clone(), hit.who.clone(), hour))
             .or_default();
-        kept.insert((hit.seen.clone(), event));
-        if kept.len() > kept_per_hour(mark)
+        kept.insert((hit.seen.at, event));
+        if kept.len() > kept_per_hour(Mark::of(&hit.indicator, hit.mark))
             && let Some((_, event)) = kept.pop_last()
         {
             self.by_event.remove(&(indicator, event));
         }
     }
 
-    fn strong(self) -> Vec<Act> {
-        strong(self.by_event.into_values().collect())
+    fn strong(&self) -> Vec<Act> {
+        strong(self.by_event.values().cloned().collect())
     }
 }

@@ -23,65 +23,153 @@ const DELIVERED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 /// Longest period that the records of one object fill hour by hour; a packed archive may span more.
 const LONGEST_OBJECT_HOURS: i64 = 24 * 31;
 
-/// Coverage of all objects. `late` is what was said beside the logs; `gaps` and `unseen` are known beyond all of it.
+/// Gaps and unseen periods that a document lists; an intruder may damage any number of objects.
+const LISTED: usize = 2000;
+
+/// What the objects say of the coverage, one after the other, in memory that does not grow with them.
+#[derive(Debug, Default)]
+pub(super) struct Seeing {
+    objects: u64,
+    records: u64,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    said: Fewest<Gap>,
+    unseen: Fewest<Unseen>,
+    logging: BTreeSet<Logging>,
+    places: BTreeMap<Place, (u64, BTreeSet<i64>)>,
+    holds_calls: bool,
+    holds_data_events: bool,
+}
+
+/// The least of all that was added, as many as are listed.
+#[derive(Debug, Clone)]
+struct Fewest<T> {
+    kept: BTreeSet<T>,
+    is_all: bool,
+}
+
+impl<T> Default for Fewest<T> {
+    fn default() -> Self {
+        Self {
+            kept: BTreeSet::new(),
+            is_all: true,
+        }
+    }
+}
+
+impl<T: Ord> Extend<T> for Fewest<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
+        for item in items {
+            self.kept.insert(item);
+            if self.kept.len() > LISTED {
+                self.kept.pop_last();
+                self.is_all = false;
+            }
+        }
+    }
+}
+
+impl Seeing {
+    /// Records of log objects.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Takes note of an object. Objects of equal bytes are one, and come once.
+    pub(super) fn see(&mut self, object: &ObjectFacts) {
+        self.objects += 1;
+        if object.sources.form != Form::Digest {
+            self.records += object.records;
+        }
+        self.first = [self.first, object.first].into_iter().flatten().min();
+        self.last = self.last.max(object.last);
+        let is_api_activity = object.sources.form.is_api_activity();
+        self.holds_calls |= is_api_activity && object.records > 0;
+        self.holds_data_events |= object.sources.data_events;
+        self.say(object);
+        hours_of(object, &mut self.places);
+    }
+
+    /// Takes note of what an object could not tell, and of trails that were switched.
+    fn say(&mut self, object: &ObjectFacts) {
+        let gap = |reason: &str| Gap {
+            what: object.object.clone(),
+            reason: reason.to_owned(),
+        };
+        self.said.extend(object.problems.iter().map(|problem| gap(problem)));
+        if !object.problems.is_empty() && object.sources.form.is_api_activity() {
+            self.unseen.extend(unread(object));
+        }
+        if object.sources.form == Form::LookupEvents {
+            self.said.extend([gap(
+                "fallback: LookupEvents holds management events of the last 90 days only",
+            )]);
+        }
+        if object.sources.more_sightings {
+            self.said.extend([gap(
+                "holds more network addresses than are kept: traffic of actors in it is shown, but does not widen the floor",
+            )]);
+        }
+        self.unseen.extend(object.sources.unseen.iter().cloned());
+        self.logging.extend(object.logging.iter().cloned());
+    }
+
+    /// The coverage. `late` is what was said beside the logs; `gaps` and `unseen` are known beyond all of it.
+    pub(super) fn coverage(&self, late: &[ObjectFacts], gaps: &[Gap], unseen: &[Unseen]) -> Coverage {
+        let mut all = Self {
+            said: self.said.clone(),
+            unseen: self.unseen.clone(),
+            logging: self.logging.clone(),
+            ..Self::default()
+        };
+        for object in late {
+            all.say(object);
+        }
+        all.said.extend(gaps.iter().cloned());
+        all.unseen.extend(unseen.iter().cloned());
+        all.unseen.extend(trails_that_were_off(&all.logging));
+        let (seen, empty) = hours(&self.places);
+        all.unseen.extend(empty);
+        if self.holds_calls && !self.holds_data_events {
+            all.said.extend([Gap {
+                what: "data events".to_owned(),
+                reason:
+                    "none were seen: reading, writing and deleting of S3 objects is not recorded in these logs"
+                        .to_owned(),
+            }]);
+        }
+        all.said.extend(all.unseen.kept.iter().map(Unseen::gap));
+        let mut gaps: Vec<_> = all.said.kept.into_iter().collect();
+        if !(all.said.is_all && all.unseen.is_all) {
+            gaps.push(Gap {
+                what: "gaps".to_owned(),
+                reason: format!("there are more than the {LISTED} that are listed"),
+            });
+        }
+        Coverage {
+            objects: self.objects,
+            records: self.records,
+            first: self.first,
+            last: self.last,
+            gaps,
+            seen,
+            unseen: all.unseen.kept.into_iter().collect(),
+        }
+    }
+}
+
+/// Coverage of all objects.
 pub(super) fn of(
     objects: &[&ObjectFacts],
     late: &[ObjectFacts],
     gaps: &[Gap],
     unseen: &[Unseen],
 ) -> Coverage {
-    let mut all: BTreeSet<Unseen> = unseen.iter().cloned().collect();
-    let mut said: BTreeSet<Gap> = gaps.iter().cloned().collect();
-    let mut logging = BTreeSet::new();
-    for object in objects.iter().copied().chain(late) {
-        said.extend(object.problems.iter().map(|problem| Gap {
-            what: object.object.clone(),
-            reason: problem.clone(),
-        }));
-        if !object.problems.is_empty() && object.sources.form.is_api_activity() {
-            all.extend(unread(object));
-        }
-        if object.sources.form == Form::LookupEvents {
-            said.insert(Gap {
-                what: object.object.clone(),
-                reason: "fallback: LookupEvents holds management events of the last 90 days only".to_owned(),
-            });
-        }
-        if object.sources.more_sightings {
-            said.insert(Gap {
-                what: object.object.clone(),
-                reason: "holds more network addresses than are kept: traffic of actors in it is shown, but does not widen the floor".to_owned(),
-            });
-        }
-        all.extend(object.sources.unseen.iter().cloned());
-        logging.extend(object.logging.iter());
+    let mut seeing = Seeing::default();
+    for object in objects {
+        seeing.see(object);
     }
-    all.extend(trails_that_were_off(&logging));
-    let (seen, empty) = hours(objects);
-    all.extend(empty);
-    let records = |o: &&&ObjectFacts| o.sources.form.is_api_activity() && o.records > 0;
-    if objects.iter().any(|o| records(&o)) && !objects.iter().any(|o| o.sources.data_events) {
-        said.insert(Gap {
-            what: "data events".to_owned(),
-            reason:
-                "none were seen: reading, writing and deleting of S3 objects is not recorded in these logs"
-                    .to_owned(),
-        });
-    }
-    said.extend(all.iter().map(Unseen::gap));
-    Coverage {
-        objects: objects.len() as u64,
-        records: objects
-            .iter()
-            .filter(|o| o.sources.form != Form::Digest)
-            .map(|o| o.records)
-            .sum(),
-        first: objects.iter().filter_map(|o| o.first).min(),
-        last: objects.iter().filter_map(|o| o.last).max(),
-        gaps: said.into_iter().collect(),
-        seen,
-        unseen: all.into_iter().collect(),
-    }
+    seeing.coverage(late, gaps, unseen)
 }
 
 impl Unseen {
@@ -106,7 +194,7 @@ fn unread(object: &ObjectFacts) -> Option<Unseen> {
 }
 
 /// Times in which a trail did not record.
-fn trails_that_were_off(changes: &BTreeSet<&Logging>) -> Vec<Unseen> {
+fn trails_that_were_off(changes: &BTreeSet<Logging>) -> Vec<Unseen> {
     let unseen = |trail: &str, from: Timestamp, to: Option<Timestamp>| Unseen {
         from,
         to,
@@ -130,39 +218,40 @@ fn trails_that_were_off(changes: &BTreeSet<&Logging>) -> Vec<Unseen> {
 /// An account's region in one kind of log.
 type Place = (Form, String, String);
 
-/// The hours seen of every place, and the empty ones in the midst of busy ones.
-fn hours(objects: &[&ObjectFacts]) -> (Vec<SeenHours>, Vec<Unseen>) {
-    let mut places = BTreeMap::<Place, (u64, BTreeSet<i64>)>::new();
-    for object in objects {
-        let form = object.sources.form;
-        if matches!(form, Form::Unsupported | Form::Digest) {
-            continue;
-        }
-        let delivered = delivery::parse(&object.object);
-        let place = delivered.as_ref().map_or_else(
-            || (form, String::new(), String::new()),
-            |d| (form, d.account.to_owned(), d.region.to_owned()),
-        );
-        let (count, hours) = places.entry(place).or_default();
-        *count += 1;
-        let period = match (object.first, object.last) {
-            (Some(first), Some(last)) => Some((first, last)),
-            _ => delivered.map(|d| (d.from, d.from)),
-        };
-        if let Some((first, last)) = period {
-            let (first, last) = (hour(first), hour(last));
-            if last - first <= LONGEST_OBJECT_HOURS {
-                hours.extend(first..=last);
-            } else {
-                hours.extend([first, last]);
-            }
+/// Adds the hours of one object to those of its place.
+fn hours_of(object: &ObjectFacts, places: &mut BTreeMap<Place, (u64, BTreeSet<i64>)>) {
+    let form = object.sources.form;
+    if matches!(form, Form::Unsupported | Form::Digest) {
+        return;
+    }
+    let delivered = delivery::parse(&object.object);
+    let place = delivered.as_ref().map_or_else(
+        || (form, String::new(), String::new()),
+        |d| (form, d.account.to_owned(), d.region.to_owned()),
+    );
+    let (count, hours) = places.entry(place).or_default();
+    *count += 1;
+    let period = match (object.first, object.last) {
+        (Some(first), Some(last)) => Some((first, last)),
+        _ => delivered.map(|d| (d.from, d.from)),
+    };
+    if let Some((first, last)) = period {
+        let (first, last) = (hour(first), hour(last));
+        if last - first <= LONGEST_OBJECT_HOURS {
+            hours.extend(first..=last);
+        } else {
+            hours.extend([first, last]);
         }
     }
+}
+
+/// The hours seen of every place, and the empty ones in the midst of busy ones.
+fn hours(places: &BTreeMap<Place, (u64, BTreeSet<i64>)>) -> (Vec<SeenHours>, Vec<Unseen>) {
     let mut seen = Vec::new();
     let mut empty = Vec::new();
     for ((form, account, region), (objects, hours)) in places {
-        if form == Form::CloudTrail && !account.is_empty() {
-            empty.extend(holes(&hours).into_iter().map(|(from, to)| Unseen {
+        if *form == Form::CloudTrail && !account.is_empty() {
+            empty.extend(holes(hours).into_iter().map(|(from, to)| Unseen {
                 from,
                 to: Some(to),
                 what: format!("account {account}, {region}"),
@@ -171,11 +260,11 @@ fn hours(objects: &[&ObjectFacts]) -> (Vec<SeenHours>, Vec<Unseen>) {
         }
         seen.push(SeenHours {
             source: form.name().to_owned(),
-            account,
-            region,
-            objects,
+            account: account.clone(),
+            region: region.clone(),
+            objects: *objects,
             hours: hours.len() as u64,
-            periods: periods(&hours),
+            periods: periods(hours),
         });
     }
     (seen, empty)

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cloudtrail::{self, Record};
+use super::findings;
 use super::forms::{Recognised, recognise};
-use super::indicator::{Class, Mark, Table};
+use super::indicator::{Class, Mark, Table, Watch};
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
 use super::sources::{self, SourceFacts};
@@ -301,7 +302,12 @@ impl Reader {
         marked: &mut Marked,
         facts: &mut ObjectFacts,
     ) {
-        let matching = self.table.matching(record).into_iter();
+        let matching = if marked.seeds_alone {
+            self.table.seeds(record)
+        } else {
+            self.table.matching(record)
+        };
+        let matching = matching.into_iter();
         let own = matching.map(|rule| (rule.id.to_string(), rule.shows(call(record)), rule.mark()));
         let others = others.into_iter().filter(|_| !record.is_service()).map(|marked| {
             let what = format!("{}: {}", printable(&marked.title), call(record));
@@ -310,7 +316,7 @@ impl Reader {
         for (indicator, what, mark) in own.chain(others) {
             let hour = seen.at.as_second().div_euclid(3600);
             let kept = marked
-                .0
+                .kept
                 .entry((indicator.clone(), who(record), hour))
                 .or_default();
             kept.insert(Hit {
@@ -329,10 +335,14 @@ impl Reader {
         }
     }
 
-    /// Whether [`Reader::mark`] may have something to say about calls of this action.
+    /// When [`Reader::mark`] may have something to say about calls of this action beyond context.
     #[must_use]
-    pub(super) fn examines(&self, action: &str) -> bool {
-        self.table.watches(action) || MAKES_SESSION.contains(&action) || OTHER_LINEAGE.contains(&action)
+    pub(super) fn watch(&self, action: &str) -> Watch<'_> {
+        if MAKES_SESSION.contains(&action) || OTHER_LINEAGE.contains(&action) {
+            Watch::Always
+        } else {
+            self.table.watch(action)
+        }
     }
 
     pub(super) fn plausible(&self, time: Option<Timestamp>) -> Result<Timestamp, &'static str> {
@@ -342,15 +352,32 @@ impl Reader {
 
 /// Hits of one object, as many as are kept.
 #[derive(Debug, Default)]
-pub(super) struct Marked(BTreeMap<(String, Who, i64), BTreeSet<Hit>>);
+pub(super) struct Marked {
+    kept: BTreeMap<(String, Who, i64), BTreeSet<Hit>>,
+    seeds_alone: bool,
+}
 
 impl Marked {
+    /// Hits without context.
+    pub(super) fn of_seeds() -> Self {
+        Self {
+            seeds_alone: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn finish(self, facts: &mut ObjectFacts) {
-        facts.hits = self.0.into_values().flatten().collect();
+        facts.hits = self.kept.into_values().flatten().collect();
         facts.hits.sort();
         facts.issued.sort();
         facts.logging.sort();
     }
+}
+
+/// Whether a hit is more than context: the first pass keeps no other.
+pub(super) fn is_seed(hit: &Hit) -> bool {
+    Mark::of(&hit.indicator, hit.mark).map(|mark| mark.class) != Some(Class::Weak)
+        && findings::stands_alone(&hit.indicator) != Some(false)
 }
 
 /// Hits of this meaning that are kept for each caller and hour: more than its burst threshold.

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use aho_corasick::AhoCorasick;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -256,6 +257,51 @@ enum When {
     Own(Vec<Predicate>),
 }
 
+impl When {
+    /// Words of which a record's text holds one at least, in any case, if this holds; nothing if there are none.
+    fn words(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::BuiltIn(test) => test.words(),
+            Self::Own(predicates) => predicates
+                .iter()
+                .filter(|predicate| !predicate.not)
+                .find_map(|predicate| Some(vec![last_key(predicate.document()?.1)?])),
+        }
+    }
+}
+
+impl Test {
+    /// As [`When::words`]. A key or text with an escape is none of these words: such records are parsed anyway.
+    fn words(&self) -> Option<Vec<&'static str>> {
+        match *self {
+            Self::Always => None,
+            Self::All(tests) => tests
+                .iter()
+                .filter_map(Self::words)
+                .max_by_key(|words| words.iter().map(|word| word.len()).min()),
+            Self::Any(tests) => {
+                let words: Option<Vec<_>> = tests.iter().map(Self::words).collect();
+                Some(words?.into_iter().flatten().collect())
+            }
+            Self::Is(path, _)
+            | Self::Has(path)
+            | Self::AtMost(path, _)
+            | Self::Contains(path, _)
+            | Self::ForeignAccount(path)
+            | Self::OtherUser(path)
+            | Self::AllowsEverything(path)
+            | Self::TrustsForeign(path)
+            | Self::Additional(path, _)
+            | Self::Response(path, _) => Some(vec![last_key(path)?]),
+        }
+    }
+}
+
+fn last_key(path: &str) -> Option<&str> {
+    let is_plain = |key: &&str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_:".contains(&b));
+    path.rsplit('.').next().filter(|key| !key.is_empty()).filter(is_plain)
+}
+
 /// An indicator in force: a built-in one, as the plan weights it, or one of the plan's own.
 #[derive(Debug)]
 pub struct Rule {
@@ -364,6 +410,9 @@ fn own_holds(predicate: &Predicate, documents: &Documents<'_>) -> bool {
 #[derive(Debug)]
 pub struct Table {
     by_event: BTreeMap<Cow<'static, str>, Vec<Arc<Rule>>>,
+    /// By action: what a record's text must hold for an indicator that is more than context; nothing where it need
+    /// not hold anything.
+    words: BTreeMap<Cow<'static, str>, OnceLock<Option<AhoCorasick>>>,
     omitted: Option<Arc<Rule>>,
     external: Option<Box<dyn RecordRules>>,
 }
@@ -389,6 +438,7 @@ impl Table {
         let class = |id: &str| plan.indicator_classes.get(id).copied();
         let mut table = Self {
             by_event: BTreeMap::new(),
+            words: BTreeMap::new(),
             omitted: (!plan.disabled_indicators.contains(OMITTED.id))
                 .then(|| Arc::new(Rule::built_in(&OMITTED, class(OMITTED.id)))),
             external: None,
@@ -422,18 +472,46 @@ impl Table {
     }
 
     fn add(&mut self, event: Cow<'static, str>, rule: &Arc<Rule>) {
+        self.words.entry(event.clone()).or_default();
         self.by_event.entry(event).or_default().push(Arc::clone(rule));
     }
 
-    /// Whether an indicator looks at this action of any service.
+    /// Whether records of this action, of any service, may match an indicator that is more than context.
     #[must_use]
-    pub fn watches(&self, event: &str) -> bool {
-        self.by_event.contains_key(event)
+    pub fn watch(&self, event: &str) -> Watch<'_> {
+        let Some((rules, words)) = self.by_event.get(event).zip(self.words.get(event)) else {
+            return Watch::Never;
+        };
+        match words.get_or_init(|| self.searcher(rules)) {
+            None => Watch::Always,
+            Some(words) => Watch::WithWords(words),
+        }
+    }
+
+    /// Looks for the words of which a record must hold one; nothing where it need not hold any.
+    fn searcher(&self, rules: &[Arc<Rule>]) -> Option<AhoCorasick> {
+        let omitted = self.omitted.iter().map(|_| Some(vec!["omitted"]));
+        let seeds = rules.iter().filter(|rule| rule.class != Class::Weak);
+        let words: Option<Vec<Vec<&str>>> = seeds.map(|rule| rule.when.words()).chain(omitted).collect();
+        AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .build(words?.into_iter().flatten())
+            .ok()
     }
 
     /// Every indicator that matches.
     #[must_use]
     pub fn matching(&self, record: &Record<'_>) -> Vec<&Rule> {
+        self.matching_of(record, |_| true)
+    }
+
+    /// Every indicator that matches and is more than context.
+    #[must_use]
+    pub fn seeds(&self, record: &Record<'_>) -> Vec<&Rule> {
+        self.matching_of(record, |rule| rule.class != Class::Weak)
+    }
+
+    fn matching_of(&self, record: &Record<'_>, of: impl Fn(&Rule) -> bool) -> Vec<&Rule> {
         let Some(candidates) = self.by_event.get(record.name()) else {
             return Vec::new();
         };
@@ -458,13 +536,24 @@ impl Table {
         if let Some(omitted) = &self.omitted
             && OMITTED.when.holds(&documents)
         {
-            return vec![omitted];
+            return [omitted.as_ref()].into_iter().filter(|rule| of(rule)).collect();
         }
         candidates
             .into_iter()
-            .filter(|rule| rule.holds(&documents))
+            .filter(|rule| of(rule) && rule.holds(&documents))
             .collect()
     }
+}
+
+/// When a record of an action must be looked at for indicators that are more than context.
+#[derive(Debug, Clone, Copy)]
+pub enum Watch<'t> {
+    /// No such indicator asks for the action.
+    Never,
+    /// Where its text holds one of these words, in any case; where it does not, none can match.
+    WithWords(&'t AhoCorasick),
+    /// In any case.
+    Always,
 }
 
 impl Default for Table {

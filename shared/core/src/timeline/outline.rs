@@ -7,6 +7,8 @@
 use memchr::memchr;
 use wide::u8x16;
 
+use super::sketch::Caller;
+
 /// Bytes that are looked at together.
 const BLOCK: usize = 64;
 
@@ -293,6 +295,24 @@ pub(super) struct Head<'a> {
     pub(super) address: &'a [u8],
     /// What follows.
     pub(super) rest: &'a [u8],
+}
+
+impl Head<'_> {
+    /// ARN of the caller, or its unique id where there is no ARN.
+    #[inline]
+    pub(super) fn principal(&self) -> &[u8] {
+        if self.arn.is_empty() {
+            self.principal_id
+        } else {
+            self.arn
+        }
+    }
+
+    /// Who called.
+    #[inline]
+    pub(super) fn caller(&self) -> Caller {
+        Caller::of_text(self.principal(), self.credential, self.address)
+    }
 }
 
 impl<'a> Outlined<'a> {

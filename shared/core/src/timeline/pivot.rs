@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::actor::{Act, Actor};
+use super::boundary::REASONS_KEPT;
 use super::sketch::{Acting, Caller, Numbered, Sketch, place};
 
 mod reach;
@@ -38,7 +39,33 @@ pub struct Pivot {
     floors: HashMap<u64, i64, Numbered>,
     /// Principals at the network addresses of the members.
     principals: HashMap<u64, HashSet<u64, Numbered>, Numbered>,
-    objects: BTreeSet<u64>,
+    objects: Numbers,
+}
+
+/// A set of numbers that count something from 0, in one bit each.
+#[derive(Debug, Default)]
+struct Numbers(Vec<u64>);
+
+impl Numbers {
+    fn place(number: u64) -> Option<(usize, u64)> {
+        Some((usize::try_from(number / 64).ok()?, 1 << (number % 64)))
+    }
+
+    fn insert(&mut self, number: u64) {
+        let Some((word, bit)) = Self::place(number) else {
+            return;
+        };
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    fn contains(&self, number: u64) -> bool {
+        Self::place(number).is_some_and(|(word, bit)| self.0.get(word).is_some_and(|word| word & bit != 0))
+    }
 }
 
 /// What the rounds of a [`Pivot`] found.
@@ -55,15 +82,27 @@ pub struct Traced {
     /// Network addresses of the members from which so few principals act that what happens there may be laid at one
     /// actor's door.
     own_addresses: HashSet<u64, Numbered>,
-    objects: BTreeSet<u64>,
+    objects: Numbers,
     names: BTreeSet<String>,
 }
 
 impl Traced {
-    /// Whether the object must be read for the timeline. `number` is the one that [`Pivot::see`] was given.
+    /// Whether the object must be read for the timeline: it holds acts of an actor, or a strong indicator that the
+    /// boundary document names. `number` is the one that [`Pivot::see`] was given.
     #[must_use]
     pub fn wants(&self, number: u64, object: &str) -> bool {
-        self.objects.contains(&number) || self.names.contains(object)
+        self.objects.contains(number) || self.names.contains(object)
+    }
+
+    /// Every way in which an actor acted.
+    pub(super) fn members(&self) -> impl Iterator<Item = Caller> {
+        self.members.keys().copied()
+    }
+
+    /// The strong acts of others that the boundary document lists.
+    #[must_use]
+    pub fn suspects(&self) -> &[Act] {
+        &self.suspects
     }
 
     /// Whether an actor acted from this address of the network, and not many others.
@@ -180,7 +219,7 @@ impl Pivot {
             chosen: Vec::new(),
             floors: HashMap::default(),
             principals: HashMap::default(),
-            objects: BTreeSet::new(),
+            objects: Numbers::default(),
         }
     }
 
@@ -331,6 +370,7 @@ impl Pivot {
             .filter_map(|(_, acts)| acts.into_iter().next())
             .collect();
         self.suspects.sort();
+        self.suspects.truncate(REASONS_KEPT);
         let places: HashMap<usize, usize> = chosen
             .iter()
             .enumerate()
@@ -404,6 +444,7 @@ impl Pivot {
         let names = strong
             .iter()
             .flatten()
+            .chain(&self.suspects)
             .map(|act| act.evidence.object.clone())
             .collect();
         let own_addresses = self

@@ -2,7 +2,8 @@
 //!
 //! Rows carry `message`, `datetime` and `timestamp_desc`, so that Timesketch imports the JSON lines as they are.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -10,13 +11,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Evidence;
-use super::actor::Actor;
-use super::cloudtrail;
-use super::facts::{Kind, Reader, Who, call, printable_up_to, who};
-use super::forms::{Recognised, recognise};
-use super::indicator::Class;
+use super::actor::{Act, Actor};
+use super::boundary::ACT;
+use super::cloudtrail::{self, Record};
+use super::facts::{Kind, Reader, Seen, Who, acts, call, printable_up_to, who};
+use super::forms::recognise;
 use super::object::{INFLATED_LIMIT, inflate};
+use super::pivot::Traced;
 use super::rules;
+use super::sketch::{Caller, Numbered};
 use super::sources;
 use crate::artifact::Digest;
 
@@ -58,32 +61,105 @@ pub struct Row {
     pub evidence: Evidence,
 }
 
-/// Selects the rows of single objects.
+/// Selects the rows of single objects: what the actors did, the strong indicators of others that the boundary
+/// document names, and all findings.
 #[derive(Debug)]
 pub struct Selection<'s> {
     reader: &'s Reader,
-    members: BTreeSet<&'s Who>,
-    addresses: BTreeSet<&'s str>,
+    members: HashSet<Caller, Numbered>,
+    addresses: BTreeSet<String>,
+    /// Object and index of further records: of suspects, and strong ones that name nobody.
+    records: BTreeSet<(&'s str, u64)>,
+}
+
+fn place(act: &Act) -> (&str, u64) {
+    (&act.evidence.object, act.evidence.record)
+}
+
+fn records_of_nobody<'a>(strong: impl Iterator<Item = &'a Act>) -> BTreeSet<(&'a str, u64)> {
+    strong
+        .filter(|act| act.who == Who::default())
+        .map(place)
+        .collect()
+}
+
+/// What the second pass over an object brings.
+#[derive(Debug, Default)]
+pub struct Again {
+    /// The first act of each way in which an actor acts in the object.
+    pub(super) acts: Vec<Act>,
+    /// Rows of the timeline.
+    pub rows: Vec<Row>,
 }
 
 impl<'s> Selection<'s> {
-    /// The acts of these actors, and every strong indicator.
+    /// The acts of these actors.
     #[must_use]
     pub fn of(reader: &'s Reader, actors: &'s [Actor]) -> Self {
+        let members = actors.iter().flat_map(|a| &a.members).map(Caller::of);
         Self {
             reader,
-            members: actors.iter().flat_map(|a| &a.members).collect(),
-            addresses: actors.iter().flat_map(Actor::addresses).collect(),
+            members: members.filter(|who| *who != Caller::default()).collect(),
+            addresses: actors
+                .iter()
+                .flat_map(Actor::addresses)
+                .map(str::to_owned)
+                .collect(),
+            records: records_of_nobody(actors.iter().flat_map(|actor| &actor.strong)),
         }
+    }
+
+    /// The acts of those whom the pivot found, and the first strong indicator of each suspect.
+    #[must_use]
+    pub fn traced(reader: &'s Reader, traced: &'s Traced) -> Self {
+        Self {
+            reader,
+            members: traced.members().filter(|who| *who != Caller::default()).collect(),
+            addresses: BTreeSet::new(),
+            records: traced
+                .suspects()
+                .iter()
+                .map(place)
+                .chain(records_of_nobody(traced.strong.iter().flatten()))
+                .collect(),
+        }
+    }
+
+    /// The same, and what flow logs and the workload's logs show of these addresses.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: &BTreeSet<String>) -> Self {
+        self.addresses.clone_from(addresses);
+        self
+    }
+
+    /// Whether a record of this object may have a row, as far as its caller and its place say.
+    #[inline]
+    pub(super) fn may_want(&self, who: Caller, object: &str, record: u64) -> bool {
+        self.members.contains(&who) || self.names(object, record)
+    }
+
+    #[inline]
+    fn names(&self, object: &str, record: u64) -> bool {
+        !self.records.is_empty() && self.records.contains(&(object, record))
     }
 
     /// The rows of one stored object. What cannot be read is a coverage gap already.
     #[must_use]
     pub fn rows(&self, object: &str, stored: &[u8], kind: Kind<'_>) -> Vec<Row> {
-        let Ok(content) = inflate(stored, INFLATED_LIMIT) else {
-            return Vec::new();
-        };
-        let sha256 = Digest::of(stored);
+        match inflate(stored, INFLATED_LIMIT) {
+            Ok(content) => self.read(object, &Digest::of(stored), content, kind).rows,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// What the text of an object says about the actors.
+    pub(super) fn read(
+        &self,
+        object: &str,
+        sha256: &Digest,
+        content: Cow<'_, [u8]>,
+        kind: Kind<'_>,
+    ) -> Again {
         let evidence = |record: u64, event_id: &str| Evidence {
             object: object.to_owned(),
             sha256: sha256.clone(),
@@ -91,82 +167,127 @@ impl<'s> Selection<'s> {
             event_id: event_id.to_owned(),
         };
         let recognised = recognise(kind, content);
-        match &recognised {
-            Recognised::CloudTrail(_) | Recognised::LookupEvents(_) => {
-                self.cloudtrail(recognised.content(), &evidence)
+        if recognised.form().is_api_activity() {
+            let content = recognised.content();
+            let mut marked = self
+                .reader
+                .table
+                .rules()
+                .map(|rules| rules::marked(rules, content))
+                .unwrap_or_default();
+            let mut chosen = Chosen::default();
+            for (index, record) in &cloudtrail::parse(content).records {
+                let others = marked.remove(index).unwrap_or_default();
+                self.choose(&evidence(*index, record.id()), record, others, &mut chosen);
             }
-            Recognised::Digest(_)
-            | Recognised::Findings(_)
-            | Recognised::FlowLogs(..)
-            | Recognised::Workload(..)
-            | Recognised::Unsupported(_) => {
-                let wanted = sources::Wanted {
-                    members: &self.members,
-                    addresses: &self.addresses,
-                };
-                sources::rows(&recognised, &wanted, &evidence)
-            }
+            return chosen.finish();
+        }
+        let wanted = sources::Wanted {
+            is_actor: &|who| self.members.contains(&Caller::of(who)),
+            is_named: &|record| self.names(object, record),
+            addresses: &self.addresses,
+        };
+        Again {
+            acts: Vec::new(),
+            rows: sources::rows(&recognised, &wanted, &evidence),
         }
     }
 
-    fn cloudtrail(&self, content: &[u8], evidence: &dyn Fn(u64, &str) -> Evidence) -> Vec<Row> {
-        let mut rows = Vec::new();
-        let mut marked = self
-            .reader
-            .table
-            .rules()
-            .map(|rules| rules::marked(rules, content))
-            .unwrap_or_default();
-        for (index, record) in &cloudtrail::parse(content).records {
-            let Some(datetime) = record.time() else { continue };
-            let who = who(record);
-            let actor = self.members.contains(&who);
-            let matching = self.reader.table.matching(record).into_iter();
-            let own = matching.map(|rule| (rule.id.to_string(), rule.title.to_string(), rule.class));
-            let others = marked.remove(index).into_iter().flatten();
-            let others = others.map(|marked| (marked.id, marked.title, marked.mark.class));
-            let indicators: Vec<_> = own.chain(others).collect();
-            let strong = indicators.iter().any(|(_, _, class)| *class != Class::Weak);
-            if !(actor || strong) {
-                continue;
-            }
-            let error = record.error().unwrap_or_default();
-            let mut message = format!("{} by {} from {}", call(record), who.principal, who.address);
-            if !error.is_empty() {
-                let _ = write!(message, ": {error}");
-            }
-            if let Some((_, title, _)) = indicators.first() {
-                message = format!("{title}: {message}");
-            }
-            rows.push(Row {
-                datetime,
-                id: record.id().to_owned(),
-                message: printable_up_to(&message, 500),
-                timestamp_desc: "CloudTrail event time".to_owned(),
-                source: "cloudtrail".to_owned(),
-                event: call(record),
-                error: error.to_owned(),
-                account: record.account().to_owned(),
-                region: record.region().to_owned(),
-                principal: who.principal,
-                credential: who.credential,
-                address: who.address,
-                user_agent: printable_up_to(record.agent(), 300),
-                actor,
-                indicators: indicators.into_iter().map(|(id, _, _)| id).collect(),
-                evidence: evidence(*index, record.id()),
-            });
+    /// Takes a record if it is to have a row. `others` is what other engines' rules say of it.
+    pub(super) fn choose(
+        &self,
+        evidence: &Evidence,
+        record: &Record<'_>,
+        others: Vec<rules::Marked>,
+        chosen: &mut Chosen,
+    ) {
+        let Some(datetime) = record.time() else { return };
+        let who = who(record);
+        let actor = self.members.contains(&Caller::of(&who));
+        if !(actor || self.names(&evidence.object, evidence.record)) {
+            return;
         }
-        rows
+        if actor && acts(record) && self.reader.plausible(Some(datetime)).is_ok() {
+            chosen.note(record, datetime, &who, evidence);
+        }
+        let matching = self.reader.table.matching(record).into_iter();
+        let own = matching.map(|rule| (rule.id.to_string(), rule.title.to_string()));
+        let others = others.into_iter().map(|marked| (marked.id, marked.title));
+        let indicators: Vec<_> = own.chain(others).collect();
+        let error = record.error().unwrap_or_default();
+        let mut message = format!("{} by {} from {}", call(record), who.principal, who.address);
+        if !error.is_empty() {
+            let _ = write!(message, ": {error}");
+        }
+        if let Some((_, title)) = indicators.first() {
+            message = format!("{title}: {message}");
+        }
+        chosen.rows.push(Row {
+            datetime,
+            id: record.id().to_owned(),
+            message: printable_up_to(&message, 500),
+            timestamp_desc: "CloudTrail event time".to_owned(),
+            source: "cloudtrail".to_owned(),
+            event: call(record),
+            error: error.to_owned(),
+            account: record.account().to_owned(),
+            region: record.region().to_owned(),
+            principal: who.principal,
+            credential: who.credential,
+            address: who.address,
+            user_agent: printable_up_to(record.agent(), 300),
+            actor,
+            indicators: indicators.into_iter().map(|(id, _)| id).collect(),
+            evidence: evidence.clone(),
+        });
     }
 }
 
-/// Sorts rows into the one order of the timeline, and drops what was delivered twice.
+/// Records of one object that are to have a row.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    first: BTreeMap<Who, Act>,
+    rows: Vec<Row>,
+}
+
+impl Chosen {
+    fn note(&mut self, record: &Record<'_>, at: Timestamp, who: &Who, evidence: &Evidence) {
+        let order = (at, record.id(), evidence.record);
+        let is_first = self.first.get(who).is_none_or(|known| {
+            order < (known.seen.at, known.seen.event_id.as_str(), known.seen.record)
+        });
+        if is_first {
+            let act = Act {
+                seen: Seen {
+                    at,
+                    event_id: record.id().to_owned(),
+                    record: evidence.record,
+                },
+                evidence: evidence.clone(),
+                what: call(record),
+                who: who.clone(),
+                indicator: ACT.to_owned(),
+                mark: None,
+            };
+            self.first.insert(who.clone(), act);
+        }
+    }
+
+    pub(super) fn finish(self) -> Again {
+        Again {
+            acts: self.first.into_values().collect(),
+            rows: self.rows,
+        }
+    }
+}
+
+/// Sorts rows into the one order of the timeline, and drops what was delivered twice. A record that two trails date
+/// differently stands at both times.
 #[must_use]
 pub fn ordered(mut rows: Vec<Row>) -> Vec<Row> {
     rows.sort();
     let mut seen = BTreeSet::new();
-    rows.retain(|row| row.id.is_empty() || seen.insert((row.source.clone(), row.id.clone())));
+    rows.retain(|row| row.id.is_empty() || seen.insert((row.datetime, row.source.clone(), row.id.clone())));
     rows
 }
 
@@ -183,36 +304,41 @@ pub fn json_lines(rows: &[Row]) -> Result<Vec<u8>, serde_json::Error> {
     Ok(text)
 }
 
+/// The first line of the table.
+pub(super) const CSV_HEAD: &str = "datetime,timestamp_desc,message,event,error,account,region,principal,credential,address,user_agent,actor,indicators,id,object,record\r\n";
+
 /// A table for spreadsheets. Cells that a spreadsheet would take for a formula begin with an apostrophe.
 #[must_use]
 pub fn csv(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "datetime,timestamp_desc,message,event,error,account,region,principal,credential,address,user_agent,actor,indicators,id,object,record\r\n",
-    );
-    for row in rows {
-        let cells = [
-            row.datetime.to_string(),
-            row.timestamp_desc.clone(),
-            row.message.clone(),
-            row.event.clone(),
-            row.error.clone(),
-            row.account.clone(),
-            row.region.clone(),
-            row.principal.clone(),
-            row.credential.clone(),
-            row.address.clone(),
-            row.user_agent.clone(),
-            row.actor.to_string(),
-            row.indicators.join(" "),
-            row.id.clone(),
-            row.evidence.object.clone(),
-            row.evidence.record.to_string(),
-        ];
-        let cells: Vec<_> = cells.iter().map(|cell| guarded(cell)).collect();
-        text.push_str(&cells.join(","));
-        text.push_str("\r\n");
-    }
+    let mut text = CSV_HEAD.to_owned();
+    text.extend(rows.iter().map(csv_line));
     text
+}
+
+/// One line of the table.
+pub(super) fn csv_line(row: &Row) -> String {
+    let (datetime, record) = (row.datetime.to_string(), row.evidence.record.to_string());
+    let (actor, indicators) = (row.actor.to_string(), row.indicators.join(" "));
+    let cells = [
+        &datetime,
+        &row.timestamp_desc,
+        &row.message,
+        &row.event,
+        &row.error,
+        &row.account,
+        &row.region,
+        &row.principal,
+        &row.credential,
+        &row.address,
+        &row.user_agent,
+        &actor,
+        &indicators,
+        &row.id,
+        &row.evidence.object,
+        &record,
+    ];
+    let cells: Vec<_> = cells.into_iter().map(|cell| guarded(cell)).collect();
+    format!("{}\r\n", cells.join(","))
 }
 
 fn guarded(cell: &str) -> String {
@@ -230,7 +356,7 @@ fn guarded(cell: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -256,7 +382,7 @@ mod tests {
         }
     }
 
-    fn row(id: &str, time: i64, text: &str, record: u64) -> Row {
+    pub(in crate::timeline) fn row(id: &str, time: i64, text: &str, record: u64) -> Row {
         Row {
             datetime: Timestamp::from_second(1_700_000_000 + time).unwrap(),
             id: id.to_owned(),
@@ -338,7 +464,9 @@ mod tests {
         let text = serde_json::json!({"Records": [record("2", "2026-01-02T00:00:00Z"),
             record("1", "2026-01-01T00:00:00Z"), record("2", "2026-01-02T00:00:00Z")]})
         .to_string();
-        let rows = ordered(Selection::of(&reader, &[]).rows("o", text.as_bytes(), Kind::CloudTrail));
+        let facts = reader.read("o", text.as_bytes(), Kind::CloudTrail);
+        let actors = crate::timeline::boundary::establish(&[facts], &[], &[]).actors;
+        let rows = ordered(Selection::of(&reader, &actors).rows("o", text.as_bytes(), Kind::CloudTrail));
         let ids: Vec<_> = rows.iter().map(|r| r.id.as_str()).collect();
         assert_eq!(ids, ["1", "2"]);
         let line: serde_json::Value =

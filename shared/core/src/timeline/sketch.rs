@@ -121,6 +121,21 @@ impl Sketch {
         }
     }
 
+    /// Bytes of the two lengths with which a written sketch begins.
+    pub(super) const LENGTHS: usize = 2 * WORD;
+
+    /// Bytes that follow these lengths.
+    pub(super) fn length(lengths: &[u8]) -> Result<usize, CutOff> {
+        let mut words = Words(lengths);
+        let mut length = || usize::try_from(words.next()?).ok();
+        let (acting, issuing) = length().zip(length()).ok_or(CutOff)?;
+        acting
+            .checked_mul(4)
+            .zip(issuing.checked_mul(5))
+            .and_then(|(a, b)| a.checked_add(b)?.checked_mul(WORD))
+            .ok_or(CutOff)
+    }
+
     /// Reads one sketch from the front of `from`, and leaves what follows it.
     ///
     /// # Errors
@@ -129,11 +144,7 @@ impl Sketch {
         let mut words = Words(from);
         let mut length = || usize::try_from(words.next()?).ok();
         let (acting, issuing) = length().zip(length()).ok_or(CutOff)?;
-        let needed = acting
-            .checked_mul(4)
-            .zip(issuing.checked_mul(5))
-            .and_then(|(a, b)| a.checked_add(b)?.checked_mul(WORD));
-        if needed.is_none_or(|needed| words.0.len() < needed) {
+        if words.0.len() < Self::length(from)? {
             return Err(CutOff);
         }
         let mut sketch = Self {

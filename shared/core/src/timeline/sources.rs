@@ -328,16 +328,12 @@ fn what_happened(title: &str, entry: &workload::Entry<'_>) -> String {
 
 /// Whose rows are wanted.
 pub(super) struct Wanted<'w> {
-    /// Ways in which actors act.
-    pub(super) members: &'w BTreeSet<&'w Who>,
-    /// Their network addresses.
-    pub(super) addresses: &'w BTreeSet<&'w str>,
-}
-
-impl Wanted<'_> {
-    fn has(&self, who: &Who) -> bool {
-        self.members.contains(who) || self.addresses.contains(who.address.as_str())
-    }
+    /// Whether an actor acts this way.
+    pub(super) is_actor: &'w dyn Fn(&Who) -> bool,
+    /// Whether the record with this index is wanted, whoever acted.
+    pub(super) is_named: &'w dyn Fn(u64) -> bool,
+    /// The actors' network addresses.
+    pub(super) addresses: &'w BTreeSet<String>,
 }
 
 /// Makes evidence of a record's index and id.
@@ -395,7 +391,7 @@ fn flow_rows(content: &[u8], fields: &str, wanted: &Wanted<'_>, evidence: Eviden
         let Ok(Line::Flow(flow)) = line else { return };
         let Some(address) = [flow.source, flow.target]
             .into_iter()
-            .find(|address| wanted.addresses.contains(address))
+            .find(|address| wanted.addresses.contains(*address))
         else {
             return;
         };
@@ -466,8 +462,9 @@ fn workload_rows(
         let Ok(entry) = entry else { return };
         let Some(datetime) = entry.at else { return };
         let strong = entry.indicators.iter().any(|indicator| indicator.strong);
-        if !strong {
-            if !wanted.has(&entry.who) {
+        let actor = (wanted.is_actor)(&entry.who);
+        if !(strong && actor || (wanted.is_named)(number)) {
+            if !(actor || wanted.addresses.contains(entry.who.address.as_str())) {
                 return;
             }
             if context >= CONTEXT_ROWS_KEPT {
@@ -497,7 +494,7 @@ fn workload_rows(
             error: String::new(),
             account: entry.account.clone(),
             region: String::new(),
-            actor: wanted.members.contains(&entry.who),
+            actor,
             principal: entry.who.principal,
             credential: entry.who.credential,
             address: entry.who.address,

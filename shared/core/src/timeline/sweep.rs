@@ -13,10 +13,15 @@ use jiff::tz::TimeZone;
 use memchr::memmem::Finder;
 
 use super::cloudtrail::Record;
-use super::facts::{Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, shorten, who};
+use super::Evidence;
+use super::facts::{
+    Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, is_seed, shorten, who,
+};
 use super::forms::Form;
+use super::indicator::Watch;
 use super::object::{INFLATED_LIMIT, Inflater};
-use super::outline::{Head, NotOutlined, outline};
+use super::outline::{Head, NotOutlined, Outlined, outline};
+use super::rows::{Again, Chosen, Selection};
 use super::sketch::{Caller, Numbered, Sketch, Sketcher, nanoseconds, number};
 use super::sources::holds_data_events;
 use crate::artifact::Digest;
@@ -46,8 +51,8 @@ pub struct Sweep<'r> {
 #[derive(Debug)]
 struct Heads<'r> {
     reader: &'r Reader,
-    /// By the number of the action: whether it is examined.
-    examined: HashMap<u64, bool, Numbered>,
+    /// By the number of the action: when its records are examined.
+    watched: HashMap<u64, Watch<'r>, Numbered>,
     again: Finder<'static>,
     escape: Finder<'static>,
     day: ([u8; 10], i64),
@@ -64,7 +69,7 @@ impl<'r> Sweep<'r> {
             inflater: Inflater::default(),
             heads: Heads {
                 reader,
-                examined: HashMap::default(),
+                watched: HashMap::default(),
                 again: Finder::new(br#""eventName""#),
                 escape: Finder::new(br"\u"),
                 day: ([0; 10], 0),
@@ -106,34 +111,67 @@ impl<'r> Sweep<'r> {
         facts.issued.clear();
         Swept { facts, sketch }
     }
+
+    /// The second pass over an object: what it says about the actors, parsing their records alone.
+    ///
+    /// # Errors
+    /// [`Changed`] when these are not the bytes that the first pass read.
+    pub fn again(
+        &mut self,
+        first: &ObjectFacts,
+        stored: &[u8],
+        kind: Kind<'_>,
+        selection: &Selection<'_>,
+    ) -> Result<Again, Changed> {
+        if Digest::of(stored) != first.sha256 {
+            return Err(Changed);
+        }
+        let Ok(text) = self.inflater.inflate(stored, INFLATED_LIMIT) else {
+            return Ok(Again::default());
+        };
+        if first.sources.form == Form::CloudTrail && self.reader.table.rules().is_none() {
+            let evidence = Evidence {
+                object: first.object.clone(),
+                sha256: first.sha256.clone(),
+                record: 0,
+                event_id: String::new(),
+            };
+            if let Ok(again) = self.heads.choose(text, &evidence, selection) {
+                return Ok(again);
+            }
+        }
+        Ok(selection.read(&first.object, &first.sha256, Cow::Borrowed(text), kind))
+    }
 }
+
+/// Why the second pass over an object brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the object is not any more what it was when it was read first")]
+pub struct Changed;
 
 fn without_uses(mut facts: ObjectFacts) -> Swept {
     let sketch = Sketch::of(&facts);
+    facts.hits.retain(is_seed);
     facts.uses = Vec::new();
     facts.issued = Vec::new();
     Swept { facts, sketch }
 }
 
-impl Heads<'_> {
+impl<'r> Heads<'r> {
     fn read(
         &mut self,
         text: &[u8],
         facts: &mut ObjectFacts,
         sketcher: &mut Sketcher,
     ) -> Result<(), NotOutlined> {
-        let mut marked = Marked::default();
+        let mut marked = Marked::of_seeds();
         let mut unreadable = Vec::new();
         let mut index = 0;
         let (mut first, mut last) = (i64::MAX, i64::MIN);
         outline(text, |outlined| {
             let record = index;
             index += 1;
-            let head = outlined.head().filter(|head| {
-                // A name that is spelled with escapes, or stands twice, is the parser's to judge.
-                !(outlined.may_hold_escapes && self.escape.find(head.rest).is_some())
-                    && self.again.find(head.rest).is_none()
-            });
+            let head = self.head(&outlined);
             if let Some((second, caller)) = head.and_then(|head| self.plain(&head)) {
                 facts.records += 1;
                 first = first.min(second);
@@ -183,31 +221,69 @@ impl Heads<'_> {
             return None;
         }
         let is_service = head.kind == b"AWSService" || head.invoked_by == b"backup.amazonaws.com";
-        if !is_service && self.examines(head.name) {
+        let examined = !is_service
+            && match self.watch(head.name) {
+                Watch::Never => false,
+                Watch::WithWords(words) => words.is_match(head.rest),
+                Watch::Always => true,
+            };
+        if examined {
             return None;
         }
-        let principal = if head.arn.is_empty() {
-            head.principal_id
-        } else {
-            head.arn
-        };
-        let anonymous = principal.is_empty() && head.credential.is_empty();
-        let caller =
-            (!anonymous && !is_service).then(|| Caller::of_text(principal, head.credential, head.address));
+        let anonymous = head.principal().is_empty() && head.credential.is_empty();
+        let caller = (!anonymous && !is_service).then(|| head.caller());
         Some((second, caller))
     }
 
     #[inline]
-    fn examines(&mut self, name: &[u8]) -> bool {
+    fn watch(&mut self, name: &[u8]) -> Watch<'r> {
         let number = number(name);
-        if let Some(known) = self.examined.get(&number) {
+        if let Some(known) = self.watched.get(&number) {
             return *known;
         }
-        let examined = std::str::from_utf8(name).map_or(true, |name| self.reader.examines(name));
-        if self.examined.len() < NAMES_KEPT {
-            self.examined.insert(number, examined);
+        let watch = std::str::from_utf8(name).map_or(Watch::Always, |name| self.reader.watch(name));
+        if self.watched.len() < NAMES_KEPT {
+            self.watched.insert(number, watch);
         }
-        examined
+        watch
+    }
+
+    /// The head of a record that can be judged by its head. A name that is spelled with escapes, or stands twice, is
+    /// the parser's to judge.
+    #[inline]
+    fn head<'a>(&self, outlined: &Outlined<'a>) -> Option<Head<'a>> {
+        outlined.head().filter(|head| {
+            !(outlined.may_hold_escapes && self.escape.find(head.rest).is_some())
+                && self.again.find(head.rest).is_none()
+        })
+    }
+
+    /// Reads the records that may have a row; nothing if the text is not laid out as AWS delivers it.
+    fn choose(
+        &self,
+        text: &[u8],
+        evidence: &Evidence,
+        selection: &Selection<'_>,
+    ) -> Result<Again, NotOutlined> {
+        let mut chosen = Chosen::default();
+        let mut index = 0;
+        outline(text, |outlined| {
+            let record = index;
+            index += 1;
+            let head = self.head(&outlined);
+            if head.is_some_and(|head| !selection.may_want(head.caller(), &evidence.object, record)) {
+                return;
+            }
+            if let Ok(parsed) = serde_json::from_slice::<Record<'_>>(outlined.text) {
+                let evidence = Evidence {
+                    record,
+                    event_id: parsed.id().to_owned(),
+                    ..evidence.clone()
+                };
+                selection.choose(&evidence, &parsed, Vec::new(), &mut chosen);
+            }
+        })?;
+        Ok(chosen.finish())
     }
 
     /// Seconds since 1970 of a time as AWS writes it, `2023-07-10T11:54:33Z`; nothing for any other.

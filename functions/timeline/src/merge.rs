@@ -84,20 +84,14 @@ async fn merge_with<D: Deps>(
 ) -> Result<Merged, Failed> {
     let run = scan.run;
     let traced = scan.results.trace(scan.case.pivot(late))?;
-    let Second {
-        acts,
-        context,
-        rows,
-    } = Again {
+    let Second { acts, context, rows } = Again {
         logs: &deps.logs(scan.plan, run).await?,
         plan: scan.plan,
         reader: scan.reader,
     }
     .read(scan.results, &traced)
     .await?;
-    let document = scan
-        .case
-        .establish(&acts, &context, scan.gaps, scan.unseen, late);
+    let document = scan.case.establish(&acts, &context, scan.gaps, scan.unseen, late);
     let (mut lines, mut table) = (NamedTempFile::new()?, NamedTempFile::new()?);
     let rows = rows.write(
         None,
@@ -105,7 +99,12 @@ async fn merge_with<D: Deps>(
         &mut BufWriter::new(&mut table),
     )?;
     let timeline = deps
-        .put_file(run, "timeline/timeline.jsonl", "application/x-ndjson", lines.path())
+        .put_file(
+            run,
+            "timeline/timeline.jsonl",
+            "application/x-ndjson",
+            lines.path(),
+        )
         .await?;
     deps.put_file(run, "timeline/timeline.csv", "text/csv", table.path())
         .await?;

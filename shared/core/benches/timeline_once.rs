@@ -89,8 +89,7 @@ fn main() {
         let (read, name, batches, results) = (&read, &name, &batches, &results);
         move |batch| {
             let numbers = batches.get(batch).unwrap().iter();
-            let swept =
-                numbers.map(|number| sweep.read(&name(*number), &read(*number), Kind::CloudTrail));
+            let swept = numbers.map(|number| sweep.read(&name(*number), &read(*number), Kind::CloudTrail));
             let result = BatchResult::of(swept.collect(), Vec::new()).unwrap();
             results.lock().unwrap().take(&result).unwrap();
         }
@@ -118,9 +117,7 @@ fn main() {
         move |item| {
             let facts = wanted.get(item).unwrap();
             let stored = std::fs::read(&facts.object).unwrap();
-            let mut again = sweep
-                .again(facts, &stored, Kind::CloudTrail, &selection)
-                .unwrap();
+            let mut again = sweep.again(facts, &stored, Kind::CloudTrail, &selection).unwrap();
             let mut second = second.lock().unwrap();
             second.0.add(&mut again);
             second.1.extend(again.rows).unwrap();
@@ -131,7 +128,11 @@ fn main() {
     let document = case.establish(&acts, &context, &[], &[], &[]);
     let (mut lines, mut table) = (file(), file());
     let written = rows
-        .write(None, &mut BufWriter::new(&mut lines), &mut BufWriter::new(&mut table))
+        .write(
+            None,
+            &mut BufWriter::new(&mut lines),
+            &mut BufWriter::new(&mut table),
+        )
         .unwrap();
     say(&format!(
         "{} of {} objects read again, {} rows, boundary {}",

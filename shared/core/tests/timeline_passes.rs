@@ -17,8 +17,8 @@ use blackstart_core::timeline::indicator::{Class, Mark, Table};
 use blackstart_core::timeline::object::{INFLATED_LIMIT, inflate};
 use blackstart_core::timeline::results::{BatchResult, Results};
 use blackstart_core::timeline::rows::{Row, Selection, ordered};
-use blackstart_core::timeline::sorted::Sorted;
 use blackstart_core::timeline::sketch::Sketch;
+use blackstart_core::timeline::sorted::Sorted;
 use blackstart_core::timeline::sweep::{Sweep, Swept};
 use proptest::prelude::*;
 
@@ -126,9 +126,7 @@ fn in_two_passes(
         if acts.wants(number, &facts) {
             read += 1;
             let (_, stored) = objects.iter().find(|(name, _)| *name == facts.object).unwrap();
-            let mut again = sweep
-                .again(&facts, stored, Kind::CloudTrail, &selection)
-                .unwrap();
+            let mut again = sweep.again(&facts, stored, Kind::CloudTrail, &selection).unwrap();
             acts.add(&mut again);
             rows.extend(again.rows).unwrap();
         }
@@ -156,7 +154,15 @@ fn in_one(reader: &Reader, objects: &[(String, Vec<u8>)]) -> Established {
 fn generated(folder: &Path, seed: u8) -> Vec<(String, Vec<u8>)> {
     let made = std::process::Command::new("python3")
         .arg(data("generate_cloudtrail.py"))
-        .args(["--mb", "6", "--records-per-file", "100", "--seed", &seed.to_string(), "--out"])
+        .args([
+            "--mb",
+            "6",
+            "--records-per-file",
+            "100",
+            "--seed",
+            &seed.to_string(),
+            "--out",
+        ])
         .arg(folder)
         .output()
         .unwrap();
@@ -206,12 +212,20 @@ fn two_passes_find_what_one_pass_over_everything_finds_and_read_less() {
 fn neither_order_nor_repetition_nor_cut_of_the_objects_changes_boundary_or_rows() {
     let reader = reader();
     let folder = tempfile::tempdir().unwrap();
-    for objects in [files(&data("invictus-ir/CloudTrail")), generated(folder.path(), 4)] {
+    for objects in [
+        files(&data("invictus-ir/CloudTrail")),
+        generated(folder.path(), 4),
+    ] {
         let (expected, expected_rows, _) = in_two_passes(&reader, &objects, 16);
 
         let mut turned: Vec<_> = objects.iter().rev().cloned().collect();
         // Delivered once more, to a place that comes later by name.
-        turned.extend(objects.iter().take(20).map(|(name, stored)| (format!("~{name}"), stored.clone())));
+        turned.extend(
+            objects
+                .iter()
+                .take(20)
+                .map(|(name, stored)| (format!("~{name}"), stored.clone())),
+        );
         for size in [1, 5, 1000] {
             let (document, rows, _) = in_two_passes(&reader, &turned, size);
             assert_eq!(document, expected);

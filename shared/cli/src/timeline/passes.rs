@@ -66,32 +66,30 @@ impl<'f> Passes<'f> {
         }
         let results = Mutex::new(&mut self.results);
         let (reader, kind) = (self.reader, self.kind);
-        self.files
-            .par_chunks(FILES_AT_ONCE)
-            .try_for_each_init(
-                || Sweep::new(reader),
-                |sweep, files| {
-                    let (mut objects, mut gaps) = (Vec::new(), Vec::new());
-                    for file in files {
-                        let name = file.to_string_lossy();
-                        match fs::read(file) {
-                            Ok(stored) => objects.push(sweep.read(&name, &stored, kind)),
-                            Err(error) => gaps.push(Gap {
-                                what: name.into_owned(),
-                                reason: error.to_string(),
-                            }),
-                        }
-                        bar.inc(1);
+        self.files.par_chunks(FILES_AT_ONCE).try_for_each_init(
+            || Sweep::new(reader),
+            |sweep, files| {
+                let (mut objects, mut gaps) = (Vec::new(), Vec::new());
+                for file in files {
+                    let name = file.to_string_lossy();
+                    match fs::read(file) {
+                        Ok(stored) => objects.push(sweep.read(&name, &stored, kind)),
+                        Err(error) => gaps.push(Gap {
+                            what: name.into_owned(),
+                            reason: error.to_string(),
+                        }),
                     }
-                    let batch = BatchResult::of(objects, gaps)
-                        .map_err(|error| TimelineError::NotJson(Box::new(error)))?;
-                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.take(&batch).map_err(|error| match error {
-                        NotTaken::Medium(error) => TimelineError::Kept(error),
-                        malformed @ NotTaken::Malformed(_) => TimelineError::NotJson(Box::new(malformed)),
-                    })
-                },
-            )?;
+                    bar.inc(1);
+                }
+                let batch = BatchResult::of(objects, gaps)
+                    .map_err(|error| TimelineError::NotJson(Box::new(error)))?;
+                let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                results.take(&batch).map_err(|error| match error {
+                    NotTaken::Medium(error) => TimelineError::Kept(error),
+                    malformed @ NotTaken::Malformed(_) => TimelineError::NotJson(Box::new(malformed)),
+                })
+            },
+        )?;
         bar.finish_and_clear();
         Ok(())
     }
@@ -102,7 +100,9 @@ impl<'f> Passes<'f> {
         // Paths that are no text are not what their objects are called.
         let strange: Vec<_> = self.files.iter().filter(|file| file.to_str().is_none()).collect();
         let read = |object: &ObjectFacts| {
-            let strange = strange.iter().find(|file| file.to_string_lossy() == object.object);
+            let strange = strange
+                .iter()
+                .find(|file| file.to_string_lossy() == object.object);
             strange.map_or_else(|| fs::read(&object.object), fs::read)
         };
         let selection = Selection::traced(reader, traced);
@@ -167,10 +167,6 @@ impl<'f> Passes<'f> {
             Ok(())
         };
         show().map_err(TimelineError::Kept)?;
-        Ok(Second {
-            acts,
-            context,
-            rows,
-        })
+        Ok(Second { acts, context, rows })
     }
 }

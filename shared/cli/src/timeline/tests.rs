@@ -64,7 +64,7 @@ fn a_file_of_any_source_is_known_by_its_content_and_joins_the_timeline() {
         "format.json",
         r#"{"name":"shop","time":"at","address":"ip","action":"op","message":"op"}"#,
     );
-    let mut args = args(
+    let mut args = Args::of(
         vec![
             data("cloudtrail-digests/AWSLogs/111122223333/CloudTrail"),
             folder.path().to_owned(),
@@ -118,10 +118,18 @@ fn settings_that_are_wrong_are_said_with_everything_that_is_wrong() {
 #[test]
 fn a_missing_path_and_an_empty_folder_are_said() {
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    let missing = run(&Args::of(vec![PathBuf::from("no-such")], None), now, &mut Vec::new());
+    let missing = run(
+        &Args::of(vec![PathBuf::from("no-such")], None),
+        now,
+        &mut Vec::new(),
+    );
     assert!(missing.unwrap_err().to_string().contains("`no-such`"));
     let folder = tempfile::tempdir().unwrap();
-    let empty = run(&Args::of(vec![folder.path().to_owned()], None), now, &mut Vec::new());
+    let empty = run(
+        &Args::of(vec![folder.path().to_owned()], None),
+        now,
+        &mut Vec::new(),
+    );
     assert!(matches!(empty, Err(TimelineError::NoLogs)));
 }
 

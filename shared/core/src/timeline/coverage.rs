@@ -96,7 +96,8 @@ impl Seeing {
             what: object.object.clone(),
             reason: reason.to_owned(),
         };
-        self.said.extend(object.problems.iter().map(|problem| gap(problem)));
+        self.said
+            .extend(object.problems.iter().map(|problem| gap(problem)));
         if !object.problems.is_empty() && object.sources.form.is_api_activity() {
             self.unseen.extend(unread(object));
         }

@@ -298,8 +298,14 @@ impl Test {
 }
 
 fn last_key(path: &str) -> Option<&str> {
-    let is_plain = |key: &&str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_:".contains(&b));
-    path.rsplit('.').next().filter(|key| !key.is_empty()).filter(is_plain)
+    let is_plain = |key: &&str| {
+        key.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_:".contains(&b))
+    };
+    path.rsplit('.')
+        .next()
+        .filter(|key| !key.is_empty())
+        .filter(is_plain)
 }
 
 /// An indicator in force: a built-in one, as the plan weights it, or one of the plan's own.

@@ -255,7 +255,8 @@ impl<F: Read + Seek> Iterator for Copies<'_, F> {
             .into_iter()
             .map(|framed| {
                 let begin = self.begins.get(framed.segment).copied().unwrap_or_default();
-                serde_json::from_slice(&framed.content).map(|facts: ObjectFacts| (begin + framed.index, facts))
+                serde_json::from_slice(&framed.content)
+                    .map(|facts: ObjectFacts| (begin + framed.index, facts))
             })
             .collect();
         Some(copies.map_err(io::Error::from).map(|mut copies| {
@@ -266,7 +267,10 @@ impl<F: Read + Seek> Iterator for Copies<'_, F> {
 }
 
 /// Every object once.
-#[expect(missing_debug_implementations, reason = "it reads from a medium that need not have any")]
+#[expect(
+    missing_debug_implementations,
+    reason = "it reads from a medium that need not have any"
+)]
 pub struct Objects<'r, F>(Copies<'r, F>);
 
 impl<F: Read + Seek> Iterator for Objects<'_, F> {

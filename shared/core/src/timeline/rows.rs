@@ -253,9 +253,10 @@ pub(super) struct Chosen {
 impl Chosen {
     fn note(&mut self, record: &Record<'_>, at: Timestamp, who: &Who, evidence: &Evidence) {
         let order = (at, record.id(), evidence.record);
-        let is_first = self.first.get(who).is_none_or(|known| {
-            order < (known.seen.at, known.seen.event_id.as_str(), known.seen.record)
-        });
+        let is_first = self
+            .first
+            .get(who)
+            .is_none_or(|known| order < (known.seen.at, known.seen.event_id.as_str(), known.seen.record));
         if is_first {
             let act = Act {
                 seen: Seen {

@@ -12,11 +12,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use memchr::memmem::Finder;
 
-use super::cloudtrail::Record;
 use super::Evidence;
-use super::facts::{
-    Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, is_seed, shorten, who,
-};
+use super::cloudtrail::Record;
+use super::facts::{Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, is_seed, shorten, who};
 use super::forms::Form;
 use super::indicator::Watch;
 use super::object::{INFLATED_LIMIT, Inflater};

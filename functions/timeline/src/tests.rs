@@ -182,7 +182,7 @@ fn logs() -> World {
 }
 
 async fn ask(fake: &Fake, input: Operation) -> Result<Output, Failed> {
-    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
     let workload = WorkloadName::try_from("orders".to_owned()).unwrap();
     let task = Task {
         context: StateContext {
@@ -561,7 +561,7 @@ fn bucket_of(folder: &Path) -> World {
 fn by_command(folder: &Path) -> (String, String) {
     let out = tempfile::tempdir().unwrap();
     let args = blackstart_cli::timeline::Args::of(vec![folder.to_owned()], Some(out.path().to_owned()));
-    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let now = "2030-01-01T00:00:00Z".parse().unwrap();
     assert!(blackstart_cli::timeline::run(&args, now, &mut Vec::new()).unwrap());
     let read = |name: &str| {
         let text = std::fs::read_to_string(out.path().join(name)).unwrap();

@@ -55,7 +55,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 23] = [
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 54] = [
+const NAMED_OTHERWISE: [(&str, &str); 57] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -92,6 +92,10 @@ const NAMED_OTHERWISE: [(&str, &str); 54] = [
     ("remove_permission", "lambda:RemovePermission"),
     ("revoke_grant", "kms:RevokeGrant"),
     ("set_topic_attributes", "sns:SetTopicAttributes"),
+    // Parts of an object are put like an object (S3 user guide, "Multipart upload API and permissions").
+    ("create_multipart_upload", "s3:PutObject"),
+    ("upload_part", "s3:PutObject"),
+    ("complete_multipart_upload", "s3:PutObject"),
     // Several services call theirs so; each is named where it is asked.
     (
         "get_resource_policy",

@@ -16,6 +16,9 @@ use blackstart_core::timeline::CurrentBoundary;
 
 use crate::config::Config;
 
+/// Bytes of a file that is held in memory while it is written.
+const SMALL: u64 = 16 << 20;
+
 /// Reads log buckets.
 #[expect(
     async_fn_in_trait,
@@ -152,7 +155,17 @@ impl Deps for Aws {
         content_type: &str,
         file: &Path,
     ) -> Result<ArtifactRef, ArtifactError> {
-        self.artifacts.put_file(run, path, content_type, file).await
+        // A small file is one request, signed with its content.
+        match std::fs::metadata(file) {
+            Ok(known) if known.len() <= SMALL => {
+                let bytes = std::fs::read(file).map_err(|error| PortError::Refused {
+                    what: format!("reading `{}`", file.display()),
+                    why: error.to_string(),
+                })?;
+                self.artifacts.put(run, path, content_type, bytes).await
+            }
+            Ok(_) | Err(_) => self.artifacts.put_file(run, path, content_type, file).await,
+        }
     }
 
     async fn find(&self, run: &RunId, path: &str) -> Result<Option<Vec<u8>>, ArtifactError> {

@@ -243,10 +243,10 @@ async fn prepared_from(identities: &dyn Fn(&str) -> Vec<String>, guarded: bool) 
         }),
         0,
     );
-    let first = handle(prepare.clone(), &deps, now()).await.unwrap();
+    let first = Box::pin(handle(prepare.clone(), &deps, now())).await.unwrap();
     assert_eq!(
         first,
-        handle(prepare, &deps, later(5)).await.unwrap(),
+        Box::pin(handle(prepare, &deps, later(5))).await.unwrap(),
         "a retry makes the same package"
     );
     let Answer::Prepared(prepared) = first else {
@@ -294,7 +294,7 @@ impl Scene {
         } = self;
         let ask =
             json!({"operation": "ask", "plan": plan, "package": package, "digest": digest, "token": token});
-        handle(task(&ask, retry_count), &self.deps, at).await
+        Box::pin(handle(task(&ask, retry_count), &self.deps, at)).await
     }
 
     /// What the state machine of the cutover asks before a second gate, for a plan that was made under `package`.

@@ -1,6 +1,6 @@
 //! YARA rules over the bytes of a restored object: the starter set, and what a plan names.
 //!
-//! The engine is `boreal` (`infra/docs/adr/0011-yara-without-a-virtual-machine.md`). An object of up to [`WHOLE`] bytes is
+//! The engine is `boreal` (`infra/docs/adr/0012-yara-without-a-virtual-machine.md`). An object of up to [`WHOLE`] bytes is
 //! looked at as a whole; a larger one as it streams by, in overlapping windows, so that memory does not grow with it.
 #![warn(missing_docs)]
 

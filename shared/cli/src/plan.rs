@@ -132,19 +132,14 @@ fn check(
     out: &mut impl Write,
 ) -> Result<bool, PlanError> {
     let bytes = read(file)?;
-    let parsed = Plan::parse(&bytes);
-    let rules_hold = match (&parsed, rules) {
-        (Ok(plan), Some(folder)) => check_rules(plan, folder, out)?,
-        _ => true,
-    };
-    let checked = match (parsed, templates) {
-        (Ok(plan), Some(folder)) => check_templates(&plan, folder)?.map(|items| (plan, items)),
-        (Ok(plan), None) => Ok((plan, None)),
-        (Err(invalid), _) => Err(invalid.0),
+    let plan = Plan::parse(&bytes);
+    let items = match (&plan, templates) {
+        (Ok(plan), Some(folder)) => check_templates(plan, folder)?.map(Some),
+        _ => Ok(None),
     };
     let name = file.display();
-    match checked {
-        Ok((plan, items)) => {
+    let sound = match (&plan, items) {
+        (Ok(plan), Ok(items)) => {
             write!(
                 out,
                 "{name}: a sound plan for `{}`: {} resource(s), {} stack(s), {} credential(s)",
@@ -158,28 +153,40 @@ fn check(
                 None => writeln!(out),
             })
             .map_err(PlanError::Output)?;
-            Ok(rules_hold)
+            true
         }
-        Err(problems) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let mut problems: Vec<_> = problems
-                .iter()
-                .map(|problem| (line_of(&text, &problem.at), problem))
-                .collect();
-            problems.sort();
-            for (line, problem) in &problems {
-                writeln!(
-                    out,
-                    "{name}:{line}: {}: {}",
-                    problem.at.escape_debug(),
-                    problem.what.escape_debug()
-                )
-                .map_err(PlanError::Output)?;
-            }
-            writeln!(out, "{} problem(s)", problems.len()).map_err(PlanError::Output)?;
-            Ok(false)
-        }
+        (Ok(_), Err(problems)) => say(&problems, &name, &bytes, out).map(|()| false)?,
+        (Err(invalid), _) => say(&invalid.0, &name, &bytes, out).map(|()| false)?,
+    };
+    match (&plan, rules) {
+        (Ok(plan), Some(folder)) => Ok(check_rules(plan, folder, out)? && sound),
+        _ => Ok(sound),
     }
+}
+
+/// Every problem with its line, in their order.
+fn say(
+    problems: &[Problem],
+    name: &impl std::fmt::Display,
+    bytes: &[u8],
+    out: &mut impl Write,
+) -> Result<(), PlanError> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut problems: Vec<_> = problems
+        .iter()
+        .map(|problem| (line_of(&text, &problem.at), problem))
+        .collect();
+    problems.sort();
+    for (line, problem) in &problems {
+        writeln!(
+            out,
+            "{name}:{line}: {}: {}",
+            problem.at.escape_debug(),
+            problem.what.escape_debug()
+        )
+        .map_err(PlanError::Output)?;
+    }
+    writeln!(out, "{} problem(s)", problems.len()).map_err(PlanError::Output)
 }
 
 /// Compiles the plan's YARA rules, and says every problem with its file and line.
@@ -235,7 +242,7 @@ fn read(path: &Path) -> Result<Vec<u8>, PlanError> {
 }
 
 /// Every problem of the templates and of the classification of what is in them, located in the plan.
-fn check_templates(plan: &Plan, folder: &Path) -> Result<Result<Option<Vec<Item>>, Vec<Problem>>, PlanError> {
+fn check_templates(plan: &Plan, folder: &Path) -> Result<Result<Vec<Item>, Vec<Problem>>, PlanError> {
     let mut passed = BTreeMap::new();
     let mut problems = Vec::new();
     for (i, stack) in plan.rebuild.stacks.iter().enumerate() {
@@ -251,10 +258,10 @@ fn check_templates(plan: &Plan, folder: &Path) -> Result<Result<Option<Vec<Item>
             })),
         }
     }
-    Ok(match classify(plan, &passed) {
-        _ if !problems.is_empty() => Err(problems),
-        Ok(items) => Ok(Some(items)),
-        Err(unclassified) => Err(unclassified),
+    Ok(if problems.is_empty() {
+        classify(plan, &passed)
+    } else {
+        Err(problems)
     })
 }
 

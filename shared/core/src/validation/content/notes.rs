@@ -1,5 +1,10 @@
 //! Ransom notes, by name and by text.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::formats::file_name;
 use super::{Finding, shown};
 use crate::validation::Verdict;
@@ -121,19 +126,45 @@ fn is_note_name(key: &str) -> bool {
     NAMES.iter().any(|fragment| name.contains(fragment))
 }
 
-fn subjects(head: &[u8]) -> [bool; 5] {
-    // UTF-16 notes become ASCII when their zero bytes are left out.
-    let text: Vec<u8> = head
+/// All phrases in one pass, and the subject of each.
+static PHRASES: LazyLock<(AhoCorasick, Vec<usize>)> = LazyLock::new(|| {
+    let phrases: Vec<(usize, &str)> = SUBJECTS
         .iter()
-        .take(HEAD)
-        .filter(|byte| **byte != 0)
-        .map(u8::to_ascii_lowercase)
+        .enumerate()
+        .flat_map(|(subject, phrases)| phrases.iter().map(move |phrase| (subject, *phrase)))
         .collect();
+    #[expect(
+        clippy::expect_used,
+        reason = "fixed phrases, far below what an automaton can hold; every test of a note builds it"
+    )]
+    let automaton = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(phrases.iter().map(|(_, phrase)| phrase))
+        .expect("an automaton of fixed phrases");
+    (
+        automaton,
+        phrases.into_iter().map(|(subject, _)| subject).collect(),
+    )
+});
+
+fn subjects(head: &[u8]) -> [bool; 5] {
+    let head = head.get(..HEAD).unwrap_or(head);
+    // UTF-16 notes become ASCII when their zero bytes are left out.
+    let text: Cow<'_, [u8]> = match memchr::memchr(0, head) {
+        None => head.into(),
+        Some(_) => head.iter().copied().filter(|byte| *byte != 0).collect(),
+    };
+    let (automaton, subjects) = &*PHRASES;
     let mut said = [false; 5];
-    for (said, phrases) in said.iter_mut().zip(SUBJECTS) {
-        *said = phrases
-            .iter()
-            .any(|phrase| memchr::memmem::find(&text, phrase.as_bytes()).is_some());
+    // One phrase can lie within another of a different subject.
+    for found in automaton.find_overlapping_iter(&*text) {
+        let subject = subjects.get(found.pattern().as_usize());
+        if let Some(said) = subject.and_then(|subject| said.get_mut(*subject)) {
+            *said = true;
+        }
+        if said == [true; 5] {
+            break;
+        }
     }
     said
 }
@@ -159,6 +190,16 @@ mod tests {
             verdict("a/HOW_TO-DECRYPT.txt", b"to decrypt, mail recover@onionmail.org"),
             Some(Verdict::Tainted)
         );
+    }
+
+    #[test]
+    fn a_phrase_within_a_phrase_counts_for_both_subjects() {
+        assert_eq!(
+            subjects(b"Do NOT try to decrypt"),
+            [false, true, false, false, true]
+        );
+        let late = [" ".repeat(HEAD).as_bytes(), b"bitcoin"].concat();
+        assert_eq!(subjects(&late), [false; 5]);
     }
 
     #[test]

@@ -295,7 +295,7 @@ async fn notices(local: &LocalAws) -> Result<Vec<String>, StepFailed> {
     let Some(queue) = listed.queue_urls.unwrap_or_default().into_iter().next() else {
         return Ok(Vec::new());
     };
-    let mut notices = Vec::new();
+    let mut read: Vec<aws_sdk_sqs::types::Message> = Vec::new();
     loop {
         let received = sqs
             .receive_message()
@@ -306,10 +306,21 @@ async fn notices(local: &LocalAws) -> Result<Vec<String>, StepFailed> {
             .doing("reading the notices")?;
         let messages = received.messages.unwrap_or_default();
         if messages.is_empty() {
-            return Ok(notices);
+            break;
         }
-        notices.extend(messages.into_iter().filter_map(|message| message.body));
+        read.extend(messages);
     }
+    // Given back at once: a run that waits for an operator is searched while it waits, and again at its end.
+    for receipt in read.iter().filter_map(|message| message.receipt_handle()) {
+        sqs.change_message_visibility()
+            .queue_url(&queue)
+            .receipt_handle(receipt)
+            .visibility_timeout(0)
+            .send()
+            .await
+            .doing("giving the notices back")?;
+    }
+    Ok(read.into_iter().filter_map(|message| message.body).collect())
 }
 
 /// What the histories of all executions say, without the input of the very task that is given the token.

@@ -296,8 +296,10 @@ fn staged(observed: &Observed<'_>) -> Vec<(Stage, Visit)> {
     let mut before_operator = Stage::Restore;
     let mut staged = Vec::new();
     let mut visits = history::observe(observed.histories, observed.steps);
-    // Where only the function that asked is known, the decision ends the wait.
-    if let Some(asked) = visits.iter_mut().rfind(|visit| visit.state == "Await approval")
+    // Where only the function that asked is known, the decision ends the wait. A history knows better, and what people
+    // decided last may have been a second gate.
+    if observed.histories.is_empty()
+        && let Some(asked) = visits.iter_mut().rfind(|visit| visit.state == "Await approval")
         && asked.exited.is_some()
         && asked.exited == asked.attempts.last().and_then(|attempt| attempt.to)
     {

@@ -177,7 +177,10 @@ fn of_steps(steps: &[RecordedStep]) -> Vec<Visit> {
             .or_insert_with(|| Visit {
                 execution: step.execution.clone(),
                 state: step.state.clone(),
-                activity: if step.state == "Await approval" || step.state == "Await operator" {
+                activity: if matches!(
+                    step.state.as_str(),
+                    "Await approval" | "Await second approval" | "Await operator"
+                ) {
                     Activity::People
                 } else {
                     Activity::Work

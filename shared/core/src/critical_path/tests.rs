@@ -408,3 +408,41 @@ proptest! {
         }
     }
 }
+
+/// The gate that the report knows is the last one; where a second one was asked, it decided during the cutover.
+#[test]
+fn a_second_gate_waits_within_the_cutover_and_leaves_the_first_alone() {
+    let recovery = running(
+        "r",
+        "0 enters Prepare decision
+        0 calls
+        1 answers
+        1 leaves Prepare decision
+        1 enters Await approval
+        1 asks
+        3 answers
+        3 leaves Await approval",
+    );
+    let cutover = running(
+        "r-cutover",
+        "4 enters Plan cutover
+        4 calls
+        5 answers
+        5 leaves Plan cutover
+        5 enters Await second approval
+        5 asks
+        25 answers
+        25 leaves Await second approval",
+    );
+    let path = measure(&Observed {
+        started: at(0),
+        steps: &[],
+        histories: &[recovery, cutover],
+        decided: Some(at(25)),
+        until: at(100),
+    });
+    let of = |stage: Stage| &path.stages[&stage];
+    assert_eq!(of(Stage::Approval).seconds, 3.0);
+    assert_eq!(of(Stage::Cutover).seconds, 21.0);
+    assert_eq!(of(Stage::Cutover).seconds_of(BarKind::People), 20.0);
+}

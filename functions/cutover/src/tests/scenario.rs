@@ -2,7 +2,9 @@
 
 mod dying;
 mod execution;
+mod faults;
 mod second_gate;
+mod setting;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +46,8 @@ use crate::{Answer, CutoverError, Deps, handle};
 
 use self::dying::Dying;
 use self::execution::error_of;
+pub(super) use self::setting::third_party;
+use self::setting::{QUARANTINE, contain, deny_everything, documents, plan, records};
 use self::world::put;
 pub(super) use self::world::{Fake, Fault, Told};
 
@@ -68,81 +72,6 @@ fn failure_of(error: &CutoverError) -> Failure {
         error: error.name().as_str().to_owned(),
         cause: error_chain(error),
     }
-}
-
-/// A policy that nobody planned.
-pub(super) fn third_party() -> String {
-    policy("arn:aws:iam::999999999999:root")
-}
-
-fn policy(principal: &str) -> String {
-    json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"},
-    ]})
-    .to_string()
-}
-
-fn plan() -> Plan {
-    serde_json::from_value(json!({
-        "schema": "blackstart.plan/1", "workload": "orders", "region": "us-east-1",
-        "accounts": {"old": OLD, "validation": "222222222222", "rebuild": NEW,
-                     "log_archive": "555555555555", "siblings": SIBLINGS},
-        "timeline": {"sources": [{"kind": "cloudtrail", "bucket": "logs"}]},
-        "resources": [{"id": "data", "arn": "arn:aws:s3:::orders-data", "type": "S3", "restore_to": "new-data"}],
-        "validation": {"vault": {"name": "vault"}},
-        "approval": {"quorum": 1, "approvers": [
-            {"person": "ada", "identities": ["arn:aws:iam::111111111111:user/ada"]}]},
-        "rebuild": {"stacks": [], "allowed_resource_types": []},
-        "references": {},
-        "cutover": {
-            "zone": "Z1",
-            "names": [{"name": "shop.example.com.", "type": "A", "new": ["198.51.100.7"], "holding": ["203.0.113.9"]}],
-            "health": {"address": "198.51.100.7", "port": 80, "path": "/health",
-                       "nonce": {"bucket": "n", "key": "nonce"}},
-        },
-    }))
-    .unwrap()
-}
-
-/// The policy that cuts the old account off.
-const QUARANTINE: &str = "p-quarantine";
-
-fn contain() -> ContainPlan {
-    serde_json::from_value(json!({
-        "account": "888888888888", "policies": [{"policy": QUARANTINE, "target": OLD}],
-    }))
-    .unwrap()
-}
-
-fn deny_everything() -> String {
-    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
-        .to_string()
-}
-
-fn records() -> Vec<RecordSet> {
-    serde_json::from_value(json!([
-        {"name": "example.com.", "type": "NS", "ttl": 300, "values": ["ns1.example.net."]},
-        {"name": "example.com.", "type": "SOA", "ttl": 300, "values": ["x"]},
-        {"name": "shop.example.com.", "type": "A", "ttl": 300, "values": ["192.0.2.2", "192.0.2.1"]},
-    ]))
-    .unwrap()
-}
-
-fn documents(siblings: &[String], each: usize) -> Vec<ReferenceDocument> {
-    siblings
-        .iter()
-        .flat_map(|account| {
-            (0..each).map(move |i| {
-                let text = policy(&format!("arn:aws:iam::{OLD}:role/app{i}"));
-                serde_json::from_value(json!({
-                    "slot": {"account": account, "region": "", "kind": "role_trust",
-                             "arn": format!("arn:aws:iam::{account}:role/partner{i}")},
-                    "before": canonical_digest_of(&text), "text": text, "tokens": 1, "handled": 1, "unhandled": [],
-                }))
-                .unwrap()
-            })
-        })
-        .collect()
 }
 
 pub(super) struct Scenario {
@@ -251,16 +180,6 @@ impl Scenario {
         self.deps.world.with(|inner| inner.attached.contains(OLD))
     }
 
-    /// The policy that should contain has another text, or is attached already.
-    pub(super) fn quarantine(&self, text: Option<&str>, attached: bool) {
-        self.deps.world.with(|inner| {
-            inner.quarantine = text.map(str::to_owned);
-            if attached {
-                inner.attached.insert(OLD.to_owned());
-            }
-        });
-    }
-
     pub(super) async fn contain(&self) -> Result<(), CutoverError> {
         let contain = Operation::Contain {
             approved: self.approved(),
@@ -323,136 +242,8 @@ impl Scenario {
         );
     }
 
-    pub(super) fn swap_package(&self) {
-        let mut package = self.package.clone();
-        package.expand = !package.expand;
-        let bytes = canonical_json(&package).unwrap();
-        let other = self.deps.world.with(|inner| put(inner, "other.json", bytes));
-        self.approved.lock().unwrap().package = other;
-    }
-
-    pub(super) async fn move_boundary(&self) {
-        let moved = CurrentBoundary {
-            boundary: "2026-02-01T00:00:00Z".parse().unwrap(),
-            document: self.approved().plan,
-        };
-        assert!(
-            self.deps
-                .records
-                .put_new(&Key::boundary(&self.run), &moved)
-                .await
-                .unwrap()
-        );
-    }
-
     pub(super) fn records(&self) -> &MemoryRecords {
         self.deps.records.memory()
-    }
-
-    /// The executor dies at this call of the ledger, before or after it acts.
-    pub(super) fn die_at_ledger_call(&self, call: usize, after: bool) {
-        self.deps.records.die_at(call, after);
-    }
-
-    pub(super) fn ledger_calls(&self) -> usize {
-        self.deps.records.calls()
-    }
-
-    /// From this effect on, so many effects meet this fault.
-    pub(super) fn faults_from(&self, effect: usize, many: usize, fault: Fault) {
-        self.deps.world.with(|inner| {
-            inner.faults.extend((effect..effect + many).map(|at| (at, fault)));
-        });
-    }
-
-    /// Tasks are retried so often, as in the definition.
-    pub(super) fn retry(&self, times: u32) {
-        self.deps.world.with(|inner| inner.patience = Some(times));
-    }
-
-    pub(super) fn no_more_faults(&self) {
-        self.deps.world.with(|inner| inner.faults.clear());
-    }
-
-    /// Once so many effects are done, somebody else changes the document.
-    pub(super) fn edit_after(&self, effect: usize, slot: &Slot) {
-        self.deps
-            .world
-            .with(|inner| inner.edit = Some((effect, slot.clone())));
-    }
-
-    /// Once so many effects are done, somebody else changes the records.
-    pub(super) fn retarget_after(&self, effect: usize) {
-        self.deps.world.with(|inner| inner.retarget = Some(effect));
-    }
-
-    /// The name's records are what somebody else made of them.
-    pub(super) fn is_retargeted(&self) -> bool {
-        self.deps.world.with(|inner| {
-            let mut sets = inner.records.iter().filter(|set| set.name == SHOP);
-            sets.all(|set| set.values == [SOMEWHERE])
-        })
-    }
-
-    /// Puts the records back as they were, as an operator would.
-    pub(super) fn restore_records(&self) {
-        self.deps.world.with(|inner| inner.records = records());
-    }
-
-    /// Two executors interleave in a way that depends on the seed.
-    pub(super) fn interleave(&self, seed: u64) {
-        self.deps.world.with(|inner| inner.pace = Some(seed));
-    }
-
-    pub(super) fn slots(&self) -> Vec<Slot> {
-        self.documents
-            .iter()
-            .map(|document| document.slot.clone())
-            .collect()
-    }
-
-    pub(super) fn fault_at(&self, effect: usize, fault: Fault) {
-        self.deps.world.with(|inner| inner.faults.insert(effect, fault));
-    }
-
-    pub(super) fn fault_next(&self, fault: Fault) {
-        self.deps
-            .world
-            .with(|inner| inner.faults.insert(inner.effects, fault));
-    }
-
-    pub(super) fn repeat_every_operation(&self) {
-        self.deps.world.with(|inner| inner.repeat = true);
-    }
-
-    pub(super) fn effects(&self) -> usize {
-        self.deps.world.with(|inner| inner.effects)
-    }
-
-    pub(super) fn writes(&self) -> usize {
-        self.deps.world.with(|inner| inner.writes)
-    }
-
-    pub(super) fn let_minutes_pass(&self, minutes: i64) {
-        self.deps.world.with(|inner| inner.clock += minutes * 60_000);
-    }
-
-    pub(super) fn let_days_pass(&self, days: i64) {
-        self.deps.world.with(|inner| inner.clock += days * 86_400_000);
-    }
-
-    pub(super) fn serve_nonce(&self, served: bool) {
-        self.deps.world.with(|inner| inner.served = served);
-    }
-
-    pub(super) fn checkers_are_content_with_anything(&self) {
-        self.deps.world.with(|inner| inner.content_with_anything = true);
-    }
-
-    pub(super) fn silence(&self, server: Option<&str>) {
-        self.deps
-            .world
-            .with(|inner| inner.silent = server.map(str::to_owned));
     }
 
     /// The records are changed; asks whether everybody knows.
@@ -472,12 +263,6 @@ impl Scenario {
             panic!("{answer:?}");
         };
         Ok(progress)
-    }
-
-    pub(super) fn edit(&self, slot: &Slot, text: String) {
-        self.deps
-            .world
-            .with(|inner| inner.documents.insert(slot.clone(), text));
     }
 
     pub(super) fn live(&self, slot: &Slot) -> String {

@@ -25,7 +25,6 @@ use blackstart_core::task::rebuild::{Advanced, Checked, Operation, Rebuilt};
 use blackstart_core::task::{Progress, Task};
 use serde::Serialize;
 
-pub mod config;
 pub mod port;
 
 use port::{Builders, Documents, Stacks};

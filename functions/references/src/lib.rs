@@ -21,7 +21,6 @@ pub use checks::PolicyChecks;
 pub use roles::{AssumedRoles, Sibling};
 
 mod checks;
-pub mod config;
 mod roles;
 mod sibling;
 

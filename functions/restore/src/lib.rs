@@ -25,7 +25,6 @@ use blackstart_core::validation::{ContentManifest, SetVerdict};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub mod config;
 pub mod port;
 mod removal;
 

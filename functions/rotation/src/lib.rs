@@ -20,7 +20,6 @@ use blackstart_core::task::rotation::{Operation, Removed, Rotated};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub mod config;
 mod one;
 pub mod port;
 

@@ -2,7 +2,6 @@
 #![warn(missing_docs)]
 
 mod collect;
-mod config;
 mod fetch;
 mod merge;
 mod ports;
@@ -23,7 +22,6 @@ use blackstart_core::timeline::indicator::Table;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use crate::config::Config;
 pub use crate::ports::{Aws, Deps, Logs};
 
 /// The answer to any operation.

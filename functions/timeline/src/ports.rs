@@ -4,6 +4,7 @@ use std::path::Path;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::env::StageSettings;
 use blackstart_aws::ledger::{Ledger, LedgerError, Versioned};
 use blackstart_aws::logs::LogBuckets;
 use blackstart_aws::port::PortError;
@@ -13,8 +14,6 @@ use blackstart_core::plan::Plan;
 use blackstart_core::run::{RunId, Trigger};
 use blackstart_core::task::timeline::BatchObject;
 use blackstart_core::timeline::CurrentBoundary;
-
-use crate::config::Config;
 
 /// Bytes of a file that is held in memory while it is written.
 const SMALL: u64 = 16 << 20;
@@ -87,11 +86,11 @@ pub struct Aws {
 impl Aws {
     /// Clients from the function's own configuration.
     #[must_use]
-    pub fn new(own: aws_config::SdkConfig, config: Config) -> Self {
+    pub fn new(own: aws_config::SdkConfig, settings: StageSettings) -> Self {
         Self {
-            artifacts: ArtifactStore::new(&own, config.artifact_bucket),
-            ledger: Ledger::new(&own, config.ledger_table),
-            accounts: Accounts::new(own, config.external_id),
+            artifacts: ArtifactStore::new(&own, settings.artifact_bucket),
+            ledger: Ledger::new(&own, settings.ledger_table),
+            accounts: Accounts::new(own, settings.external_id),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Stage 2: the newest recovery set that is proven clean.
 #![warn(missing_docs)]
 
-pub mod config;
 pub mod deps;
 pub mod error;
 mod judge;

@@ -60,7 +60,43 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// The process environment, for the one call in each `config.rs`.
+/// Where a stage that works in other accounts keeps its documents, and what those accounts demand.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StageSettings {
+    /// `ARTIFACT_BUCKET`: name of the bucket for artifacts.
+    pub artifact_bucket: String,
+    /// `LEDGER_TABLE`: name of the ledger's table.
+    pub ledger_table: String,
+    /// `EXTERNAL_ID`: what the roles of other accounts demand of whoever assumes them.
+    pub external_id: String,
+}
+
+impl std::fmt::Debug for StageSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StageSettings")
+            .field("artifact_bucket", &self.artifact_bucket)
+            .field("ledger_table", &self.ledger_table)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StageSettings {
+    /// Reads the settings through `get`.
+    ///
+    /// # Errors
+    /// [`InvalidEnvironment`] with every problem.
+    pub fn parse(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, InvalidEnvironment> {
+        let mut settings = Settings::new(get);
+        let stage = Self {
+            artifact_bucket: settings.required("ARTIFACT_BUCKET"),
+            ledger_table: settings.required("LEDGER_TABLE"),
+            external_id: settings.required("EXTERNAL_ID"),
+        };
+        settings.finish(stage)
+    }
+}
+
+/// The process environment, for the one call in each `main.rs`.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
@@ -72,7 +108,23 @@ pub fn process(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Settings;
+    use super::{Settings, StageSettings};
+
+    #[test]
+    fn a_stage_names_every_variable_it_lacks_and_shows_no_external_id() {
+        let error = StageSettings::parse(&|_| None).unwrap_err().to_string();
+        for name in ["LEDGER_TABLE", "ARTIFACT_BUCKET", "EXTERNAL_ID"] {
+            assert!(error.contains(name), "{error}");
+        }
+        let shown = format!(
+            "{:?}",
+            StageSettings::parse(&|name| Some(format!("<{name}>"))).unwrap()
+        );
+        assert!(
+            shown.contains("<LEDGER_TABLE>") && !shown.contains("<EXTERNAL_ID>"),
+            "{shown}"
+        );
+    }
 
     #[test]
     fn every_problem_is_reported() {

@@ -94,11 +94,20 @@ fn every_package_is_deployed_and_every_deployed_function_has_a_package() {
     assert_eq!(deployed, packages);
 }
 
-/// Every NAME of `ask("NAME")` in the package's `config.rs`.
+/// Every NAME of `ask("NAME")` in the package's `config.rs`, or in the settings that the stages have in common.
 fn variables(package: &str, ask: &str) -> BTreeSet<String> {
-    let file = format!("functions/{package}/src/config.rs");
-    repository::text(&file)
-        .split(&format!("{ask}(\""))
+    let main = repository::text(&format!("functions/{package}/src/main.rs"));
+    let read = if main.contains("StageSettings::parse") {
+        repository::text("shared/aws/src/env.rs")
+            .split("impl StageSettings")
+            .nth(1)
+            .and_then(|rest| rest.split("\n}\n").next())
+            .unwrap()
+            .to_owned()
+    } else {
+        repository::text(&format!("functions/{package}/src/config.rs"))
+    };
+    read.split(&format!("{ask}(\""))
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap().to_owned())
         .collect()

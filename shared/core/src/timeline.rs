@@ -34,6 +34,7 @@ pub mod rows;
 pub mod rules;
 pub mod securityhub;
 mod segments;
+mod sign_in;
 pub mod sketch;
 pub mod sorted;
 pub mod sources;

@@ -111,6 +111,9 @@ pub struct Identity<'a> {
     /// The service that called.
     #[serde(borrow)]
     pub invoked_by: Option<Text<'a>>,
+    /// How a temporary credential came to be, unparsed.
+    #[serde(borrow)]
+    pub session_context: Option<&'a RawValue>,
 }
 
 fn text<'t>(field: Option<&'t Text<'_>>) -> &'t str {
@@ -196,6 +199,21 @@ impl Record<'_> {
         self.user_identity
             .as_ref()
             .map_or("", |i| text(i.user_name.as_ref()))
+    }
+
+    /// Whether an IAM user or the root user called.
+    #[must_use]
+    pub fn is_user(&self) -> bool {
+        let identity = self.user_identity.as_ref();
+        identity.is_some_and(|i| matches!(text(i.kind.as_ref()), "IAMUser" | "Root"))
+    }
+
+    /// When the session of a temporary credential began, as the record says.
+    #[must_use]
+    pub fn session_began(&self) -> Option<Timestamp> {
+        let context = self.user_identity.as_ref()?.session_context?;
+        let context: serde_json::Value = serde_json::from_str(context.get()).ok()?;
+        parse_time(context.pointer("/attributes/creationDate")?.as_str()?)
     }
 
     /// Whether an AWS service called on its own account, or AWS Backup on somebody's schedule.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::facts::{Logging, ObjectFacts, printable};
+use super::facts::{Logging, ObjectFacts, Recorded, printable};
 use super::forms::Form;
 use super::{Coverage, Gap, SeenHours, Unseen, delivery};
 
@@ -128,7 +128,8 @@ impl Seeing {
         }
         all.said.extend(gaps.iter().cloned());
         all.unseen.extend(unseen.iter().cloned());
-        all.unseen.extend(trails_that_were_off(&all.logging));
+        all.unseen
+            .extend(trails_that_were_off(&all.logging, self.holds_data_events));
         let (seen, empty) = hours(&self.places);
         all.unseen.extend(empty);
         if self.holds_calls && !self.holds_data_events {
@@ -194,25 +195,40 @@ fn unread(object: &ObjectFacts) -> Option<Unseen> {
     })
 }
 
-/// Times in which a trail did not record.
-fn trails_that_were_off(changes: &BTreeSet<Logging>) -> Vec<Unseen> {
-    let unseen = |trail: &str, from: Timestamp, to: Option<Timestamp>| Unseen {
+/// Times in which a trail did not record. Selectors without data events mean something only where data events were
+/// recorded before: `holds_data_events`, or earlier selectors of the trail.
+fn trails_that_were_off(changes: &BTreeSet<Logging>, holds_data_events: bool) -> Vec<Unseen> {
+    let unseen = |trail: &str, what: Recorded, from: Timestamp, to: Option<Timestamp>| Unseen {
         from,
         to,
         what: format!("trail `{}`", printable(trail)),
-        why: "did not record".to_owned(),
+        why: match what {
+            Recorded::Everything => "did not record",
+            Recorded::ManagementEvents => "did not record management events",
+            Recorded::DataEvents => "did not record data events",
+        }
+        .to_owned(),
     };
-    let mut off = BTreeMap::<&str, Timestamp>::new();
+    let mut off = BTreeMap::<(&str, Recorded), Timestamp>::new();
+    let mut was_on = BTreeSet::<&str>::new();
     let mut found = Vec::new();
     for change in changes {
-        let trail = change.trail.as_str();
-        if !change.on {
-            off.entry(trail).or_insert(change.seen.at);
-        } else if let Some(since) = off.remove(trail) {
-            found.push(unseen(trail, since, Some(change.seen.at)));
+        let key @ (trail, what) = (change.trail.as_str(), change.what);
+        if change.on {
+            if what == Recorded::DataEvents {
+                was_on.insert(trail);
+            }
+            if let Some(since) = off.remove(&key) {
+                found.push(unseen(trail, what, since, Some(change.seen.at)));
+            }
+        } else if what != Recorded::DataEvents || holds_data_events || was_on.contains(trail) {
+            off.entry(key).or_insert(change.seen.at);
         }
     }
-    found.extend(off.into_iter().map(|(trail, since)| unseen(trail, since, None)));
+    found.extend(
+        off.into_iter()
+            .map(|((trail, what), since)| unseen(trail, what, since, None)),
+    );
     found
 }
 
@@ -352,6 +368,55 @@ mod tests {
         assert!(holes(&set(&mut (0..100).step_by(2))).is_empty());
         assert!(holes(&set(&mut (0..40).filter(|h| *h != 5))).is_empty());
         assert!(holes(&BTreeSet::new()).is_empty());
+    }
+
+    #[test]
+    fn selectors_without_data_events_are_a_gap_where_there_were_data_events() {
+        let put = |request: &serde_json::Value, minute: u8| {
+            serde_json::json!({"eventID": minute.to_string(), "eventName": "PutEventSelectors",
+                "eventSource": "cloudtrail.amazonaws.com", "eventTime": format!("2026-01-01T00:{minute:02}:00Z"),
+                "userIdentity": {"arn": "a", "accessKeyId": "k"}, "requestParameters": request})
+        };
+        let basic = |management: bool, resources: usize| {
+            let resources =
+                vec![serde_json::json!({"type": "AWS::S3::Object", "values": ["arn:aws:s3"]}); resources];
+            serde_json::json!({"trailName": "t", "eventSelectors": [{"readWriteType": "All",
+                "includeManagementEvents": management, "dataResources": resources}]})
+        };
+        let advanced = |category: &str| {
+            serde_json::json!({"trailName": "t", "advancedEventSelectors": [{"name": "n",
+                "fieldSelectors": [{"field": "eventCategory", "equals": [category]}]}]})
+        };
+        let unseen = |requests: &[serde_json::Value]| -> Vec<(String, bool)> {
+            let records: Vec<_> = (1..)
+                .zip(requests)
+                .map(|(minute, request)| put(request, minute))
+                .collect();
+            let text = serde_json::json!({ "Records": records }).to_string();
+            let now = "2030-01-01T00:00:00Z".parse().unwrap();
+            let reader =
+                crate::timeline::facts::Reader::new(crate::timeline::indicator::Table::default(), now);
+            let swept = crate::timeline::sweep::Sweep::new(&reader).read(
+                "o",
+                text.as_bytes(),
+                crate::timeline::facts::Kind::CloudTrail,
+            );
+            let coverage = of(&[&swept.facts], &[], &[], &[]);
+            coverage
+                .unseen
+                .into_iter()
+                .map(|unseen| (unseen.why, unseen.to.is_some()))
+                .collect()
+        };
+        let data = "did not record data events".to_owned();
+        let management = "did not record management events".to_owned();
+        assert_eq!(unseen(&[basic(true, 0)]), [], "it may never have recorded any");
+        assert_eq!(unseen(&[basic(true, 1), basic(true, 0)]), [(data.clone(), false)]);
+        assert_eq!(
+            unseen(&[basic(true, 1), advanced("Management"), advanced("Data")]),
+            [(data.clone(), true), (management.clone(), false)]
+        );
+        assert_eq!(unseen(&[basic(false, 1), basic(true, 1)]), [(management, true)]);
     }
 
     #[test]

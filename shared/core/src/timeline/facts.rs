@@ -14,6 +14,7 @@ use super::forms::{Recognised, recognise};
 use super::indicator::{Class, Mark, Table, Watch};
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
+use super::sign_in;
 use super::sources::{self, SourceFacts};
 use crate::artifact::Digest;
 
@@ -108,6 +109,25 @@ pub struct Issued {
     pub shared: String,
 }
 
+/// What of an account's activity a trail may record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// Everything that it is told to.
+    #[default]
+    Everything,
+    /// Management events.
+    ManagementEvents,
+    /// Data events: reading, writing and deleting of objects, and the like.
+    DataEvents,
+}
+
+impl Recorded {
+    fn is_everything(&self) -> bool {
+        *self == Self::Everything
+    }
+}
+
 /// A trail that began or ceased to record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Logging {
@@ -117,6 +137,9 @@ pub struct Logging {
     pub trail: String,
     /// Whether it records from then on.
     pub on: bool,
+    /// What.
+    #[serde(default, skip_serializing_if = "Recorded::is_everything")]
+    pub what: Recorded,
 }
 
 /// What one log object says.
@@ -219,6 +242,7 @@ impl Reader {
 
     fn read_cloudtrail(&self, content: &[u8], facts: &mut ObjectFacts) {
         let mut uses = HashMap::<(&str, &str, &str), Use>::new();
+        let mut sessions = BTreeMap::<Who, Use>::new();
         let mut marked = Marked::default();
         let mut others = self
             .table
@@ -237,34 +261,28 @@ impl Reader {
                 record: *index,
             };
             if acts(record) {
-                let known = uses.get_mut(&(record.principal(), record.credential(), record.address()));
-                match known {
-                    Some(known) => {
-                        known.last = known.last.max(at);
-                        if (at, record.id(), *index)
-                            < (known.first.at, known.first.event_id.as_str(), known.first.record)
-                        {
-                            known.first = seen();
-                            known.what = call(record);
-                        }
-                    }
+                let acting = (record.principal(), record.credential(), record.address());
+                match uses.get_mut(&acting) {
+                    Some(known) => add_use(known, &seen(), record),
                     None => {
-                        uses.insert(
-                            (record.principal(), record.credential(), record.address()),
-                            Use {
-                                who: who(record),
-                                first: seen(),
-                                what: call(record),
-                                last: at,
-                            },
-                        );
+                        uses.insert(acting, first_use(who(record), seen(), record));
+                    }
+                }
+                let part = sign_in::part(record, &seen());
+                facts.issued.extend(part.issued);
+                for who in part.acting {
+                    match sessions.get_mut(&who) {
+                        Some(known) => add_use(known, &seen(), record),
+                        None => {
+                            sessions.insert(who.clone(), first_use(who, seen(), record));
+                        }
                     }
                 }
             }
             let others = others.remove(index).unwrap_or_default();
             self.mark(&seen(), record, others, &mut marked, facts);
         }
-        facts.uses = uses.into_values().collect();
+        facts.uses = uses.into_values().chain(sessions.into_values()).collect();
         facts.uses.sort_by(|a, b| a.who.cmp(&b.who));
         marked.finish(facts);
     }
@@ -347,6 +365,23 @@ impl Reader {
 
     pub(super) fn plausible(&self, time: Option<Timestamp>) -> Result<Timestamp, &'static str> {
         plausible(time, self.now)
+    }
+}
+
+fn first_use(who: Who, seen: Seen, record: &Record<'_>) -> Use {
+    Use {
+        who,
+        last: seen.at,
+        first: seen,
+        what: call(record),
+    }
+}
+
+fn add_use(known: &mut Use, seen: &Seen, record: &Record<'_>) {
+    known.last = known.last.max(seen.at);
+    if *seen < known.first {
+        known.first = seen.clone();
+        known.what = call(record);
     }
 }
 
@@ -439,7 +474,14 @@ const MAKES_SESSION: &[&str] = &[
 ];
 
 /// The other actions that [`lineage`] looks at.
-const OTHER_LINEAGE: &[&str] = &["CreateAccessKey", "StopLogging", "StartLogging", "DeleteTrail"];
+const OTHER_LINEAGE: &[&str] = &[
+    "CreateAccessKey",
+    "StopLogging",
+    "StartLogging",
+    "DeleteTrail",
+    "PutEventSelectors",
+    sign_in::SIGN_IN,
+];
 
 fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
     let value = |raw: Option<&serde_json::value::RawValue>| {
@@ -459,7 +501,12 @@ fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts
                     .unwrap_or("unnamed")
                     .to_owned(),
                 on: change == "StartLogging",
+                what: Recorded::Everything,
             });
+            return;
+        }
+        ("cloudtrail", "PutEventSelectors") => {
+            selected(&value(record.request_parameters), seen, facts);
             return;
         }
         _ => return,
@@ -476,6 +523,60 @@ fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts
                 .shared_event_id
                 .as_ref()
                 .map_or_else(String::new, |id| id.as_str().to_owned()),
+        });
+    }
+}
+
+/// What a trail records by the selectors that it is given (CloudTrail API reference, `PutEventSelectors`): they
+/// replace all that it had. Keys are spelled with either case.
+fn selected(request: &Value, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
+    let list = |of: &Value, key: &str| -> Vec<Value> {
+        let found = of.as_object().and_then(|fields| {
+            let mut fields = fields.iter();
+            fields.find(|(name, _)| name.eq_ignore_ascii_case(key))
+        });
+        found
+            .and_then(|(_, value)| value.as_array())
+            .cloned()
+            .unwrap_or_default()
+    };
+    let text = |of: &Value, key: &str| {
+        let fields = of.as_object()?;
+        let (_, value) = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let basic = list(request, "eventSelectors");
+    let advanced = list(request, "advancedEventSelectors");
+    if basic.is_empty() && advanced.is_empty() {
+        return;
+    }
+    let category = |wanted: &str| {
+        advanced.iter().any(|selector| {
+            list(selector, "fieldSelectors").iter().any(|field| {
+                text(field, "field").as_deref() == Some("eventCategory")
+                    && list(field, "equals").iter().any(|value| value == wanted)
+            })
+        })
+    };
+    let management = |selector: &Value| text(selector, "includeManagementEvents").as_deref() != Some("false");
+    for (what, on) in [
+        (
+            Recorded::ManagementEvents,
+            category("Management") || basic.iter().any(management),
+        ),
+        (
+            Recorded::DataEvents,
+            category("Data")
+                || basic
+                    .iter()
+                    .any(|selector| !list(selector, "dataResources").is_empty()),
+        ),
+    ] {
+        facts.logging.push(Logging {
+            seen: seen(),
+            trail: text(request, "trailName").unwrap_or_else(|| "unnamed".to_owned()),
+            on,
+            what,
         });
     }
 }

@@ -7,6 +7,7 @@
 use memchr::memchr;
 use wide::u8x16;
 
+use super::sign_in::TEMPORARY;
 use super::sketch::Caller;
 
 /// Bytes that are looked at together.
@@ -281,6 +282,8 @@ pub(super) struct Head<'a> {
     pub(super) arn: &'a [u8],
     /// `userIdentity.accessKeyId`.
     pub(super) credential: &'a [u8],
+    /// `userIdentity.sessionContext`, from its opening brace.
+    pub(super) session: &'a [u8],
     /// `userIdentity.invokedBy`.
     pub(super) invoked_by: &'a [u8],
     /// `eventTime`, 20 bytes.
@@ -306,6 +309,14 @@ impl Head<'_> {
         } else {
             self.arn
         }
+    }
+
+    /// Whether a user called with a temporary key that says when its session began.
+    #[inline]
+    pub(super) fn is_session(&self) -> bool {
+        !self.session.is_empty()
+            && (self.kind == b"IAMUser" || self.kind == b"Root")
+            && self.credential.starts_with(TEMPORARY.as_bytes())
     }
 
     /// Who called.
@@ -343,7 +354,10 @@ impl<'a> Outlined<'a> {
             }
         }
         if self.nested != 0 {
-            left.strip_prefix(br#","sessionContext":{"#)?;
+            let session = left.strip_prefix(br#","sessionContext":"#)?;
+            session.strip_prefix(b"{")?;
+            let rest = text.len().checked_sub(self.nested_end + 1)?;
+            head.session = session.get(..session.len().checked_sub(rest)?)?;
             left = text.get(self.nested_end + 1..).filter(|_| self.nested == 1)?;
         }
         if let Some(after) = left.strip_prefix(br#","invokedBy":""#) {

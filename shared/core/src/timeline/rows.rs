@@ -19,6 +19,7 @@ use super::forms::recognise;
 use super::object::{INFLATED_LIMIT, inflate};
 use super::pivot::Traced;
 use super::rules;
+use super::sign_in;
 use super::sketch::{Caller, Numbered};
 use super::sources;
 use crate::artifact::Digest;
@@ -209,6 +210,18 @@ impl<'s> Selection<'s> {
         }
         if actor && acts(record) && self.reader.plausible(Some(datetime)).is_ok() {
             chosen.note(record, datetime, &who, evidence);
+            let seen = Seen {
+                at: datetime,
+                event_id: record.id().to_owned(),
+                record: evidence.record,
+            };
+            let sessions = sign_in::part(record, &seen).acting;
+            for who in sessions
+                .iter()
+                .filter(|who| self.members.contains(&Caller::of(who)))
+            {
+                chosen.note(record, datetime, who, evidence);
+            }
         }
         let matching = self.reader.table.matching(record).into_iter();
         let own = matching.map(|rule| (rule.id.to_string(), rule.title.to_string()));

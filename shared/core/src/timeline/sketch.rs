@@ -4,7 +4,7 @@
 //! together. It is no cryptographic hash: two texts that share a number make one actor larger, and with it the
 //! boundary earlier, which is the safe side.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
@@ -57,7 +57,7 @@ pub(super) struct Acting {
 }
 
 /// A credential that was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Issuing {
     pub(super) by: Caller,
     pub(super) credential: u64,
@@ -193,6 +193,7 @@ impl Words<'_> {
 pub(super) struct Sketcher {
     acting: HashMap<Caller, i64, Numbered>,
     last: Option<(Caller, i64)>,
+    sessions: HashSet<Issuing>,
 }
 
 impl Sketcher {
@@ -209,6 +210,17 @@ impl Sketcher {
         self.last = Some((who, *first));
     }
 
+    /// Adds a call with a key of a user's session.
+    pub(super) fn add_session(&mut self, session: Caller, key: u64, at: i64) {
+        let first = self.acting.entry(session).or_insert(at);
+        *first = (*first).min(at);
+        self.sessions.insert(Issuing {
+            by: session,
+            credential: key,
+            shared: 0,
+        });
+    }
+
     /// The sketch, with the credentials that these facts say were made. Empties the collection.
     pub(super) fn finish(&mut self, facts: &ObjectFacts) -> Sketch {
         self.last = None;
@@ -221,10 +233,14 @@ impl Sketcher {
             issuing: issuing(facts),
         };
         sketch.acting.sort_unstable();
+        sketch.issuing.extend(self.sessions.drain());
+        sketch.issuing.sort_unstable();
+        sketch.issuing.dedup();
         sketch
     }
 
     pub(super) fn clear(&mut self) {
+        self.sessions.clear();
         self.acting.clear();
         self.last = None;
     }

@@ -13,13 +13,14 @@ use jiff::tz::TimeZone;
 use memchr::memmem::Finder;
 
 use super::Evidence;
-use super::cloudtrail::Record;
+use super::cloudtrail::{Record, parse_time};
 use super::facts::{Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, is_seed, shorten, who};
 use super::forms::Form;
 use super::indicator::Watch;
 use super::object::{INFLATED_LIMIT, Inflater};
 use super::outline::{Head, NotOutlined, Outlined, outline};
 use super::rows::{Again, Chosen, Selection};
+use super::sign_in;
 use super::sketch::{Caller, Numbered, Sketch, Sketcher, nanoseconds, number};
 use super::sources::holds_data_events;
 use crate::artifact::Digest;
@@ -174,8 +175,20 @@ impl<'r> Heads<'r> {
                 facts.records += 1;
                 first = first.min(second);
                 last = last.max(second);
+                let at = second.saturating_mul(1_000_000_000);
                 if let Some(caller) = caller {
-                    sketcher.add(caller, second.saturating_mul(1_000_000_000));
+                    sketcher.add(caller, at);
+                    let session = head.and_then(|head| self.session(&head));
+                    if let Some(session) = session {
+                        sketcher.add_session(
+                            Caller {
+                                credential: session,
+                                ..caller
+                            },
+                            caller.credential,
+                            at,
+                        );
+                    }
                 }
                 return;
             }
@@ -195,6 +208,11 @@ impl<'r> Heads<'r> {
                 self.reader.mark(&seen, &parsed, Vec::new(), &mut marked, facts);
                 if acts(&parsed) {
                     sketcher.add(Caller::of(&who(&parsed)), nanoseconds(at));
+                    let part = sign_in::part(&parsed, &seen);
+                    for who in &part.acting {
+                        sketcher.add(Caller::of(who), nanoseconds(at));
+                    }
+                    facts.issued.extend(part.issued);
                 }
             }
         })?;
@@ -231,6 +249,17 @@ impl<'r> Heads<'r> {
         let anonymous = head.principal().is_empty() && head.credential.is_empty();
         let caller = (!anonymous && !is_service).then(|| head.caller());
         Some((second, caller))
+    }
+
+    /// The number of the session that a user's temporary key belongs to, as the parser would say it.
+    fn session(&self, head: &Head<'_>) -> Option<u64> {
+        if !head.is_session() {
+            return None;
+        }
+        let context: serde_json::Value = serde_json::from_slice(head.session).ok()?;
+        let began = parse_time(context.pointer("/attributes/creationDate")?.as_str()?)?;
+        let principal = std::str::from_utf8(head.principal()).ok()?;
+        Some(number(sign_in::session(principal, began).as_bytes()))
     }
 
     #[inline]

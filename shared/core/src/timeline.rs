@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{ArtifactRef, Digest};
 
 pub mod actor;
+pub mod agent;
 pub mod batches;
 pub mod boundary;
 pub mod case;
@@ -25,6 +26,7 @@ pub mod forms;
 pub mod guardduty;
 pub mod indicator;
 pub mod late;
+mod lineage;
 pub mod object;
 pub mod ocsf;
 mod outline;

@@ -5,13 +5,18 @@
 //! * credentials that the actor made (`AssumeRole`, `CreateAccessKey`, federation), wherever they are used,
 //! * and back from a credential to its maker, if both were used from the same address: a role or key that
 //!   was made in good faith and stolen later does not incriminate its maker.
+//!
+//! What a principal does with a tool that was at home at the place of a strong act long before ([`super::agent`]) is its
+//! owner's, and ties nothing to anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::agent::Habit;
 use super::boundary::ACT;
 use super::facts::{Hit, ObjectFacts, Seen, Who};
 use super::findings;
 use super::indicator::{self, Aim, Class, Mark};
+use super::sketch::nanoseconds;
 use super::{Evidence, Reason};
 
 /// Principals that may share an address and still count as one actor's; more is an office or a proxy.
@@ -19,6 +24,13 @@ const PRINCIPALS_PER_ADDRESS: usize = 5;
 
 /// Begins the indicator name of what a person said: it counts as a finding does.
 pub const PERSON: &str = "person";
+
+/// The indicator name of the first act of the owner of a stolen credential, from where it was used by an intruder too.
+pub const OWNER: &str = "owner";
+
+/// What an act of that name shows.
+const NOT_COUNTED: &str =
+    "not counted, because this tool was in use there a week or more before the intruder's";
 
 /// Seconds within which a burst must reach its threshold.
 const BURST_SECONDS: i64 = 3600;
@@ -60,7 +72,10 @@ impl Act {
     /// The act as a reason of the boundary.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        let title = indicator::by_id(&self.indicator).map_or("", |i| i.title);
+        let title = match self.indicator.as_str() {
+            OWNER => NOT_COUNTED,
+            id => indicator::by_id(id).map_or("", |indicator| indicator.title),
+        };
         let by = [&self.who.principal, &self.who.credential]
             .into_iter()
             .find(|t| !t.is_empty())
@@ -144,6 +159,8 @@ pub struct Graph {
     made_by: BTreeMap<Who, BTreeSet<String>>,
     makers: BTreeMap<String, BTreeSet<Who>>,
     strong: Vec<Act>,
+    /// The owners' tools, each with its first act.
+    owners: BTreeMap<Who, Act>,
 }
 
 impl std::fmt::Debug for Graph {
@@ -159,6 +176,26 @@ impl Graph {
     /// Builds the graph. The order of the objects, and objects that repeat others, change nothing.
     #[must_use]
     pub fn of<'f>(objects: impl IntoIterator<Item = &'f ObjectFacts>) -> Self {
+        let objects: Vec<_> = objects.into_iter().collect();
+        let mut graph = Self::unconnected(&objects);
+        graph.owners = graph.owners();
+        graph.connect(&objects);
+        graph
+    }
+
+    /// The same with what was said beside the logs. That accuses and acquits nobody: whose tool is whose stays as it was.
+    #[must_use]
+    pub fn beside<'f>(self, objects: impl IntoIterator<Item = &'f ObjectFacts>) -> Self {
+        let objects: Vec<_> = objects.into_iter().collect();
+        let mut graph = Self {
+            owners: self.owners,
+            ..Self::unconnected(&objects)
+        };
+        graph.connect(&objects);
+        graph
+    }
+
+    fn unconnected(objects: &[&ObjectFacts]) -> Self {
         let mut graph = Self {
             nodes: BTreeMap::new(),
             by_credential: BTreeMap::new(),
@@ -167,32 +204,14 @@ impl Graph {
             made_by: BTreeMap::new(),
             makers: BTreeMap::new(),
             strong: Vec::new(),
+            owners: BTreeMap::new(),
         };
         // By event, so that a record that two trails delivered counts once.
         let mut hits = BTreeMap::<(String, EventKey), Act>::new();
-        let mut copies = BTreeMap::<String, BTreeSet<Who>>::new();
         for object in objects {
             for r#use in &object.uses {
                 let act = Act::of(&r#use.first, object, &r#use.what, &r#use.who, ACT);
                 graph.add(&r#use.who, act, &object.object);
-            }
-            for issued in &object.issued {
-                graph
-                    .made_by
-                    .entry(issued.by.clone())
-                    .or_default()
-                    .insert(issued.credential.clone());
-                graph
-                    .makers
-                    .entry(issued.credential.clone())
-                    .or_default()
-                    .insert(issued.by.clone());
-                if !issued.shared.is_empty() {
-                    copies
-                        .entry(issued.shared.clone())
-                        .or_default()
-                        .insert(issued.by.clone());
-                }
             }
             for hit in &object.hits {
                 let act = Act {
@@ -206,6 +225,70 @@ impl Graph {
                         hits.insert(key, act);
                     }
                 }
+            }
+        }
+        graph.strong = strong(hits.into_values().collect());
+        graph
+    }
+
+    /// The tools that are the owners', by what the logs say.
+    fn owners(&self) -> BTreeMap<Who, Act> {
+        let mut habits = BTreeMap::<Who, Habit>::new();
+        for act in self.strong.iter().filter(|act| !act.who.agent.is_unknown()) {
+            let place = act.who.tool().with_any_agent();
+            habits.entry(place).or_default().accuse(act.who.agent);
+        }
+        for (who, node) in &self.nodes {
+            if let Some(habit) = habits.get_mut(&who.tool().with_any_agent()) {
+                habit.see(who.agent, nanoseconds(node.first.seen.at));
+            }
+        }
+        let at_home: BTreeSet<Who> = habits
+            .iter()
+            .flat_map(|(place, habit)| {
+                let agents = habit.at_home().into_keys();
+                agents.map(|agent| Who {
+                    agent,
+                    ..place.clone()
+                })
+            })
+            .collect();
+        let mut owners = BTreeMap::<Who, Act>::new();
+        for (who, node) in &self.nodes {
+            let tool = who.tool();
+            if at_home.contains(&tool) {
+                let first = Act {
+                    indicator: OWNER.to_owned(),
+                    ..node.first.clone()
+                };
+                let known = owners.entry(tool).or_insert_with(|| first.clone());
+                *known = first.min(known.clone());
+            }
+        }
+        owners
+    }
+
+    /// Ties makers and what they made.
+    fn connect(&mut self, objects: &[&ObjectFacts]) {
+        let graph = self;
+        let mut copies = BTreeMap::<String, BTreeSet<Who>>::new();
+        let issued = objects.iter().flat_map(|object| &object.issued);
+        for issued in issued.filter(|issued| !graph.owners.contains_key(&issued.by.tool())) {
+            graph
+                .made_by
+                .entry(issued.by.clone())
+                .or_default()
+                .insert(issued.credential.clone());
+            graph
+                .makers
+                .entry(issued.credential.clone())
+                .or_default()
+                .insert(issued.by.clone());
+            if !issued.shared.is_empty() {
+                copies
+                    .entry(issued.shared.clone())
+                    .or_default()
+                    .insert(issued.by.clone());
             }
         }
         // What one copy of a cross-account event made, the other made too.
@@ -231,8 +314,6 @@ impl Graph {
                 }
             }
         }
-        graph.strong = strong(hits.into_values().collect());
-        graph
     }
 
     fn add(&mut self, who: &Who, act: Act, object: &str) {
@@ -341,6 +422,19 @@ impl Graph {
         principals.len() <= PRINCIPALS_PER_ADDRESS
     }
 
+    /// The first act of each tool with which the owners of stolen credentials act where this actor acted as well.
+    pub fn owners_beside<'a>(&'a self, actor: &Actor) -> impl Iterator<Item = &'a Act> {
+        let places: BTreeSet<_> = actor
+            .members
+            .iter()
+            .map(|who| who.tool().with_any_agent())
+            .collect();
+        let owners = self.owners.iter();
+        owners
+            .filter(move |(tool, _)| places.contains(&tool.with_any_agent()))
+            .map(|(_, first)| first)
+    }
+
     /// The earliest use of any of the actor's credentials, wherever it was used.
     #[must_use]
     pub fn first_of_credentials(&self, actor: &Actor) -> Option<&Act> {
@@ -371,6 +465,16 @@ impl Graph {
         if self.nodes.contains_key(who) {
             return BTreeSet::from([who.clone()]);
         }
+        if who.agent.is_unknown() {
+            let with_any = |other: &&Who| {
+                (&other.principal, &other.credential, &other.address)
+                    == (&who.principal, &who.credential, &who.address)
+            };
+            let same: BTreeSet<_> = self.nodes.keys().filter(with_any).cloned().collect();
+            if !same.is_empty() {
+                return same;
+            }
+        }
         let of_credential = self.by_credential.get(&who.credential);
         let of_address = self.by_address.get(&who.address);
         let found: BTreeSet<Who> = match (of_credential, of_address) {
@@ -392,7 +496,7 @@ impl Graph {
         let mut reached = BTreeSet::new();
         let mut open: Vec<Who> = from.into_iter().collect();
         while let Some(who) = open.pop() {
-            if !reached.insert(who.clone()) {
+            if self.owners.contains_key(&who.tool()) || !reached.insert(who.clone()) {
                 continue;
             }
             if who.is_remote() {
@@ -448,7 +552,7 @@ pub(super) fn strong(hits: Vec<Act>) -> Vec<Act> {
         match Mark::of(&act.indicator, act.mark).map(|mark| mark.class) {
             Some(Class::Strong) => strong.push(act),
             Some(Class::Burst(threshold)) => bursts
-                .entry((act.indicator.clone(), act.who.clone(), threshold))
+                .entry((act.indicator.clone(), act.who.with_any_agent(), threshold))
                 .or_default()
                 .push(act),
             Some(Class::Weak) | None => {}

@@ -72,7 +72,7 @@ pub fn establish_beside(
     let (chosen, others) = if late.is_empty() {
         (chosen, others)
     } else {
-        graph = Graph::of(objects.iter().copied().chain(late));
+        graph = graph.beside(objects.iter().copied().chain(late));
         with_late(graph.actors(), &chosen)
     };
     let chosen: Vec<_> = chosen
@@ -97,10 +97,17 @@ pub fn establish_beside(
     let of_addresses: Vec<_> = objects.iter().filter(|object| context.see(object)).collect();
     let floor = chosen
         .iter()
-        .filter_map(|actor| graph.first_of_credentials(actor))
+        .flat_map(|actor| {
+            let owners = graph.owners_beside(actor);
+            graph.first_of_credentials(actor).into_iter().chain(owners)
+        })
         .map(|act| act.seen.at)
         .min();
-    let boundary = boundary(floor, &chosen, &coverage, first_call, &context);
+    let owners: BTreeSet<_> = chosen
+        .iter()
+        .flat_map(|actor| graph.owners_beside(actor))
+        .collect();
+    let boundary = boundary(floor, &chosen, owners, &coverage, first_call, &context);
     Established {
         objects: chosen
             .iter()
@@ -152,10 +159,11 @@ pub(super) fn first_call(objects: &[&ObjectFacts]) -> Option<Timestamp> {
         .min()
 }
 
-/// `floor` is the earliest use of any credential of the actors.
-pub(super) fn boundary(
+/// `floor` is the earliest use of any credential of the actors; `owners`, what of it was left out as the owners' own.
+pub(super) fn boundary<'a>(
     floor: Option<Timestamp>,
-    actors: &[Actor],
+    actors: &'a [Actor],
+    owners: impl IntoIterator<Item = &'a Act>,
     coverage: &Coverage,
     first_call: Option<Timestamp>,
     context: &Context,
@@ -173,6 +181,7 @@ pub(super) fn boundary(
 
     let mut reasons: Vec<Reason> = earliest_acts.map(Act::reason).collect();
     reasons.extend(context.reasons());
+    reasons.extend(owners.into_iter().map(Act::reason));
     for actor in actors {
         let mut kinds = BTreeSet::new();
         let first_of_kind = actor.strong.iter().filter(|act| kinds.insert(&act.indicator));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::actor::{Act, Actor, EventKey, strong};
+use super::actor::{Act, Actor, EventKey, OWNER, strong};
 use super::boundary::{boundary, summary};
 use super::context::Context;
 use super::coverage::Seeing;
@@ -98,7 +98,8 @@ impl Case {
         let actors = acts.actors();
         let floor = traced.floors.iter().flatten().min().copied();
         let floor = floor.and_then(|at| Timestamp::from_nanosecond(i128::from(at)).ok());
-        let boundary = boundary(floor, &actors, &coverage, self.first_call, context);
+        let owners = acts.owners.values();
+        let boundary = boundary(floor, &actors, owners, &coverage, self.first_call, context);
         BoundaryDocument {
             schema: SCHEMA.to_owned(),
             boundary,
@@ -119,6 +120,8 @@ impl Case {
 pub struct Acts<'t> {
     traced: &'t Traced,
     first: BTreeMap<Who, Act>,
+    /// The first act of each of the owners' tools.
+    owners: BTreeMap<Caller, Act>,
     gaps: Vec<Gap>,
     unseen: Vec<Unseen>,
 }
@@ -130,6 +133,7 @@ impl<'t> Acts<'t> {
         Self {
             traced,
             first: BTreeMap::new(),
+            owners: BTreeMap::new(),
             gaps: Vec::new(),
             unseen: Vec::new(),
         }
@@ -156,7 +160,11 @@ impl<'t> Acts<'t> {
     /// Takes what an object, read again, says about the actors. The rows are left to the caller.
     pub fn add(&mut self, again: &mut Again) {
         for act in again.acts.drain(..) {
-            if !self.traced.has(Caller::of(&act.who)) {
+            let who = Caller::of(&act.who);
+            if !self.traced.has(who) {
+                if self.traced.is_owners(who) {
+                    self.add_owners(who.tool(), act);
+                }
                 continue;
             }
             match self.first.get_mut(&act.who) {
@@ -166,6 +174,17 @@ impl<'t> Acts<'t> {
                     self.first.insert(act.who.clone(), act);
                 }
             }
+        }
+    }
+
+    fn add_owners(&mut self, tool: Caller, act: Act) {
+        let act = Act {
+            indicator: OWNER.to_owned(),
+            ..act
+        };
+        let known = self.owners.entry(tool).or_insert_with(|| act.clone());
+        if act < *known {
+            *known = act;
         }
     }
 
@@ -263,7 +282,7 @@ impl Hits {
         let hour = hit.seen.at.as_second().div_euclid(3600);
         let kept = self
             .by_hour
-            .entry((indicator.clone(), hit.who.clone(), hour))
+            .entry((indicator.clone(), hit.who.with_any_agent(), hour))
             .or_default();
         kept.insert((hit.seen.at, event));
         if kept.len() > kept_per_hour(Mark::of(&hit.indicator, hit.mark))

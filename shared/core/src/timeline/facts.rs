@@ -6,12 +6,13 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::agent::Agent;
 use super::cloudtrail::{self, Record};
 use super::findings;
 use super::forms::{Recognised, recognise};
 use super::indicator::{Class, Mark, Table, Watch};
+use super::lineage::{OTHER_LINEAGE, lineage};
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
 use super::sign_in;
@@ -45,9 +46,31 @@ pub struct Who {
     pub credential: String,
     /// Network address, or the name of the service that called on the principal's behalf.
     pub address: String,
+    /// With what, for a principal's calls over the network. It ties nobody to anybody.
+    #[serde(default, skip_serializing_if = "Agent::is_unknown")]
+    #[schemars(skip)]
+    pub agent: Agent,
 }
 
 impl Who {
+    /// The same, whatever the call was made with.
+    #[must_use]
+    pub(super) fn with_any_agent(&self) -> Self {
+        Self {
+            agent: Agent::UNKNOWN,
+            ..self.clone()
+        }
+    }
+
+    /// One tool of the principal at this address, whatever the credential.
+    #[must_use]
+    pub(super) fn tool(&self) -> Self {
+        Self {
+            credential: String::new(),
+            ..self.clone()
+        }
+    }
+
     /// Whether the call came over the network, not from a service on somebody's behalf.
     #[must_use]
     pub fn is_remote(&self) -> bool {
@@ -241,7 +264,7 @@ impl Reader {
     }
 
     fn read_cloudtrail(&self, content: &[u8], facts: &mut ObjectFacts) {
-        let mut uses = HashMap::<(&str, &str, &str), Use>::new();
+        let mut uses = HashMap::<(&str, &str, &str, Agent), Use>::new();
         let mut sessions = BTreeMap::<Who, Use>::new();
         let mut marked = Marked::default();
         let mut others = self
@@ -261,7 +284,12 @@ impl Reader {
                 record: *index,
             };
             if acts(record) {
-                let acting = (record.principal(), record.credential(), record.address());
+                let acting = (
+                    record.principal(),
+                    record.credential(),
+                    record.address(),
+                    agent(record),
+                );
                 match uses.get_mut(&acting) {
                     Some(known) => add_use(known, &seen(), record),
                     None => {
@@ -335,7 +363,7 @@ impl Reader {
             let hour = seen.at.as_second().div_euclid(3600);
             let kept = marked
                 .kept
-                .entry((indicator.clone(), who(record), hour))
+                .entry((indicator.clone(), who(record).with_any_agent(), hour))
                 .or_default();
             kept.insert(Hit {
                 seen: seen.clone(),
@@ -353,10 +381,11 @@ impl Reader {
         }
     }
 
-    /// When [`Reader::mark`] may have something to say about calls of this action beyond context.
+    /// When [`Reader::mark`] may have something to say about calls of this action beyond context and the credentials
+    /// of sessions.
     #[must_use]
     pub(super) fn watch(&self, action: &str) -> Watch<'_> {
-        if MAKES_SESSION.contains(&action) || OTHER_LINEAGE.contains(&action) {
+        if OTHER_LINEAGE.contains(&action) {
             Watch::Always
         } else {
             self.table.watch(action)
@@ -460,124 +489,17 @@ pub fn who(record: &Record<'_>) -> Who {
         principal: record.principal().to_owned(),
         credential: record.credential().to_owned(),
         address: record.address().to_owned(),
+        agent: agent(record),
     }
 }
 
-/// Actions of STS whose answer holds a new credential.
-const MAKES_SESSION: &[&str] = &[
-    "AssumeRole",
-    "AssumeRoleWithSAML",
-    "AssumeRoleWithWebIdentity",
-    "AssumeRoot",
-    "GetFederationToken",
-    "GetSessionToken",
-];
-
-/// The other actions that [`lineage`] looks at.
-const OTHER_LINEAGE: &[&str] = &[
-    "CreateAccessKey",
-    "StopLogging",
-    "StartLogging",
-    "DeleteTrail",
-    "PutEventSelectors",
-    sign_in::SIGN_IN,
-];
-
-fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
-    let value = |raw: Option<&serde_json::value::RawValue>| {
-        raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
-            .unwrap_or(Value::Null)
-    };
-    let path = match (record.service(), record.name()) {
-        ("sts", action) if MAKES_SESSION.contains(&action) => "/credentials/accessKeyId",
-        ("iam", "CreateAccessKey") => "/accessKey/accessKeyId",
-        ("cloudtrail", change @ ("StopLogging" | "StartLogging" | "DeleteTrail")) => {
-            let request = value(record.request_parameters);
-            facts.logging.push(Logging {
-                seen: seen(),
-                trail: request
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .unwrap_or("unnamed")
-                    .to_owned(),
-                on: change == "StartLogging",
-                what: Recorded::Everything,
-            });
-            return;
-        }
-        ("cloudtrail", "PutEventSelectors") => {
-            selected(&value(record.request_parameters), seen, facts);
-            return;
-        }
-        _ => return,
-    };
-    if let Some(credential) = value(record.response_elements)
-        .pointer(path)
-        .and_then(Value::as_str)
-    {
-        facts.issued.push(Issued {
-            seen: seen(),
-            by: who(record),
-            credential: credential.to_owned(),
-            shared: record
-                .shared_event_id
-                .as_ref()
-                .map_or_else(String::new, |id| id.as_str().to_owned()),
-        });
-    }
-}
-
-/// What a trail records by the selectors that it is given (CloudTrail API reference, `PutEventSelectors`): they
-/// replace all that it had. Keys are spelled with either case.
-fn selected(request: &Value, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
-    let list = |of: &Value, key: &str| -> Vec<Value> {
-        let found = of.as_object().and_then(|fields| {
-            let mut fields = fields.iter();
-            fields.find(|(name, _)| name.eq_ignore_ascii_case(key))
-        });
-        found
-            .and_then(|(_, value)| value.as_array())
-            .cloned()
-            .unwrap_or_default()
-    };
-    let text = |of: &Value, key: &str| {
-        let fields = of.as_object()?;
-        let (_, value) = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-    };
-    let basic = list(request, "eventSelectors");
-    let advanced = list(request, "advancedEventSelectors");
-    if basic.is_empty() && advanced.is_empty() {
-        return;
-    }
-    let category = |wanted: &str| {
-        advanced.iter().any(|selector| {
-            list(selector, "fieldSelectors").iter().any(|field| {
-                text(field, "field").as_deref() == Some("eventCategory")
-                    && list(field, "equals").iter().any(|value| value == wanted)
-            })
-        })
-    };
-    let management = |selector: &Value| text(selector, "includeManagementEvents").as_deref() != Some("false");
-    for (what, on) in [
-        (
-            Recorded::ManagementEvents,
-            category("Management") || basic.iter().any(management),
-        ),
-        (
-            Recorded::DataEvents,
-            category("Data")
-                || basic
-                    .iter()
-                    .any(|selector| !list(selector, "dataResources").is_empty()),
-        ),
-    ] {
-        facts.logging.push(Logging {
-            seen: seen(),
-            trail: text(request, "trailName").unwrap_or_else(|| "unnamed".to_owned()),
-            on,
-            what,
-        });
+/// With what a principal's call over the network was made.
+fn agent(record: &Record<'_>) -> Agent {
+    let is_remote = record.address().parse::<IpAddr>().is_ok();
+    if is_remote && !record.principal().is_empty() {
+        Agent::of(record.agent())
+    } else {
+        Agent::UNKNOWN
     }
 }
 

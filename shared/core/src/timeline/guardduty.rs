@@ -42,9 +42,9 @@ pub(super) fn of(value: &Value) -> Read {
         at: time(value, "service.eventFirstSeen").or_else(|| time(value, "createdAt")),
         what: title.clone(),
         who: Who {
-            principal: String::new(),
             credential: text(value, "resource.accessKeyDetails.accessKeyId"),
             address: remote_address(value),
+            ..Who::default()
         },
     }];
     moments.extend(signals(value, &id, &title));
@@ -106,9 +106,9 @@ fn signals(value: &Value, id: &str, title: &str) -> Vec<Moment> {
         for actor in some_or_none(&actors) {
             for endpoint in some_or_none(&endpoints) {
                 whos.push(Who {
-                    principal: String::new(),
                     credential: actor.map_or_else(String::new, |a| text(a, "user.credentialUid")),
                     address: endpoint.map_or_else(String::new, |e| text(e, "ip")),
+                    ..Who::default()
                 });
             }
         }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use aho_corasick::AhoCorasick;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +13,11 @@ use super::catalogue;
 use super::cloudtrail::Record;
 use super::rules::RecordRules;
 use crate::plan::{Outcome, OwnIndicator, Predicate, TimelinePlan};
+
+mod words;
+
+pub use words::Words;
+use words::{Word, is_plain_text};
 
 /// What an indicator says about an intruder's aim.
 #[derive(
@@ -258,54 +262,46 @@ enum When {
 }
 
 impl When {
-    /// Words of which a record's text holds one at least, in any case, if this holds; nothing if there are none.
-    fn words(&self) -> Option<Vec<&str>> {
+    /// Words of which a record's text holds one at least, if this holds; nothing if there are none.
+    fn words(&self) -> Option<Vec<Word<'_>>> {
         match self {
             Self::BuiltIn(test) => test.words(),
             Self::Own(predicates) => predicates
                 .iter()
                 .filter(|predicate| !predicate.not)
-                .find_map(|predicate| Some(vec![last_key(predicate.document()?.1)?])),
+                .find_map(|predicate| Some(vec![Word::key(predicate.document()?.1)?])),
         }
     }
 }
 
 impl Test {
     /// As [`When::words`]. A key or text with an escape is none of these words: such records are parsed anyway.
-    fn words(&self) -> Option<Vec<&'static str>> {
+    fn words(&self) -> Option<Vec<Word<'static>>> {
         match *self {
             Self::Always => None,
             Self::All(tests) => tests
                 .iter()
                 .filter_map(Self::words)
-                .max_by_key(|words| words.iter().map(|word| word.len()).min()),
+                .max_by_key(|words| words.iter().map(|word| word.key.len()).min()),
             Self::Any(tests) => {
                 let words: Option<Vec<_>> = tests.iter().map(Self::words).collect();
                 Some(words?.into_iter().flatten().collect())
             }
-            Self::Is(path, _)
-            | Self::Has(path)
+            Self::Is(path, values) | Self::Additional(path, values) | Self::Response(path, values) => {
+                Some(vec![Word {
+                    values: Some(values).filter(|values| values.iter().all(|value| is_plain_text(value))),
+                    ..Word::key(path)?
+                }])
+            }
+            Self::Has(path)
             | Self::AtMost(path, _)
             | Self::Contains(path, _)
             | Self::ForeignAccount(path)
             | Self::OtherUser(path)
             | Self::AllowsEverything(path)
-            | Self::TrustsForeign(path)
-            | Self::Additional(path, _)
-            | Self::Response(path, _) => Some(vec![last_key(path)?]),
+            | Self::TrustsForeign(path) => Some(vec![Word::key(path)?]),
         }
     }
-}
-
-fn last_key(path: &str) -> Option<&str> {
-    let is_plain = |key: &&str| {
-        key.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_:".contains(&b))
-    };
-    path.rsplit('.')
-        .next()
-        .filter(|key| !key.is_empty())
-        .filter(is_plain)
 }
 
 /// An indicator in force: a built-in one, as the plan weights it, or one of the plan's own.
@@ -418,7 +414,7 @@ pub struct Table {
     by_event: BTreeMap<Cow<'static, str>, Vec<Arc<Rule>>>,
     /// By action: what a record's text must hold for an indicator that is more than context; nothing where it need
     /// not hold anything.
-    words: BTreeMap<Cow<'static, str>, OnceLock<Option<AhoCorasick>>>,
+    words: BTreeMap<Cow<'static, str>, OnceLock<Option<Words>>>,
     omitted: Option<Arc<Rule>>,
     external: Option<Box<dyn RecordRules>>,
 }
@@ -495,14 +491,11 @@ impl Table {
     }
 
     /// Looks for the words of which a record must hold one; nothing where it need not hold any.
-    fn searcher(&self, rules: &[Arc<Rule>]) -> Option<AhoCorasick> {
-        let omitted = self.omitted.iter().map(|_| Some(vec!["omitted"]));
+    fn searcher(&self, rules: &[Arc<Rule>]) -> Option<Words> {
+        let omitted = self.omitted.iter().map(|_| OMITTED.when.words());
         let seeds = rules.iter().filter(|rule| rule.class != Class::Weak);
-        let words: Option<Vec<Vec<&str>>> = seeds.map(|rule| rule.when.words()).chain(omitted).collect();
-        AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .build(words?.into_iter().flatten())
-            .ok()
+        let words: Option<Vec<_>> = seeds.map(|rule| rule.when.words()).chain(omitted).collect();
+        Words::of(&words?.concat())
     }
 
     /// Every indicator that matches.
@@ -556,8 +549,8 @@ impl Table {
 pub enum Watch<'t> {
     /// No such indicator asks for the action.
     Never,
-    /// Where its text holds one of these words, in any case; where it does not, none can match.
-    WithWords(&'t AhoCorasick),
+    /// Where its text holds one of these words; where it does not, none can match.
+    WithWords(&'t Words),
     /// In any case.
     Always,
 }

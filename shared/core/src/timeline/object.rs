@@ -82,7 +82,8 @@ impl Inflater {
                 Ok(Inflated::AsStored)
             };
         }
-        let (Some(crc), Some(length)) = (trailer(stored, 8), trailer(stored, 4)) else {
+        let (Some(crc), Some(length), Some(body)) = (trailer(stored, 8), trailer(stored, 4), body(stored))
+        else {
             return Err(Unreadable::DamagedGzip);
         };
         // The trailer's length is a hint that an attacker may choose: begin no larger than deflate could need.
@@ -96,7 +97,7 @@ impl Inflater {
             let Some(text) = self.text.get_mut(..room) else {
                 return Err(Unreadable::TooLarge { limit });
             };
-            match self.reader.gzip_decompress(stored, text) {
+            match self.reader.deflate_decompress(body, text) {
                 Ok(written) => break written,
                 Err(libdeflater::DecompressionError::BadData) => return Err(Unreadable::DamagedGzip),
                 Err(libdeflater::DecompressionError::InsufficientSpace) => {
@@ -110,11 +111,45 @@ impl Inflater {
         };
         let text = self.text.get(..written).unwrap_or_default();
         // libdeflate stops after the first member without saying so; the object's last 8 bytes must be that member's.
-        if u64::from(length) != written as u64 & 0xffff_ffff || crc != libdeflater::crc32(text) {
-            return Err(Unreadable::TrailingBytes);
+        if u64::from(length) == written as u64 & 0xffff_ffff && crc == libdeflater::crc32(text) {
+            return Ok(Inflated::Written(written));
         }
-        Ok(Inflated::Written(written))
+        let mut member = vec![0; written];
+        Err(match self.reader.gzip_decompress(stored, &mut member) {
+            Ok(_) => Unreadable::TrailingBytes,
+            Err(_) => Unreadable::DamagedGzip,
+        })
     }
+}
+
+/// What follows the header of a gzip member, without the last 8 bytes (RFC 1952, section 2.3).
+fn body(stored: &[u8]) -> Option<&[u8]> {
+    const DEFLATE: u8 = 8;
+    const HEADER_CHECKED: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    const RESERVED: u8 = 0xe0;
+    let (header, mut left) = stored.split_first_chunk::<10>()?;
+    let [0x1f, 0x8b, DEFLATE, flags, ..] = *header else {
+        return None;
+    };
+    if flags & RESERVED != 0 {
+        return None;
+    }
+    if flags & EXTRA != 0 {
+        let (length, after) = left.split_first_chunk::<2>()?;
+        left = after.get(u16::from_le_bytes(*length).into()..)?;
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            left = left.get(memchr::memchr(0, left)? + 1..)?;
+        }
+    }
+    if flags & HEADER_CHECKED != 0 {
+        left = left.get(2..)?;
+    }
+    left.get(..left.len().checked_sub(8)?)
 }
 
 fn trailer(stored: &[u8], from_end: usize) -> Option<u32> {
@@ -143,6 +178,41 @@ mod tests {
             assert_eq!(inflate(&gzip(text), INFLATED_LIMIT).unwrap(), text);
         }
         assert_eq!(inflate(b"{}", INFLATED_LIMIT).unwrap(), &b"{}"[..]);
+    }
+
+    #[test]
+    fn every_field_of_a_header_is_passed_over_and_a_wrong_checksum_is_damage() {
+        let plain = gzip(b"text");
+        for (flags, fields) in [
+            (0_u8, &b""[..]),
+            (1, b""),
+            (4, b"\x03\0abc"),
+            (8, b"name\0"),
+            (16, b"comment\0"),
+            (2, b"\x01\x02"),
+            (31, b"\x03\0abcname\0comment\0\x01\x02"),
+        ] {
+            let mut stored = plain[..10].to_vec();
+            stored[3] = flags;
+            stored.extend(fields);
+            stored.extend(&plain[10..]);
+            assert_eq!(inflate(&stored, INFLATED_LIMIT).unwrap(), &b"text"[..], "{flags}");
+            for end in 2..10 + fields.len() {
+                assert_eq!(
+                    inflate(&stored[..end], INFLATED_LIMIT),
+                    Err(Unreadable::DamagedGzip)
+                );
+            }
+        }
+        for (place, bit) in [(3, 0x20), (2, 1), (plain.len() - 8, 1), (plain.len() - 4, 1)] {
+            let mut stored = plain.clone();
+            stored[place] ^= bit;
+            assert_eq!(
+                inflate(&stored, INFLATED_LIMIT),
+                Err(Unreadable::DamagedGzip),
+                "{place}"
+            );
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! object can pass for one. Only what [`outline`] accepts as a whole is used: everything between the records, before
 //! them and after them is accounted for, or the object is left to the full parser.
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 use wide::u8x16;
 
+use super::agent::Agent;
 use super::sign_in::TEMPORARY;
 use super::sketch::Caller;
 
@@ -32,6 +33,39 @@ pub(super) struct Outlined<'a> {
     /// Offset of the brace that closes the last object within that object, and how many there are.
     nested_end: usize,
     nested: usize,
+    objects: Objects,
+}
+
+/// Objects of a record whose places are kept: CloudTrail's have seven, and two or three in lists.
+const OBJECTS: usize = 12;
+
+/// Where the objects of a record begin and end, those in lists too.
+#[derive(Debug, Clone, Copy, Default)]
+struct Objects {
+    places: [(usize, usize); OBJECTS],
+    count: usize,
+}
+
+impl Objects {
+    #[inline]
+    fn open(&mut self, at: usize) {
+        if let Some(place) = self.places.get_mut(self.count) {
+            *place = (at, usize::MAX);
+        }
+    }
+
+    #[inline]
+    fn close(&mut self, at: usize) {
+        if let Some((_, end)) = self.places.get_mut(self.count) {
+            *end = at;
+        }
+        self.count += 1;
+    }
+
+    /// All of them, if they are not too many.
+    fn all(&self) -> Option<&[(usize, usize)]> {
+        self.places.get(..self.count)
+    }
 }
 
 /// Calls `each` with every record in order.
@@ -55,6 +89,7 @@ pub(super) fn outline<'a>(text: &'a [u8], mut each: impl FnMut(Outlined<'a>)) ->
         first_object_end: 0,
         nested_end: 0,
         nested: 0,
+        objects: Objects::default(),
     };
     let (blocks, rest) = text.as_chunks::<BLOCK>();
     let mut offset = 0;
@@ -167,6 +202,7 @@ struct Shape<'a> {
     first_object_end: usize,
     nested_end: usize,
     nested: usize,
+    objects: Objects,
 }
 
 impl<'a> Shape<'a> {
@@ -207,6 +243,9 @@ impl<'a> Shape<'a> {
             self.between(at)?;
             self.start = at;
             (self.first_object_end, self.nested_end, self.nested) = (0, 0, 0);
+            self.objects.count = 0;
+        } else if self.depth == 2 {
+            self.objects.open(at - self.start);
         } else if self.depth == 0 && at != 0 {
             return Err(NotOutlined);
         }
@@ -228,9 +267,15 @@ impl<'a> Shape<'a> {
                     first_object_end: self.first_object_end,
                     nested_end: self.nested_end,
                     nested: self.nested,
+                    objects: self.objects,
                 });
             }
-            2 if self.first_object_end == 0 => self.first_object_end = at - self.start,
+            2 => {
+                self.objects.close(at - self.start);
+                if self.first_object_end == 0 {
+                    self.first_object_end = at - self.start;
+                }
+            }
             3 if self.first_object_end == 0 => {
                 self.nested_end = at - self.start;
                 self.nested += 1;
@@ -296,6 +341,8 @@ pub(super) struct Head<'a> {
     pub(super) region: &'a [u8],
     /// `sourceIPAddress`.
     pub(super) address: &'a [u8],
+    /// The product in `userAgent`.
+    pub(super) product: &'a [u8],
     /// What follows.
     pub(super) rest: &'a [u8],
 }
@@ -319,14 +366,31 @@ impl Head<'_> {
             && self.credential.starts_with(TEMPORARY.as_bytes())
     }
 
-    /// Who called.
+    /// Who called; `agent` knows the kind of the product.
     #[inline]
-    pub(super) fn caller(&self) -> Caller {
-        Caller::of_text(self.principal(), self.credential, self.address)
+    pub(super) fn caller(&self, agent: impl FnOnce() -> Agent) -> Caller {
+        Caller::of_text(self.principal(), self.credential, self.address, agent)
     }
 }
 
 impl<'a> Outlined<'a> {
+    /// The object that the record has under this key, spelled `"key":` and nothing between it and the object. Nothing
+    /// if there is none, or if there are too many to know.
+    pub(super) fn object(&self, key: &[u8]) -> Option<&'a [u8]> {
+        let under_key =
+            |(from, _): &&(usize, usize)| self.text.get(..*from).is_some_and(|t| t.ends_with(key));
+        let (from, to) = self.objects.all()?.iter().find(under_key)?;
+        self.text.get(*from..=*to)
+    }
+
+    /// Whether this offset lies in none of the record's objects; no, if they are too many to know.
+    pub(super) fn is_outside_objects(&self, offset: usize) -> bool {
+        let apart = |(from, to): &(usize, usize)| offset < *from || *to < offset;
+        self.objects
+            .all()
+            .is_some_and(|objects| objects.iter().all(apart))
+    }
+
     /// The head of the record, or nothing when its fields are not as AWS orders and writes them: then the record
     /// must be parsed.
     #[inline]
@@ -378,6 +442,9 @@ impl<'a> Outlined<'a> {
         left = left.strip_prefix(br#","sourceIPAddress":""#)?;
         head.address = string(&mut left)?;
         head.rest = left.strip_prefix(b",")?;
+        left = head.rest.strip_prefix(br#""userAgent":""#)?;
+        let end = memchr3(b'"', b'/', b'_', left)?;
+        (head.product, left) = left.split_at_checked(end)?;
         let read = text.get(..text.len() - left.len())?;
         let plain = read.is_ascii() && memchr(b'\\', read).is_none();
         (plain && head.time.len() == 20).then_some(head)

@@ -6,18 +6,25 @@
 //! * and back from a credential to its maker, if both were used from the same address: a role or key that
 //!   was made in good faith and stolen later does not incriminate its maker.
 //!
+//! What a principal does with a tool that was at home at the place of a strong act long before ([`super::agent`]) is its
+//! owner's, and ties nothing to anything.
+//!
 //! The sketches pass by in rounds, in any order, until a round brings nothing new: nothing is held but what belongs
 //! to an actor, so memory does not grow with the logs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::actor::{Act, Actor};
+use super::agent::Habit;
 use super::boundary::REASONS_KEPT;
-use super::sketch::{Acting, Caller, Numbered, Sketch, place};
+use super::sketch::{Acting, Caller, Numbered, Sketch};
 
 mod reach;
+mod traced;
 
 use reach::Reach;
+use traced::Numbers;
+pub use traced::Traced;
 
 /// Principals that may share an address and still count as one actor's; more is an office or a proxy.
 const PRINCIPALS_PER_ADDRESS: usize = 5;
@@ -37,85 +44,20 @@ pub struct Pivot {
     /// Strong acts of the chosen actors.
     chosen: Vec<Vec<Act>>,
     floors: HashMap<u64, i64, Numbered>,
+    /// Where strong acts were done in the logs, and with what the same principals act there.
+    habits: HashMap<Caller, Habit, Numbered>,
+    /// When the owners' tools were first seen, and in which objects.
+    owners: BTreeMap<Caller, FirstUse>,
     /// Principals at the network addresses of the members.
     principals: HashMap<u64, HashSet<u64, Numbered>, Numbered>,
     objects: Numbers,
 }
 
-/// A set of numbers that count something from 0, in one bit each.
-#[derive(Debug, Default)]
-struct Numbers(Vec<u64>);
-
-impl Numbers {
-    fn place(number: u64) -> Option<(usize, u64)> {
-        Some((usize::try_from(number / 64).ok()?, 1 << (number % 64)))
-    }
-
-    fn insert(&mut self, number: u64) {
-        let Some((word, bit)) = Self::place(number) else {
-            return;
-        };
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        if let Some(word) = self.0.get_mut(word) {
-            *word |= bit;
-        }
-    }
-
-    fn contains(&self, number: u64) -> bool {
-        Self::place(number).is_some_and(|(word, bit)| self.0.get(word).is_some_and(|word| word & bit != 0))
-    }
-}
-
-/// What the rounds of a [`Pivot`] found.
-#[derive(Debug)]
-pub struct Traced {
-    /// The strong acts of each chosen actor.
-    pub(super) strong: Vec<Vec<Act>>,
-    /// The first of the strong acts of every other actor.
-    pub(super) suspects: Vec<Act>,
-    /// Index of the chosen actor to which a way of acting belongs.
-    pub(super) members: HashMap<Caller, usize, Numbered>,
-    /// Earliest use of any credential of each chosen actor, anywhere, in nanoseconds.
-    pub(super) floors: Vec<Option<i64>>,
-    /// Network addresses of the members from which so few principals act that what happens there may be laid at one
-    /// actor's door.
-    own_addresses: HashSet<u64, Numbered>,
-    objects: Numbers,
-    names: BTreeSet<String>,
-}
-
-impl Traced {
-    /// Whether the object must be read for the timeline: it holds acts of an actor, or a strong indicator that the
-    /// boundary document names. `number` is the one that [`Pivot::see`] was given.
-    #[must_use]
-    pub fn wants(&self, number: u64, object: &str) -> bool {
-        self.objects.contains(number) || self.names.contains(object)
-    }
-
-    /// Every way in which an actor acted.
-    pub(super) fn members(&self) -> impl Iterator<Item = Caller> {
-        self.members.keys().copied()
-    }
-
-    /// The strong acts of others that the boundary document lists.
-    #[must_use]
-    pub fn suspects(&self) -> &[Act] {
-        &self.suspects
-    }
-
-    /// Whether an actor acted from this address of the network, and not many others.
-    #[must_use]
-    pub fn owns(&self, address: &str) -> bool {
-        self.own_addresses.contains(&place(address.as_bytes()))
-    }
-
-    /// Whether an actor acted this way.
-    #[must_use]
-    pub fn has(&self, who: Caller) -> bool {
-        self.members.contains_key(&who)
-    }
+/// When a tool was first seen, in nanoseconds, and in which objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct FirstUse {
+    at: i64,
+    objects: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -151,8 +93,8 @@ impl Presence {
         presence
     }
 
-    /// Whether this is the first sight of a whole start.
-    fn see(&mut self, who: Caller) -> bool {
+    /// Takes note of a way of acting; the start that it is, whatever it was done with where that is not said.
+    fn see(&mut self, who: Caller) -> Option<Caller> {
         if let Some(seen) = self.credentials.get_mut(&who.credential) {
             *seen = true;
             if let Some(both) = self.pairs.get_mut(&(who.credential, who.address)) {
@@ -162,9 +104,11 @@ impl Presence {
         if let Some(seen) = self.addresses.get_mut(&who.address) {
             *seen = true;
         }
-        self.exact
-            .get_mut(&who)
-            .is_some_and(|seen| !std::mem::replace(seen, true))
+        let start = [who, who.with_any_agent()]
+            .into_iter()
+            .find(|start| self.exact.contains_key(start))?;
+        self.exact.insert(start, true);
+        Some(start)
     }
 }
 
@@ -201,26 +145,39 @@ impl Pivot {
             .into_iter()
             .map(|(who, acts)| Start { who, acts })
             .collect();
-        let mut reach = Reach::new(starts.len());
-        for (group, start) in starts.iter().enumerate() {
-            reach.members.insert(start.who, group);
+        let mut habits = HashMap::<Caller, Habit, Numbered>::default();
+        for Start { who, .. } in starts.iter().filter(|start| !start.who.agent.is_unknown()) {
+            let place = who.tool().with_any_agent();
+            habits.entry(place).or_default().accuse(who.agent);
         }
-        Self {
+        let mut search = Self {
             again: None,
             accused: None,
-            phase: if starts.is_empty() {
-                Phase::Done
-            } else {
-                Phase::Begin(Presence::of(&starts))
-            },
+            phase: Phase::Done,
             starts,
-            reach,
+            reach: Reach::new(0, HashSet::default()),
             suspects: Vec::new(),
             chosen: Vec::new(),
             floors: HashMap::default(),
+            habits,
+            owners: BTreeMap::new(),
             principals: HashMap::default(),
             objects: Numbers::default(),
+        };
+        if !search.starts.is_empty() {
+            search.phase = search.begin();
         }
+        search
+    }
+
+    /// Begins at the starts, without the tools that are the owners'.
+    fn begin(&mut self) -> Phase {
+        let owners = self.owners.keys().copied().collect();
+        self.reach = Reach::new(self.starts.len(), owners);
+        for (group, start) in self.starts.iter().enumerate() {
+            self.reach.members.insert(start.who, group);
+        }
+        Phase::Begin(Presence::of(&self.starts))
     }
 
     /// A search that begins at the strong acts in the logs and at what was said beside them. That only ever adds: the
@@ -246,9 +203,12 @@ impl Pivot {
     pub fn see(&mut self, number: u64, sketch: &Sketch) {
         match &mut self.phase {
             Phase::Begin(presence) => {
-                for Acting { who, .. } in &sketch.acting {
-                    if presence.see(*who)
-                        && let Some(group) = self.reach.members.get(who).copied()
+                for Acting { who, first } in &sketch.acting {
+                    if let Some(habit) = self.habits.get_mut(&who.tool().with_any_agent()) {
+                        habit.see(who.agent, *first);
+                    }
+                    if let Some(start) = presence.see(*who)
+                        && let Some(group) = self.reach.members.get(&start).copied()
                     {
                         self.reach.expand(*who, group);
                     }
@@ -275,6 +235,11 @@ impl Pivot {
                     {
                         principals.insert(who.principal);
                     }
+                    if let Some(known) = self.owners.get_mut(&who.tool())
+                        && known.at == *first
+                    {
+                        known.objects.push(number);
+                    }
                     if self.reach.members.contains_key(who) {
                         self.objects.insert(number);
                     }
@@ -289,16 +254,32 @@ impl Pivot {
         let grown = std::mem::take(&mut self.reach.grown);
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Begin(presence) => {
-                self.seed(&presence);
-                Phase::Reach
+                for (place, habit) in std::mem::take(&mut self.habits) {
+                    for (agent, at) in habit.at_home() {
+                        let objects = Vec::new();
+                        self.owners
+                            .insert(Caller { agent, ..place }, FirstUse { at, objects });
+                    }
+                }
+                if self.reach.knows_owners(self.owners.len()) {
+                    self.seed(&presence);
+                    Phase::Reach
+                } else {
+                    self.begin()
+                }
             }
             Phase::Reach if grown => Phase::Reach,
             Phase::Reach => {
                 let addresses = self.choose();
                 if let Some(all) = self.again.take() {
                     let accused = std::mem::take(&mut self.chosen).into_iter().flatten().collect();
+                    // Whose tool is whose is as the logs alone say: what comes beside them accuses, and acquits nobody.
+                    let owners = std::mem::take(&mut self.owners);
                     *self = Self::new(all);
+                    self.habits = HashMap::default();
+                    self.owners = owners;
                     self.accused = Some(accused);
+                    self.phase = self.begin();
                     return true;
                 }
                 if addresses.is_empty() {
@@ -376,7 +357,8 @@ impl Pivot {
             .enumerate()
             .map(|(place, (group, _))| (*group, place))
             .collect();
-        let mut before = std::mem::replace(&mut self.reach, Reach::new(chosen.len()));
+        let owners = self.reach.take_owners();
+        let mut before = std::mem::replace(&mut self.reach, Reach::new(chosen.len(), owners));
         for (who, group) in std::mem::take(&mut before.members) {
             if let Some(place) = places.get(&before.groups.root(group)) {
                 self.reach.members.insert(who, *place);
@@ -441,6 +423,30 @@ impl Pivot {
                 *floor = Some(floor.map_or(*first, |known: i64| known.min(*first)));
             }
         }
+        // The life of a credential is its owner's as well. The owner's first act is to be read, as the reason why it
+        // does not count.
+        let mut places = HashMap::<Caller, BTreeSet<usize>, Numbered>::default();
+        if !self.owners.is_empty() {
+            for (who, actor) in &members {
+                let place = who.tool().with_any_agent();
+                places.entry(place).or_default().insert(*actor);
+            }
+        }
+        let mut owners = BTreeMap::new();
+        for (tool, first) in self.owners {
+            let Some(actors) = places.get(&tool.with_any_agent()) else {
+                continue;
+            };
+            for actor in actors {
+                if let Some(floor) = floors.get_mut(*actor) {
+                    *floor = Some(floor.map_or(first.at, |known| known.min(first.at)));
+                }
+            }
+            for number in first.objects {
+                self.objects.insert(number);
+            }
+            owners.insert(tool, first.at);
+        }
         let names = strong
             .iter()
             .flatten()
@@ -458,6 +464,7 @@ impl Pivot {
             suspects: self.suspects,
             members,
             floors,
+            owners,
             own_addresses,
             objects: self.objects,
             names,

@@ -3,7 +3,7 @@
 //! Rows carry `message`, `datetime` and `timestamp_desc`, so that Timesketch imports the JSON lines as they are.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -68,6 +68,10 @@ pub struct Row {
 pub struct Selection<'s> {
     reader: &'s Reader,
     members: HashSet<Caller, Numbered>,
+    /// The same, whatever was called with: a finding does not say it.
+    anyhow: HashSet<Caller, Numbered>,
+    /// When the tools of the owners of stolen credentials were first used, as CloudTrail writes it.
+    owners: HashMap<Caller, String, Numbered>,
     addresses: BTreeSet<String>,
     /// Object and index of further records: of suspects, and strong ones that name nobody.
     records: BTreeSet<(&'s str, u64)>,
@@ -97,32 +101,42 @@ impl<'s> Selection<'s> {
     /// The acts of these actors.
     #[must_use]
     pub fn of(reader: &'s Reader, actors: &'s [Actor]) -> Self {
-        let members = actors.iter().flat_map(|a| &a.members).map(Caller::of);
+        let addresses = actors.iter().flat_map(Actor::addresses);
+        Self {
+            addresses: addresses.map(str::to_owned).collect(),
+            records: records_of_nobody(actors.iter().flat_map(|actor| &actor.strong)),
+            ..Self::of_members(reader, actors.iter().flat_map(|a| &a.members).map(Caller::of))
+        }
+    }
+
+    fn of_members(reader: &'s Reader, members: impl Iterator<Item = Caller>) -> Self {
+        let members: HashSet<_, _> = members.filter(|who| *who != Caller::default()).collect();
         Self {
             reader,
-            members: members.filter(|who| *who != Caller::default()).collect(),
-            addresses: actors
-                .iter()
-                .flat_map(Actor::addresses)
-                .map(str::to_owned)
-                .collect(),
-            records: records_of_nobody(actors.iter().flat_map(|actor| &actor.strong)),
+            anyhow: members.iter().map(|who| who.with_any_agent()).collect(),
+            members,
+            owners: HashMap::default(),
+            addresses: BTreeSet::new(),
+            records: BTreeSet::new(),
         }
     }
 
     /// The acts of those whom the pivot found, and the first strong indicator of each suspect.
     #[must_use]
     pub fn traced(reader: &'s Reader, traced: &'s Traced) -> Self {
+        let owners = traced.owners.iter().filter_map(|(tool, at)| {
+            let at = Timestamp::from_nanosecond(i128::from(*at)).ok()?;
+            Some((*tool, at.to_string()))
+        });
         Self {
-            reader,
-            members: traced.members().filter(|who| *who != Caller::default()).collect(),
-            addresses: BTreeSet::new(),
+            owners: owners.collect(),
             records: traced
                 .suspects()
                 .iter()
                 .map(place)
                 .chain(records_of_nobody(traced.strong.iter().flatten()))
                 .collect(),
+            ..Self::of_members(reader, traced.members())
         }
     }
 
@@ -133,10 +147,14 @@ impl<'s> Selection<'s> {
         self
     }
 
-    /// Whether a record of this object may have a row, as far as its caller and its place say.
+    /// Whether a record of this object may have a row, or be the first that an owner's tool left, as far as caller,
+    /// time and place say.
     #[inline]
-    pub(super) fn may_want(&self, who: Caller, object: &str, record: u64) -> bool {
-        self.members.contains(&who) || self.names(object, record)
+    pub(super) fn may_want(&self, who: Caller, time: &[u8], object: &str, record: u64) -> bool {
+        self.members.contains(&who) || self.names(object, record) || {
+            let first = self.owners.get(&who.tool());
+            first.is_some_and(|first| first.as_bytes() == time)
+        }
     }
 
     #[inline]
@@ -184,7 +202,7 @@ impl<'s> Selection<'s> {
             return chosen.finish();
         }
         let wanted = sources::Wanted {
-            is_actor: &|who| self.members.contains(&Caller::of(who)),
+            is_actor: &|who| self.anyhow.contains(&Caller::of(who).with_any_agent()),
             is_named: &|record| self.names(object, record),
             addresses: &self.addresses,
         };
@@ -204,11 +222,16 @@ impl<'s> Selection<'s> {
     ) {
         let Some(datetime) = record.time() else { return };
         let who = who(record);
-        let actor = self.members.contains(&Caller::of(&who));
+        let caller = Caller::of(&who);
+        let actor = self.members.contains(&caller);
+        let is_believed = || acts(record) && self.reader.plausible(Some(datetime)).is_ok();
+        if !actor && self.owners.contains_key(&caller.tool()) && is_believed() {
+            chosen.note(record, datetime, &who, evidence);
+        }
         if !(actor || self.names(&evidence.object, evidence.record)) {
             return;
         }
-        if actor && acts(record) && self.reader.plausible(Some(datetime)).is_ok() {
+        if actor && is_believed() {
             chosen.note(record, datetime, &who, evidence);
             let seen = Seen {
                 at: datetime,

@@ -54,9 +54,9 @@ pub(super) fn of_asff(value: &Value) -> Read {
     // Created after the activity: a bound, if nothing better is known.
     let first_seen = time(value, "FirstObservedAt").or_else(|| time(value, "CreatedAt"));
     let who = Who {
-        principal: String::new(),
         credential,
         address,
+        ..Who::default()
     };
     finding(Parts {
         strong: acts && severity.is_some_and(is_high),
@@ -156,9 +156,9 @@ pub(super) fn of_ocsf(value: &Value) -> Read {
         account: text(value, "cloud.account.uid"),
         region: text(value, "cloud.region"),
         who: Who {
-            principal: String::new(),
             credential: of_evidence("actor.user.credential_uid"),
             address: of_evidence("src_endpoint.ip"),
+            ..Who::default()
         },
         id,
         kind,

@@ -1,4 +1,4 @@
-//! Who acted in an object, in 32 bytes each: enough to follow an actor through all logs without reading them again.
+//! Who acted in an object, in 40 bytes each: enough to follow an actor through all logs without reading them again.
 //!
 //! Text becomes a 64-bit number that is the same in every process, so that the sketches of many machines fit
 //! together. It is no cryptographic hash: two texts that share a number make one actor larger, and with it the
@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
+use super::agent::Agent;
 use super::facts::{ObjectFacts, Who};
 
 /// A [`Who`] as numbers; 0 stands for empty text.
@@ -19,6 +20,8 @@ pub struct Caller {
     pub(super) credential: u64,
     /// Address, odd if it is one of the network.
     pub(super) address: u64,
+    /// With what.
+    pub(super) agent: Agent,
 }
 
 impl Caller {
@@ -29,15 +32,49 @@ impl Caller {
             who.principal.as_bytes(),
             who.credential.as_bytes(),
             who.address.as_bytes(),
+            || who.agent,
         )
     }
 
+    /// `agent` is asked for the calls of a principal over the network alone.
     #[inline]
-    pub(super) fn of_text(principal: &[u8], credential: &[u8], address: &[u8]) -> Self {
-        Self {
+    pub(super) fn of_text(
+        principal: &[u8],
+        credential: &[u8],
+        address: &[u8],
+        agent: impl FnOnce() -> Agent,
+    ) -> Self {
+        let mut caller = Self {
             principal: number(principal),
             credential: number(credential),
             address: place(address),
+            agent: Agent::UNKNOWN,
+        };
+        if caller.is_remote() && caller.principal != 0 {
+            caller.agent = agent();
+        }
+        caller
+    }
+
+    /// The same, whatever the call was made with.
+    pub(super) fn with_any_agent(self) -> Self {
+        Self {
+            agent: Agent::UNKNOWN,
+            ..self
+        }
+    }
+
+    /// One tool of the principal at this address, whatever the credential.
+    pub(super) fn tool(self) -> Self {
+        Self {
+            credential: 0,
+            ..self
+        }
+    }
+
+    fn write(self, put: &mut impl FnMut(u64)) {
+        for number in [self.principal, self.credential, self.address, self.agent.word()] {
+            put(number);
         }
     }
 
@@ -100,14 +137,13 @@ impl Sketch {
 
     /// Appends the sketch: both lengths, then the numbers, all as 8 bytes with the least significant first.
     pub fn write(&self, to: &mut Vec<u8>) {
-        to.reserve(WORD * (2 + 4 * self.acting.len() + 5 * self.issuing.len()));
+        to.reserve(WORD * (2 + 5 * self.acting.len() + 6 * self.issuing.len()));
         let mut put = |number: u64| to.extend_from_slice(&number.to_le_bytes());
         put(self.acting.len() as u64);
         put(self.issuing.len() as u64);
         for Acting { who, first } in &self.acting {
-            for number in [who.principal, who.credential, who.address, first.cast_unsigned()] {
-                put(number);
-            }
+            who.write(&mut put);
+            put(first.cast_unsigned());
         }
         for Issuing {
             by,
@@ -115,9 +151,9 @@ impl Sketch {
             shared,
         } in &self.issuing
         {
-            for number in [by.principal, by.credential, by.address, *credential, *shared] {
-                put(number);
-            }
+            by.write(&mut put);
+            put(*credential);
+            put(*shared);
         }
     }
 
@@ -130,8 +166,8 @@ impl Sketch {
         let mut length = || usize::try_from(words.next()?).ok();
         let (acting, issuing) = length().zip(length()).ok_or(CutOff)?;
         acting
-            .checked_mul(4)
-            .zip(issuing.checked_mul(5))
+            .checked_mul(5)
+            .zip(issuing.checked_mul(6))
             .and_then(|(a, b)| a.checked_add(b)?.checked_mul(WORD))
             .ok_or(CutOff)
     }
@@ -184,6 +220,7 @@ impl Words<'_> {
             principal: self.next()?,
             credential: self.next()?,
             address: self.next()?,
+            agent: Agent::of_word(self.next()?)?,
         })
     }
 }
@@ -193,7 +230,7 @@ impl Words<'_> {
 pub(super) struct Sketcher {
     acting: HashMap<Caller, i64, Numbered>,
     last: Option<(Caller, i64)>,
-    sessions: HashSet<Issuing>,
+    made: HashSet<Issuing, Numbered>,
 }
 
 impl Sketcher {
@@ -214,11 +251,16 @@ impl Sketcher {
     pub(super) fn add_session(&mut self, session: Caller, key: u64, at: i64) {
         let first = self.acting.entry(session).or_insert(at);
         *first = (*first).min(at);
-        self.sessions.insert(Issuing {
+        self.add_made(Issuing {
             by: session,
             credential: key,
             shared: 0,
         });
+    }
+
+    /// Adds a credential that was made.
+    pub(super) fn add_made(&mut self, issuing: Issuing) {
+        self.made.insert(issuing);
     }
 
     /// The sketch, with the credentials that these facts say were made. Empties the collection.
@@ -233,14 +275,14 @@ impl Sketcher {
             issuing: issuing(facts),
         };
         sketch.acting.sort_unstable();
-        sketch.issuing.extend(self.sessions.drain());
+        sketch.issuing.extend(self.made.drain());
         sketch.issuing.sort_unstable();
         sketch.issuing.dedup();
         sketch
     }
 
     pub(super) fn clear(&mut self) {
-        self.sessions.clear();
+        self.made.clear();
         self.acting.clear();
         self.last = None;
     }
@@ -333,11 +375,14 @@ mod tests {
     use super::*;
 
     fn caller() -> impl Strategy<Value = Caller> {
-        (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(principal, credential, address)| Caller {
-            principal,
-            credential,
-            address,
-        })
+        (any::<u64>(), any::<u64>(), any::<u64>(), ".{0,3}").prop_map(
+            |(principal, credential, address, agent)| Caller {
+                principal,
+                credential,
+                address,
+                agent: Agent::of(&agent),
+            },
+        )
     }
 
     proptest! {

@@ -13,15 +13,17 @@ use jiff::tz::TimeZone;
 use memchr::memmem::Finder;
 
 use super::Evidence;
+use super::agent::Agent;
 use super::cloudtrail::{Record, parse_time};
 use super::facts::{Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, is_seed, shorten, who};
 use super::forms::Form;
 use super::indicator::Watch;
+use super::lineage::MAKES_SESSION;
 use super::object::{INFLATED_LIMIT, Inflater};
 use super::outline::{Head, NotOutlined, Outlined, outline};
 use super::rows::{Again, Chosen, Selection};
 use super::sign_in;
-use super::sketch::{Caller, Numbered, Sketch, Sketcher, nanoseconds, number};
+use super::sketch::{Caller, Issuing, Numbered, Sketch, Sketcher, nanoseconds, number};
 use super::sources::holds_data_events;
 use crate::artifact::Digest;
 
@@ -50,10 +52,14 @@ pub struct Sweep<'r> {
 #[derive(Debug)]
 struct Heads<'r> {
     reader: &'r Reader,
-    /// By the number of the action: when its records are examined.
-    watched: HashMap<u64, Watch<'r>, Numbered>,
+    /// By the number of the action: when its records are examined, and whether it makes sessions.
+    watched: HashMap<u64, (Watch<'r>, bool), Numbered>,
+    agents: Agents,
     again: Finder<'static>,
     escape: Finder<'static>,
+    error: Finder<'static>,
+    key: Finder<'static>,
+    shared: Finder<'static>,
     day: ([u8; 10], i64),
     /// Seconds since 1970 that are believed.
     believed: std::ops::RangeInclusive<i64>,
@@ -69,8 +75,12 @@ impl<'r> Sweep<'r> {
             heads: Heads {
                 reader,
                 watched: HashMap::default(),
+                agents: Agents::default(),
                 again: Finder::new(br#""eventName""#),
                 escape: Finder::new(br"\u"),
+                error: Finder::new(br#""errorCode""#),
+                key: Finder::new(br#""accessKeyId""#),
+                shared: Finder::new(br#""sharedEventID""#),
                 day: ([0; 10], 0),
                 believed: believed_seconds(reader.now),
             },
@@ -171,8 +181,11 @@ impl<'r> Heads<'r> {
             let record = index;
             index += 1;
             let head = self.head(&outlined);
-            if let Some((second, caller)) = head.and_then(|head| self.plain(&head)) {
+            if let Some(Plain { second, caller, made }) = head.and_then(|head| self.plain(&head, &outlined)) {
                 facts.records += 1;
+                if let Some(made) = made {
+                    sketcher.add_made(made);
+                }
                 first = first.min(second);
                 last = last.max(second);
                 let at = second.saturating_mul(1_000_000_000);
@@ -229,26 +242,61 @@ impl<'r> Heads<'r> {
         Ok(())
     }
 
-    /// The second and the caller of a record that need not be parsed; no caller for a service on its own account.
+    /// What a record says that need not be parsed.
     #[inline]
-    fn plain(&mut self, head: &Head<'_>) -> Option<(i64, Option<Caller>)> {
+    fn plain(&mut self, head: &Head<'_>, outlined: &Outlined<'_>) -> Option<Plain> {
         let second = self.second(head.time)?;
         if !self.believed.contains(&second) {
             return None;
         }
         let is_service = head.kind == b"AWSService" || head.invoked_by == b"backup.amazonaws.com";
+        let (watch, makes_session) = self.watch(head.name);
         let examined = !is_service
-            && match self.watch(head.name) {
+            && match watch {
                 Watch::Never => false,
-                Watch::WithWords(words) => words.is_match(head.rest),
+                Watch::WithWords(words) => words.are_in(head.rest),
                 Watch::Always => true,
             };
         if examined {
             return None;
         }
+        let mut made = None;
+        if makes_session && !is_service && head.source == b"sts" {
+            return None;
+        }
+        if makes_session && !is_service && head.source == b"sts.amazonaws.com" {
+            let (credential, shared) = self.made(head, outlined)?;
+            made = Some(Issuing {
+                by: head.caller(|| self.agents.of(head.product)),
+                credential,
+                shared,
+            });
+        }
         let anonymous = head.principal().is_empty() && head.credential.is_empty();
-        let caller = (!anonymous && !is_service).then(|| head.caller());
-        Some((second, caller))
+        let caller = (!anonymous && !is_service).then(|| head.caller(|| self.agents.of(head.product)));
+        Some(Plain { second, caller, made })
+    }
+
+    /// The numbers of the credential that a call made, and of what the copies of its event share; nothing unless both
+    /// stand where AWS writes them, and once.
+    fn made(&self, head: &Head<'_>, outlined: &Outlined<'_>) -> Option<(u64, u64)> {
+        if self.error.find(head.rest).is_some() {
+            return None;
+        }
+        let answer = outlined.object(br#""responseElements":"#)?;
+        let credential = answer.strip_prefix(br#"{"credentials":{"accessKeyId":""#)?;
+        let (credential, after) = quoted(credential)?;
+        if self.key.find(after).is_some() {
+            return None;
+        }
+        let Some(at) = self.shared.find(head.rest) else {
+            return Some((number(credential), 0));
+        };
+        let shared = head.rest.get(at + self.shared.needle().len()..)?;
+        let (shared, after) = quoted(shared.strip_prefix(br#":""#)?)?;
+        let offset = outlined.text.len() - head.rest.len() + at;
+        let is_its_own = outlined.is_outside_objects(offset) && self.shared.find(after).is_none();
+        is_its_own.then(|| (number(credential), number(shared)))
     }
 
     /// The number of the session that a user's temporary key belongs to, as the parser would say it.
@@ -263,12 +311,14 @@ impl<'r> Heads<'r> {
     }
 
     #[inline]
-    fn watch(&mut self, name: &[u8]) -> Watch<'r> {
+    fn watch(&mut self, name: &[u8]) -> (Watch<'r>, bool) {
         let number = number(name);
         if let Some(known) = self.watched.get(&number) {
             return *known;
         }
-        let watch = std::str::from_utf8(name).map_or(Watch::Always, |name| self.reader.watch(name));
+        let watch = std::str::from_utf8(name).map_or((Watch::Always, false), |name| {
+            (self.reader.watch(name), MAKES_SESSION.contains(&name))
+        });
         if self.watched.len() < NAMES_KEPT {
             self.watched.insert(number, watch);
         }
@@ -287,7 +337,7 @@ impl<'r> Heads<'r> {
 
     /// Reads the records that may have a row; nothing if the text is not laid out as AWS delivers it.
     fn choose(
-        &self,
+        &mut self,
         text: &[u8],
         evidence: &Evidence,
         selection: &Selection<'_>,
@@ -298,8 +348,11 @@ impl<'r> Heads<'r> {
             let record = index;
             index += 1;
             let head = self.head(&outlined);
-            if head.is_some_and(|head| !selection.may_want(head.caller(), &evidence.object, record)) {
-                return;
+            if let Some(head) = head {
+                let who = head.caller(|| self.agents.of(head.product));
+                if !selection.may_want(who, head.time, &evidence.object, record) {
+                    return;
+                }
             }
             if let Ok(parsed) = serde_json::from_slice::<Record<'_>>(outlined.text) {
                 let evidence = Evidence {
@@ -326,6 +379,40 @@ impl<'r> Heads<'r> {
         let (hour, minute, second) = (two(*h1, *h2)?, two(*m1, *m2)?, two(*s1, *s2)?);
         (hour < 24 && minute < 60 && second < 60)
             .then(|| self.day.1 + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second))
+    }
+}
+
+/// What a record says that need not be parsed.
+struct Plain {
+    second: i64,
+    /// Nobody for a service on its own account.
+    caller: Option<Caller>,
+    made: Option<Issuing>,
+}
+
+/// Text up to the next quote, and what follows it; nothing if there is an escape in it.
+fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr2(b'"', b'\\', text)?;
+    let after = text.get(end..)?.strip_prefix(b"\"")?;
+    Some((text.get(..end)?, after))
+}
+
+/// Kinds of the products that were met.
+#[derive(Debug, Default)]
+struct Agents(HashMap<u64, Agent, Numbered>);
+
+impl Agents {
+    #[inline]
+    fn of(&mut self, product: &[u8]) -> Agent {
+        let number = number(product);
+        if let Some(known) = self.0.get(&number) {
+            return *known;
+        }
+        let agent = Agent::of_product(product);
+        if self.0.len() < NAMES_KEPT {
+            self.0.insert(number, agent);
+        }
+        agent
     }
 }
 

@@ -242,6 +242,7 @@ fn entry<'f>(raw: &Raw<'_>, format: &'f WorkloadFormat) -> Entry<'f> {
             principal: text(format.actor.as_ref()),
             credential: text(format.credential.as_ref()),
             address: text(format.address.as_ref()),
+            ..Who::default()
         },
         action: text(format.action.as_ref()),
         message: text(Some(&format.message)),

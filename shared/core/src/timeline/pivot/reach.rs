@@ -19,13 +19,17 @@ pub(super) struct Reach {
     shared: HashMap<u64, usize, Numbered>,
     copies: HashMap<Caller, usize, Numbered>,
     expanded: HashSet<Caller, Numbered>,
+    /// The owners' tools, which are no actor's.
+    owners: HashSet<Caller, Numbered>,
     /// Whether anything was new since this was last taken.
     pub(super) grown: bool,
 }
 
 impl Reach {
-    pub(super) fn new(groups: usize) -> Self {
+    /// Nothing yet. Each of the owners' tools is a [`Caller::tool`].
+    pub(super) fn new(groups: usize, owners: HashSet<Caller, Numbered>) -> Self {
         Self {
+            owners,
             groups: Groups::new(groups),
             members: HashMap::default(),
             credential_at: HashMap::default(),
@@ -37,6 +41,21 @@ impl Reach {
             expanded: HashSet::default(),
             grown: false,
         }
+    }
+
+    /// Whether this is how the owner of a stolen credential acts.
+    pub(super) fn is_owners(&self, who: Caller) -> bool {
+        !self.owners.is_empty() && self.owners.contains(&who.tool())
+    }
+
+    /// Whether it knows of so many owners' tools.
+    pub(super) fn knows_owners(&self, count: usize) -> bool {
+        self.owners.len() == count
+    }
+
+    /// Parts with the owners' tools.
+    pub(super) fn take_owners(&mut self) -> HashSet<Caller, Numbered> {
+        std::mem::take(&mut self.owners)
     }
 
     pub(super) fn see(&mut self, sketch: &Sketch) {
@@ -62,6 +81,9 @@ impl Reach {
             credential,
             shared,
         } = *issuing;
+        if self.is_owners(by) {
+            return;
+        }
         // The maker of a member's credential, if both were used from one address of the network.
         if by.is_remote()
             && let Some(group) = self.credential_at.get(&(credential, by.address)).copied()
@@ -85,8 +107,11 @@ impl Reach {
         }
     }
 
-    /// Makes `who` a member, and what is tied to it wanted.
+    /// Makes `who` a member, and what is tied to it wanted, unless that is how the owner acts.
     pub(super) fn expand(&mut self, who: Caller, group: usize) {
+        if self.is_owners(who) {
+            return;
+        }
         want(&mut self.members, &mut self.groups, &mut self.grown, who, group);
         if !self.expanded.insert(who) {
             return;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::artifact::Digest;
 use crate::timeline::Evidence;
+use crate::timeline::agent::Agent;
 use crate::timeline::facts::{Seen, Who};
 use crate::timeline::sketch::Issuing;
 
@@ -12,10 +13,14 @@ const CREDENTIALS: u64 = 5;
 
 /// Numbers stand for themselves; odd addresses are of the network.
 fn caller() -> impl Strategy<Value = Caller> {
-    (0..4_u64, 0..CREDENTIALS, 0..6_u64).prop_map(|(principal, credential, address)| Caller {
-        principal,
-        credential,
-        address,
+    (0..4_u64, 0..CREDENTIALS, 0..6_u64, 0..3_u64).prop_map(|(principal, credential, address, agent)| {
+        let is_known = principal != 0 && address % 2 == 1;
+        Caller {
+            principal,
+            credential,
+            address,
+            agent: Agent::of_word(if is_known { agent + 2 } else { 0 }).unwrap(),
+        }
     })
 }
 
@@ -81,8 +86,13 @@ fn matching(nodes: &BTreeSet<Caller>, who: Caller) -> BTreeSet<Caller> {
             .copied()
             .collect()
     };
-    if nodes.contains(&who) {
-        return BTreeSet::from([who]);
+    let same: BTreeSet<_> = nodes
+        .iter()
+        .filter(|node| **node == who || (who.agent.is_unknown() && node.with_any_agent() == who))
+        .copied()
+        .collect();
+    if !same.is_empty() {
+        return same;
     }
     for found in [with(true, true), with(true, false)] {
         if !found.is_empty() {
@@ -116,8 +126,8 @@ fn act(index: usize, indicator: &str) -> Act {
     }
 }
 
-/// A pivot whose starts are numbers, all of them confirmed if `finding`.
-fn pivot(starts: &BTreeSet<Caller>) -> Pivot {
+/// A pivot whose starts are numbers, all of them confirmed; some tools are known as the owners'.
+fn pivot(starts: &BTreeSet<Caller>, owners: &BTreeSet<Caller>) -> Pivot {
     let mut pivot = Pivot::new(Vec::new());
     pivot.starts = starts
         .iter()
@@ -127,11 +137,9 @@ fn pivot(starts: &BTreeSet<Caller>) -> Pivot {
             acts: vec![act(index, "guardduty:Impact:S3/AnomalousBehavior.Delete")],
         })
         .collect();
-    pivot.reach = Reach::new(starts.len());
-    for (group, start) in pivot.starts.iter().enumerate() {
-        pivot.reach.members.insert(start.who, group);
-    }
-    pivot.phase = Phase::Begin(Presence::of(&pivot.starts));
+    let unused = FirstUse::default();
+    pivot.owners = owners.iter().map(|tool| (*tool, unused.clone())).collect();
+    pivot.phase = pivot.begin();
     pivot
 }
 
@@ -154,18 +162,24 @@ proptest! {
     fn rounds_over_sketches_reach_what_the_definition_reaches(
         objects in prop::collection::vec((prop::collection::vec(caller(), 0..5), prop::collection::vec(issuing(), 0..3)), 1..5),
         starts in prop::collection::btree_set(caller(), 1..4),
+        owners in prop::collection::btree_set(caller(), 0..4),
     ) {
         let sketches: Vec<_> = objects.iter().map(|(acting, issuing)| Sketch {
             acting: acting.iter().filter(|who| known(**who)).map(|who| Acting { who: *who, first: 7 }).collect(),
             issuing: issuing.iter().filter(|issue| known(issue.by)).copied().collect(),
         }).collect();
         let nodes: BTreeSet<_> = sketches.iter().flat_map(|s| s.acting.iter().map(|a| a.who)).collect();
-        let made: Vec<_> = sketches.iter().flat_map(|s| s.issuing.iter().copied()).collect();
+        let hostile: BTreeSet<_> = starts.iter().map(|who| who.tool()).collect();
+        let owners: BTreeSet<_> = owners.iter().map(|who| who.tool()).filter(|tool| !hostile.contains(tool)).collect();
+        let of_others = |who: &Caller| !owners.contains(&who.tool());
+        let made: Vec<_> = sketches.iter().flat_map(|s| s.issuing.iter().copied()).filter(|i| of_others(&i.by)).collect();
+        let counted: BTreeSet<_> = nodes.iter().copied().filter(of_others).collect();
 
-        let traced = run(pivot(&starts), &sketches);
+        let traced = run(pivot(&starts, &owners), &sketches);
         let mut expected = Vec::<BTreeSet<Caller>>::new();
         for who in &starts {
-            let mut all = reached(&nodes, &made, matching(&nodes, *who));
+            let begun = matching(&nodes, *who).into_iter().filter(of_others).collect();
+            let mut all = reached(&counted, &made, begun);
             all.insert(*who);
             let (overlapping, apart): (Vec<_>, Vec<_>) = expected.into_iter().partition(|known| !known.is_disjoint(&all));
             all.extend(overlapping.into_iter().flatten());
@@ -189,7 +203,7 @@ proptest! {
         let mut turned: Vec<_> = sketches.iter().rev().cloned().collect();
         turned.extend(sketches.iter().take(2).cloned());
         turned.extend(sketches.iter().flat_map(|s| s.acting.iter().map(|a| Sketch { acting: vec![*a], issuing: Vec::new() })));
-        let again = run(pivot(&starts), &turned);
+        let again = run(pivot(&starts, &owners), &turned);
         prop_assert_eq!(again.members.keys().collect::<BTreeSet<_>>(), traced.members.keys().collect::<BTreeSet<_>>());
         prop_assert_eq!(again.floors.len(), traced.floors.len());
     }
@@ -205,6 +219,7 @@ fn neighbours_are_drawn_in_unless_too_many_share_the_address() {
             principal: "p0".to_owned(),
             credential: "k0".to_owned(),
             address: "203.0.113.7".to_owned(),
+            agent: Agent::of("aws-cli/2"),
         };
         let strong = Act {
             who: who.clone(),

@@ -1,0 +1,126 @@
+//! Which credentials a call made, and which trails it switched on or off.
+
+use serde_json::Value;
+
+use super::cloudtrail::Record;
+use super::facts::{Issued, Logging, ObjectFacts, Recorded, Seen, who};
+use super::sign_in;
+
+/// Actions of STS whose answer holds a new credential.
+pub(super) const MAKES_SESSION: &[&str] = &[
+    "AssumeRole",
+    "AssumeRoleWithSAML",
+    "AssumeRoleWithWebIdentity",
+    "AssumeRoot",
+    "GetFederationToken",
+    "GetSessionToken",
+];
+
+/// The other actions that [`lineage`] looks at, and sign-ins.
+pub(super) const OTHER_LINEAGE: &[&str] = &[
+    "CreateAccessKey",
+    "StopLogging",
+    "StartLogging",
+    "DeleteTrail",
+    "PutEventSelectors",
+    sign_in::SIGN_IN,
+];
+
+/// Notes the credentials that a call made, and what it changed about trails.
+pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
+    let value = |raw: Option<&serde_json::value::RawValue>| {
+        raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
+            .unwrap_or(Value::Null)
+    };
+    let path = match (record.service(), record.name()) {
+        ("sts", action) if MAKES_SESSION.contains(&action) => "/credentials/accessKeyId",
+        ("iam", "CreateAccessKey") => "/accessKey/accessKeyId",
+        ("cloudtrail", change @ ("StopLogging" | "StartLogging" | "DeleteTrail")) => {
+            let request = value(record.request_parameters);
+            facts.logging.push(Logging {
+                seen: seen(),
+                trail: request
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or("unnamed")
+                    .to_owned(),
+                on: change == "StartLogging",
+                what: Recorded::Everything,
+            });
+            return;
+        }
+        ("cloudtrail", "PutEventSelectors") => {
+            selected(&value(record.request_parameters), seen, facts);
+            return;
+        }
+        _ => return,
+    };
+    if let Some(credential) = value(record.response_elements)
+        .pointer(path)
+        .and_then(Value::as_str)
+    {
+        facts.issued.push(Issued {
+            seen: seen(),
+            by: who(record),
+            credential: credential.to_owned(),
+            shared: record
+                .shared_event_id
+                .as_ref()
+                .map_or_else(String::new, |id| id.as_str().to_owned()),
+        });
+    }
+}
+
+/// What a trail records by the selectors that it is given (CloudTrail API reference, `PutEventSelectors`): they
+/// replace all that it had. Keys are spelled with either case.
+fn selected(request: &Value, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
+    let list = |of: &Value, key: &str| -> Vec<Value> {
+        let found = of.as_object().and_then(|fields| {
+            let mut fields = fields.iter();
+            fields.find(|(name, _)| name.eq_ignore_ascii_case(key))
+        });
+        found
+            .and_then(|(_, value)| value.as_array())
+            .cloned()
+            .unwrap_or_default()
+    };
+    let text = |of: &Value, key: &str| {
+        let fields = of.as_object()?;
+        let (_, value) = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let basic = list(request, "eventSelectors");
+    let advanced = list(request, "advancedEventSelectors");
+    if basic.is_empty() && advanced.is_empty() {
+        return;
+    }
+    let category = |wanted: &str| {
+        advanced.iter().any(|selector| {
+            list(selector, "fieldSelectors").iter().any(|field| {
+                text(field, "field").as_deref() == Some("eventCategory")
+                    && list(field, "equals").iter().any(|value| value == wanted)
+            })
+        })
+    };
+    let management = |selector: &Value| text(selector, "includeManagementEvents").as_deref() != Some("false");
+    for (what, on) in [
+        (
+            Recorded::ManagementEvents,
+            category("Management") || basic.iter().any(management),
+        ),
+        (
+            Recorded::DataEvents,
+            category("Data")
+                || basic
+                    .iter()
+                    .any(|selector| !list(selector, "dataResources").is_empty()),
+        ),
+    ] {
+        facts.logging.push(Logging {
+            seen: seen(),
+            trail: text(request, "trailName").unwrap_or_else(|| "unnamed".to_owned()),
+            on,
+            what,
+        });
+    }
+}

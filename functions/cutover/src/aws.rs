@@ -17,8 +17,8 @@ use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::cutover::contain::{ContainStep, OrganisationPolicy};
 use blackstart_core::cutover::session_policy;
 use blackstart_core::dns::message::{self, RecordType};
-use blackstart_core::dns::{CheckerReport, TrafficChange, ZoneRecords};
-use blackstart_core::plan::{ContainPlan, NoncePlace, Plan};
+use blackstart_core::dns::{CheckerReport, Endpoint, TrafficChange, Untrusted, ZoneRecords};
+use blackstart_core::plan::{ContainPlan, NoncePlace, Plan, TlsPlan};
 use blackstart_core::references::Slot;
 use blackstart_core::run::RunId;
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +27,7 @@ use tokio::sync::Mutex;
 
 use crate::CutoverError;
 use crate::config::Config;
+use crate::endpoint;
 use crate::world::{CheckSettings, World};
 
 /// How long an assumed session is used again: well below its 15 minutes, and longer than any step takes.
@@ -347,6 +348,7 @@ impl World for Aws {
                 port: settings.port,
                 path: &settings.path,
                 search: &settings.nonce,
+                https: settings.https.as_deref(),
             })
             .await
     }
@@ -372,6 +374,19 @@ impl World for Aws {
         }
         seen.truncate(HEALTH_BYTES);
         Some(String::from_utf8_lossy(&seen).into_owned())
+    }
+
+    async fn secure_health_document(
+        &self,
+        endpoint: &Endpoint,
+        tls: &TlsPlan,
+        path: &str,
+    ) -> Result<String, Untrusted> {
+        endpoint::document(endpoint, tls.authorities.as_ref(), path).await
+    }
+
+    async fn certificate(&self, endpoint: &Endpoint, tls: &TlsPlan) -> Result<(), Untrusted> {
+        endpoint::handshake(endpoint, tls.authorities.as_ref()).await
     }
 
     fn now(&self) -> Timestamp {

@@ -31,6 +31,7 @@ pub mod aws;
 pub mod config;
 mod contain;
 mod context;
+pub mod endpoint;
 mod lease;
 mod log;
 #[cfg(any(test, feature = "machine"))]
@@ -40,6 +41,7 @@ mod operator;
 mod pace;
 mod planning;
 mod references;
+mod shift;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -322,8 +324,8 @@ async fn operate<W: World, R: Records, C: Cipher, N: Notices>(
         }
         Operation::AwaitSync { approved, cutover } => {
             let context = Context::load(deps, run, state, &approved, Purpose::Effect, now).await?;
-            let open = context.open(&cutover).await?;
-            context.await_sync(&open).await.map(Answer::Traffic)
+            let mut open = context.open(&cutover).await?;
+            context.await_sync(&mut open).await.map(Answer::Traffic)
         }
         Operation::Verify {
             approved,

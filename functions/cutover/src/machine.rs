@@ -5,7 +5,7 @@ use std::future::Future;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::error_name::{StageError as _, error_chain};
 use blackstart_core::run::AccountId;
-use blackstart_core::task::cutover::{Approved, Next, Operation, Phase, Planned};
+use blackstart_core::task::cutover::{Approved, Next, Operation, Phase, Planned, TrafficProgress};
 use blackstart_core::task::{Failure, Progress};
 
 use crate::{Answer, CutoverError};
@@ -119,20 +119,25 @@ pub async fn forward(tasks: &impl Tasks) -> Result<(), Failed> {
         .await?;
     accounts(tasks, &planned, Phase::Expand).await?;
     verify(tasks, &planned, Phase::Expand).await?;
-    until_done(tasks, "Probe", || {
-        let (approved, cutover) = common();
-        Operation::Probe { approved, cutover }
-    })
-    .await?;
-    let (approved, cutover) = common();
-    tasks
-        .task("Shift traffic", Operation::ShiftTraffic { approved, cutover })
+    loop {
+        until_done(tasks, "Probe", || {
+            let (approved, cutover) = common();
+            Operation::Probe { approved, cutover }
+        })
         .await?;
-    until_done(tasks, "Await sync", || {
         let (approved, cutover) = common();
-        Operation::AwaitSync { approved, cutover }
-    })
-    .await?;
+        tasks
+            .task("Shift traffic", Operation::ShiftTraffic { approved, cutover })
+            .await?;
+        let synced = until_done(tasks, "Await sync", || {
+            let (approved, cutover) = common();
+            Operation::AwaitSync { approved, cutover }
+        })
+        .await?;
+        if synced.remaining == 0 {
+            break;
+        }
+    }
     accounts(tasks, &planned, Phase::Contract).await?;
     verify(tasks, &planned, Phase::Contract).await
 }
@@ -155,14 +160,14 @@ async fn until_done(
     tasks: &impl Tasks,
     state: &'static str,
     operation: impl Fn() -> Operation,
-) -> Result<(), Failed> {
+) -> Result<TrafficProgress, Failed> {
     for _ in 0..LOOKS {
         let answer = tasks.task(state, operation()).await?;
         let Answer::Traffic(traffic) = answer else {
             return Err(Failed::Unexpected(Box::new(answer)));
         };
         if traffic.progress == Progress::Done {
-            return Ok(());
+            return Ok(traffic);
         }
         tasks.wait().await;
     }

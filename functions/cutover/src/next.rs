@@ -1,7 +1,7 @@
 //! What follows from the journal after a failure, and the undo of one step.
 
 use blackstart_aws::records::Records;
-use blackstart_core::cutover::{PREPARE_TRAFFIC, SHIFT_TRAFFIC};
+use blackstart_core::cutover::PREPARE_TRAFFIC;
 use blackstart_core::journal::{Command, Event, IllegalEvent, StepState};
 use blackstart_core::task::Failure;
 use blackstart_core::task::cutover::{Next, OperatorChoice, Reverted};
@@ -74,7 +74,9 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         }
         match step {
             PREPARE_TRAFFIC => self.revert_prepare(open).await,
-            SHIFT_TRAFFIC => self.revert_shift(open).await,
+            id if open.document.course().steps().iter().any(|shift| shift.id == id) => {
+                self.revert_shift(open, id).await
+            }
             id => {
                 let reference = open.document.step(id).cloned();
                 let reference = reference.ok_or_else(|| CutoverError::UnknownStep(id.to_owned()))?;

@@ -1,11 +1,11 @@
 //! Plan and precheck: nothing is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blackstart_aws::records::Records;
 use blackstart_core::artifact::{ArtifactRef, canonical_json};
 use blackstart_core::cutover::{CutoverDocument, CutoverFacts, Stand, plan};
-use blackstart_core::dns::{CheckPlan, Image, fail_open};
+use blackstart_core::dns::{CheckPlan, fail_open};
 use blackstart_core::journal::{Command, Event};
 use blackstart_core::references::{InventoryDocument, Slot};
 use blackstart_core::task::cutover::{Planned, Prechecked};
@@ -38,16 +38,21 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             max_deleted_percent: self.plan.cutover.max_deleted_percent,
         })?;
         let check = CheckPlan {
-            https: false,
+            https: self.plan.cutover.health.tls.is_some(),
             search: Some(self.nonce()),
             disabled: false,
             alarm_without_data_counts: false,
             waits_for_reports: true,
-            own_tls_probe: false,
+            own_tls_probe: self.plan.cutover.health.tls.is_some(),
         };
-        let open_ways = fail_open(&document.traffic, &check);
+        let steps = document.course().steps();
+        let open_ways: BTreeSet<String> = steps
+            .iter()
+            .flat_map(|step| fail_open(&step.change, &check))
+            .map(|way| way.to_string())
+            .collect();
         if !open_ways.is_empty() {
-            let reasons = open_ways.iter().map(ToString::to_string).collect();
+            let reasons = open_ways.into_iter().collect();
             return Err(blackstart_core::cutover::CutoverRefused(reasons).into());
         }
         let bytes = canonical_json(&document)?;
@@ -94,12 +99,15 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                 answer.ready += 1;
             }
         }
-        let change = self.bound_traffic(open).await?;
-        let zone = self.deps.world.records(&change.zone).await?;
-        match change.classify(&zone.records) {
-            Image::Before => answer.ready += 1,
-            Image::After => answer.already_done += 1,
-            Image::Third { differences } => drifted.extend(differences),
+        let course = self.course(open).await?;
+        let length = u32::try_from(course.length()).unwrap_or(u32::MAX);
+        match self.place(open, &course).await? {
+            Ok(place) => {
+                let done = u32::try_from(place).unwrap_or(u32::MAX);
+                answer.already_done += done;
+                answer.ready += length.saturating_sub(done);
+            }
+            Err(differences) => drifted.extend(differences),
         }
         if drifted.is_empty() {
             Ok(answer)

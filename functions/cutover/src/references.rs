@@ -6,7 +6,6 @@ use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
 use blackstart_core::artifact::Digest;
 use blackstart_core::cutover::{ReferenceStep, Stand};
-use blackstart_core::dns::Image;
 use blackstart_core::journal::{Event, StepKind, StepState};
 use blackstart_core::references::entries::is_between;
 use blackstart_core::references::{
@@ -240,23 +239,6 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             return Ok(());
         }
         self.record(open, Event::Verified { step }).await
-    }
-
-    async fn verify_traffic(&self, open: &mut Open) -> Result<u32, CutoverError> {
-        let change = self.bound_traffic(open).await?;
-        let zone = self.deps.world.records(&change.zone).await?;
-        match change.classify(&zone.records) {
-            Image::After => {}
-            Image::Before => self.traffic_conflict(open, change.diff()).await?,
-            Image::Third { differences } => self.traffic_conflict(open, differences).await?,
-        }
-        for step in [
-            blackstart_core::cutover::PREPARE_TRAFFIC,
-            blackstart_core::cutover::SHIFT_TRAFFIC,
-        ] {
-            self.settle(open, step).await?;
-        }
-        Ok(2)
     }
 
     /// Why a document still lets the old account in, if it does.

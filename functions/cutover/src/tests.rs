@@ -1,7 +1,9 @@
 //! Whole cutovers against a world in memory, with every fault at every call.
 
+mod certificates;
 mod saga;
 mod scenario;
+mod weighted;
 
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::journal::{Command, Direction, StepState};

@@ -1,11 +1,10 @@
-//! Traffic: the nonce, the health check, the records.
+//! What traffic waits for: the nonce, the health check, the new environment itself.
 
 use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
 use blackstart_core::artifact::Digest;
-use blackstart_core::cutover::{PREPARE_TRAFFIC, SHIFT_TRAFFIC};
-use blackstart_core::dns::message::RecordType;
-use blackstart_core::dns::{Health, Image, TrafficChange, health, seen_unhealthy};
+use blackstart_core::cutover::PREPARE_TRAFFIC;
+use blackstart_core::dns::{Endpoint, Health, endpoints, health, host, seen_unhealthy};
 use blackstart_core::journal::{Event, StepState};
 use blackstart_core::ledger::Key;
 use blackstart_core::task::Progress;
@@ -30,24 +29,16 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         format!("blackstart-{}", Digest::of(text.as_bytes()))
     }
 
-    fn fact(&self, name: &str) -> Key {
+    pub(crate) fn fact(&self, name: &str) -> Key {
         Key {
             pk: Key::run_partition(&self.run),
             sk: format!("CUTOVER#{}#{name}", self.approved.digest),
         }
     }
 
-    async fn check(&self) -> Result<Option<String>, CutoverError> {
+    pub(crate) async fn check(&self) -> Result<Option<String>, CutoverError> {
         let found = self.deps.records.get::<String>(&self.fact("check")).await?;
         Ok(found.map(|found| found.document))
-    }
-
-    /// The change of records with the run's health check in it, once there is one.
-    pub(crate) async fn bound_traffic(&self, open: &Open) -> Result<TrafficChange, CutoverError> {
-        Ok(match self.check().await? {
-            Some(check) => open.document.traffic.with_check(&check),
-            None => open.document.traffic.clone(),
-        })
     }
 
     /// Creates the health check while the nonce is not served yet: it has to be seen unhealthy once.
@@ -60,6 +51,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             progress: Progress::Done,
             observed: "the health check exists, and the nonce is not served yet".to_owned(),
             wait_seconds: 0,
+            remaining: 0,
         })
     }
 
@@ -87,7 +79,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     }
 
     /// The lease on what a step of traffic changes.
-    async fn lease(&self, what: &str) -> Result<lease::Lease, CutoverError> {
+    pub(crate) async fn lease(&self, what: &str) -> Result<lease::Lease, CutoverError> {
         let name = format!("zone/{}/{what}", self.package.zone);
         lease::acquire(
             &self.deps.records,
@@ -148,6 +140,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                 port: plan.port,
                 path: plan.path.clone(),
                 nonce: nonce.to_owned(),
+                https: plan.tls.as_ref().and_then(|_| self.first_name()),
             })
             .await
     }
@@ -186,164 +179,59 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                 "the checkers do not find the nonce, which is published now".to_owned(),
             ));
         }
-        let plan = &self.plan.cutover.health;
-        let url = format!("http://{}:{}{}", bracketed(&plan.address), plan.port, plan.path);
-        let seen = self.deps.world.health_document(&url).await;
-        let found_by_us = seen.is_some_and(|text| text.contains(&self.nonce()));
+        if let Some(missing) = self.untrusted_endpoint().await {
+            return Ok(not_yet(missing));
+        }
+        let found_by_us = self.finds_the_nonce().await;
         Ok(match health(&reports, found_by_us) {
             Health::Serves => TrafficProgress {
                 progress: Progress::Done,
                 observed: format!("{} checkers and we find the nonce", reports.len()),
                 wait_seconds: 0,
+                remaining: 0,
             },
             Health::NotYet { missing } => not_yet(missing),
         })
     }
 
-    /// Changes the records in one batch that fails if they are not exactly as recorded.
-    pub(crate) async fn shift_traffic(&self, open: &mut Open) -> Result<TrafficProgress, CutoverError> {
-        let change = self.bound_traffic(open).await?;
-        if self.check().await?.is_none() {
-            return Err(CutoverError::Foreign(
-                "records without a health check would count as healthy".to_owned(),
-            ));
-        }
-        if !is_done(open.log.journal.state(SHIFT_TRAFFIC)) {
-            let lease = self.lease("records").await?;
-            let outcome = self.shift_leased(open, &change).await;
-            lease::release(&self.deps.records, lease).await;
-            outcome?;
-        }
-        Ok(TrafficProgress {
-            progress: Progress::Done,
-            observed: change.diff().join("\n"),
-            wait_seconds: 0,
-        })
+    /// The first name whose traffic moves, as a host is called.
+    fn first_name(&self) -> Option<String> {
+        self.package.names.first().map(|name| host(&name.name))
     }
 
-    async fn shift_leased(&self, open: &mut Open, change: &TrafficChange) -> Result<(), CutoverError> {
-        let step = SHIFT_TRAFFIC.to_owned();
-        open.log.refresh(&self.deps.records).await?;
-        if is_done(open.log.journal.state(&step)) {
-            return Ok(());
-        }
-        match self.image(change).await? {
-            Image::After => {}
-            Image::Third { differences } => return self.traffic_conflict(open, differences).await,
-            Image::Before => {
-                let intent = Event::Intent {
-                    step: step.clone(),
-                    before: digest_of_lines(&change.inverse().diff()),
-                    after: digest_of_lines(&change.diff()),
+    /// Whether we find the nonce where the checkers look for it.
+    async fn finds_the_nonce(&self) -> bool {
+        let plan = &self.plan.cutover.health;
+        let seen = match (&plan.tls, self.first_name()) {
+            (Some(tls), Some(name)) => {
+                let endpoint = Endpoint {
+                    name,
+                    address: plan.address.clone(),
+                    port: plan.port,
                 };
-                self.record(open, intent).await?;
-                if let Err(error) = self.change(change).await {
-                    let event = match &error {
-                        PortError::Refused { why, .. } | PortError::NotFound { why, .. } => {
-                            Some(Event::Refused {
-                                step,
-                                reason: why.clone(),
-                            })
-                        }
-                        PortError::OutcomeUnknown { why, .. } => Some(Event::OutcomeUnknown {
-                            step,
-                            reason: why.clone(),
-                        }),
-                        PortError::Transient { .. } => None,
-                    };
-                    if let Some(event) = event {
-                        self.record(open, event).await?;
-                    }
-                    return Err(error.into());
-                }
-                if let Image::Before | Image::Third { .. } = self.image(change).await? {
-                    let reason = "the records do not read back as written".to_owned();
-                    self.record(open, Event::OutcomeUnknown { step, reason }).await?;
-                    return Err(CutoverError::NotReadBack {
-                        what: change.zone.clone(),
-                    });
-                }
+                let seen = self.deps.world.secure_health_document(&endpoint, tls, &plan.path);
+                seen.await
+                    .inspect_err(
+                        |error| tracing::warn!(%endpoint, %error, "the health document is not to be had"),
+                    )
+                    .ok()
             }
-        }
-        self.record(open, Event::Applied { step }).await
-    }
-
-    async fn change(&self, change: &TrafficChange) -> Result<(), PortError> {
-        let id = self.deps.world.change_records(&self.run, change).await?;
-        let key = self.fact("change");
-        let kept = match self.deps.records.get::<String>(&key).await {
-            Ok(Some(held)) => self.deps.records.replace(&key, held.version, &id).await,
-            Ok(None) => self.deps.records.put_new(&key, &id).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = kept {
-            // The records say what was done; only the wait for all servers cannot ask for the change by its id.
-            tracing::warn!(%error, change = %id, "the id of the change was not kept");
-        }
-        Ok(())
-    }
-
-    async fn image(&self, change: &TrafficChange) -> Result<Image, CutoverError> {
-        let zone = self.deps.world.records(&change.zone).await?;
-        Ok(change.classify(&zone.records))
-    }
-
-    /// Records that somebody else changed the records; they are left alone.
-    pub(crate) async fn traffic_conflict(
-        &self,
-        open: &mut Open,
-        differences: Vec<String>,
-    ) -> Result<(), CutoverError> {
-        let event = Event::Conflict {
-            step: SHIFT_TRAFFIC.to_owned(),
-            observed: digest_of_lines(&differences),
-        };
-        self.record(open, event).await?;
-        Err(CutoverError::Drifted(differences))
-    }
-
-    /// Asks whether the change has reached all servers.
-    pub(crate) async fn await_sync(&self, open: &Open) -> Result<TrafficProgress, CutoverError> {
-        let change = self.bound_traffic(open).await?;
-        if let Image::Before | Image::Third { .. } = self.image(&change).await? {
-            return Err(CutoverError::Drifted(change.diff()));
-        }
-        let known = self.deps.records.get::<String>(&self.fact("change")).await?;
-        // Where the id of the change is not known, the servers themselves are.
-        if let Some(id) = known
-            && !self.deps.world.in_sync(&id.document).await?
-        {
-            return Ok(not_yet(format!("change {} is pending", id.document)));
-        }
-        let servers = self.deps.world.name_servers(&change.zone).await?;
-        if servers.is_empty() {
-            return Ok(not_yet(format!("zone `{}` names no servers to ask", change.zone)));
-        }
-        for server in &servers {
-            if let Some(missing) = self.missing_at(server, &change).await {
-                return Ok(not_yet(missing));
+            _ => {
+                let url = format!("http://{}:{}{}", bracketed(&plan.address), plan.port, plan.path);
+                self.deps.world.health_document(&url).await
             }
-        }
-        Ok(TrafficProgress {
-            progress: Progress::Done,
-            observed: format!("{} authoritative servers answer as wanted", servers.len()),
-            wait_seconds: change.old_answers_live(),
-        })
+        };
+        seen.is_some_and(|text| text.contains(&self.nonce()))
     }
 
-    /// What a server does not answer yet as wanted, for people.
-    async fn missing_at(&self, server: &str, change: &TrafficChange) -> Option<String> {
-        for ((name, record_type), wanted) in change.served() {
-            let Some(kind) = RecordType::named(&record_type) else {
-                continue;
-            };
-            let missing = match self.deps.world.ask(server, &name, kind).await {
-                Ok(found) if found.is_empty() => "nothing".to_owned(),
-                Ok(found) if found.iter().all(|value| wanted.contains(value)) => continue,
-                Ok(found) => found.join(" "),
-                Err(error) => error.to_string(),
-            };
-            return Some(format!("{server} answers for {name} {record_type}: {missing}"));
+    /// The first place to which traffic moves that does not prove by its certificate what it is, for people. None where
+    /// the plan serves nothing by TLS.
+    pub(crate) async fn untrusted_endpoint(&self) -> Option<String> {
+        let tls = self.plan.cutover.health.tls.as_ref()?;
+        for endpoint in endpoints(&self.package.names, tls.port) {
+            if let Err(untrusted) = self.deps.world.certificate(&endpoint, tls).await {
+                return Some(format!("{endpoint}: {untrusted}"));
+            }
         }
         None
     }
@@ -377,55 +265,16 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         }
         self.record(open, Event::Reverted { step }).await
     }
-
-    /// Applies the inverse batch, which fails if the records are not exactly as this run wrote them.
-    pub(crate) async fn revert_shift(&self, open: &mut Open) -> Result<(), CutoverError> {
-        let change = self.bound_traffic(open).await?;
-        let lease = self.lease("records").await?;
-        let outcome = self.revert_shift_leased(open, &change).await;
-        lease::release(&self.deps.records, lease).await;
-        outcome
-    }
-
-    async fn revert_shift_leased(&self, open: &mut Open, change: &TrafficChange) -> Result<(), CutoverError> {
-        let step = SHIFT_TRAFFIC.to_owned();
-        self.record(open, Event::RevertIntent { step: step.clone() })
-            .await?;
-        match self.image(change).await? {
-            Image::Before => {}
-            Image::Third { differences } => return self.traffic_conflict(open, differences).await,
-            Image::After => {
-                match self.change(&change.inverse()).await {
-                    Ok(()) | Err(PortError::OutcomeUnknown { .. }) => {}
-                    Err(error @ PortError::Transient { .. }) => return Err(error.into()),
-                    Err(error @ (PortError::Refused { .. } | PortError::NotFound { .. })) => {
-                        let reason = error.to_string();
-                        self.record(open, Event::RevertFailed { step, reason }).await?;
-                        return Err(error.into());
-                    }
-                }
-                if let Image::After | Image::Third { .. } = self.image(change).await? {
-                    return Err(CutoverError::NotReadBack {
-                        what: change.zone.clone(),
-                    });
-                }
-            }
-        }
-        self.record(open, Event::Reverted { step }).await
-    }
 }
 
 /// Ask again later.
-fn not_yet(observed: String) -> TrafficProgress {
+pub(crate) fn not_yet(observed: String) -> TrafficProgress {
     TrafficProgress {
         progress: Progress::Running,
         observed,
         wait_seconds: 0,
+        remaining: 0,
     }
-}
-
-fn digest_of_lines(lines: &[String]) -> Digest {
-    Digest::of(lines.join("\n").as_bytes())
 }
 
 /// An IPv6 address in a URL stands in brackets.

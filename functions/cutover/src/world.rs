@@ -7,8 +7,8 @@ use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::cutover::contain::{ContainStep, OrganisationPolicy};
 use blackstart_core::dns::message::RecordType;
-use blackstart_core::dns::{CheckerReport, TrafficChange, ZoneRecords};
-use blackstart_core::plan::{NoncePlace, Plan};
+use blackstart_core::dns::{CheckerReport, Endpoint, TrafficChange, Untrusted, ZoneRecords};
+use blackstart_core::plan::{NoncePlace, Plan, TlsPlan};
 use blackstart_core::references::Slot;
 use blackstart_core::run::RunId;
 use jiff::Timestamp;
@@ -28,6 +28,8 @@ pub struct CheckSettings {
     pub path: String,
     /// What the answer must contain.
     pub nonce: String,
+    /// The name under which the checkers ask by HTTPS; by HTTP without one.
+    pub https: Option<String>,
 }
 
 /// Documents in siblings, records, health checks, artifacts, time.
@@ -117,8 +119,21 @@ pub trait World: Send + Sync {
     ) -> impl Future<Output = Result<Vec<CheckerReport>, PortError>> + Send;
     /// Deletes the health check.
     fn delete_check(&self, check: &str) -> impl Future<Output = Result<(), PortError>> + Send;
-    /// What the new environment answers to us; `None` when it does not.
+    /// What the new environment answers to us by HTTP; `None` when it does not.
     fn health_document(&self, url: &str) -> impl Future<Output = Option<String>> + Send;
+    /// What it answers by HTTPS under its real name.
+    fn secure_health_document(
+        &self,
+        endpoint: &Endpoint,
+        tls: &TlsPlan,
+        path: &str,
+    ) -> impl Future<Output = Result<String, Untrusted>> + Send;
+    /// Whether an endpoint proves by its certificate that it is what clients look for.
+    fn certificate(
+        &self,
+        endpoint: &Endpoint,
+        tls: &TlsPlan,
+    ) -> impl Future<Output = Result<(), Untrusted>> + Send;
     /// The clock.
     fn now(&self) -> Timestamp;
     /// Waits.

@@ -38,6 +38,9 @@ pub struct CheckRequest<'a> {
     pub path: &'a str,
     /// What the first 5,120 bytes of the answer must contain.
     pub search: &'a str,
+    /// The name under which the checkers ask by HTTPS (SNI and `Host`), whatever certificate they are shown; by HTTP
+    /// without one. Where the address is a name, Route 53 asks under that.
+    pub https: Option<&'a str>,
 }
 
 impl Route53 {
@@ -172,7 +175,12 @@ impl Route53 {
         let what = "creating the health check";
         let address_is_name = request.address.parse::<std::net::IpAddr>().is_err();
         let config = HealthCheckConfig::builder()
-            .r#type(HealthCheckType::HttpStrMatch)
+            .r#type(if request.https.is_some() {
+                HealthCheckType::HttpsStrMatch
+            } else {
+                HealthCheckType::HttpStrMatch
+            })
+            .set_enable_sni(request.https.map(|_| true))
             .port(i32::from(request.port))
             .resource_path(request.path)
             .search_string(request.search)
@@ -181,7 +189,10 @@ impl Route53 {
         let config = if address_is_name {
             config.fully_qualified_domain_name(request.address)
         } else {
-            config.ip_address(request.address)
+            // With an address beside it, the name is what the checkers put into SNI and `Host`.
+            config
+                .ip_address(request.address)
+                .set_fully_qualified_domain_name(request.https.map(str::to_owned))
         };
         let config = config.build().map_err(|error| unbuilt(what, &error))?;
         let answer = self

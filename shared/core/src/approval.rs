@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactRef, Digest};
-use crate::plan::{Credential, IdentifierPair, ResourceType, Secret, TrafficName, Waiver};
+use crate::plan::{Credential, IdentifierPair, ResourceType, Secret, Shift, TrafficName, Waiver};
 use crate::rebuild::{BuiltStack, IsolationCheck};
 use crate::references::Slot;
 use crate::run::{Mode, RunId, WorkloadName};
@@ -90,6 +90,9 @@ pub struct DecisionPackage {
     pub zone: String,
     /// The names whose traffic moves.
     pub names: Vec<TrafficName>,
+    /// How their traffic moves.
+    #[serde(default, skip_serializing_if = "Shift::is_at_once")]
+    pub shift: Shift,
     /// The approval team of AWS Backup that must open the vault before anything is restored, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outer_gate: Option<outer::OuterGate>,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
+use crate::dns::{Course, TrafficChange, TrafficStage};
 use crate::journal::{self, Journal, StepState};
 use crate::references::entries::is_between;
 use crate::references::{Slot, canonical_digest_of};
@@ -29,8 +30,7 @@ pub use status::{STATE_HEADING, Standing, Status};
 pub const SCHEMA: &str = "blackstart.cutover/1";
 /// Step id: the nonce is published and the health check created.
 pub const PREPARE_TRAFFIC: &str = "prepare-traffic";
-/// Step id: the records are changed.
-pub const SHIFT_TRAFFIC: &str = "shift-traffic";
+pub use crate::dns::SHIFT_TRAFFIC;
 
 /// Every step of a cutover with its *before* and *after*: what the executor does without further choices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,7 +46,13 @@ pub struct CutoverDocument {
     /// The reference steps in order.
     pub steps: Vec<ReferenceStep>,
     /// The change of records.
-    pub traffic: crate::dns::TrafficChange,
+    pub traffic: TrafficChange,
+    /// What is served on the way, where traffic moves share by share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traffic_stages: Vec<TrafficStage>,
+    /// Seconds for which each stage is looked at before the next step.
+    #[serde(default)]
+    pub hold_seconds: u32,
 }
 
 /// One change of one document in one phase.
@@ -124,9 +130,20 @@ impl CutoverDocument {
             .collect();
         steps.push(fixed(PREPARE_TRAFFIC, journal::StepKind::Prepare));
         steps.extend(of_phase(Phase::Expand));
-        steps.push(fixed(SHIFT_TRAFFIC, journal::StepKind::Traffic));
+        let shifts = self.course().steps();
+        steps.extend(
+            shifts
+                .iter()
+                .map(|step| fixed(&step.id, journal::StepKind::Traffic)),
+        );
         steps.extend(of_phase(Phase::Contract));
         steps
+    }
+
+    /// The way of traffic.
+    #[must_use]
+    pub fn course(&self) -> Course {
+        Course::new(&self.traffic, &self.traffic_stages)
     }
 
     /// The accounts with steps, in order.

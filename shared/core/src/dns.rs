@@ -11,14 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::TrafficName;
 
+mod endpoint;
 mod fail_open;
 mod health;
 pub mod message;
+mod shift;
 #[cfg(test)]
 mod tests;
 
+pub use endpoint::{Endpoint, Untrusted, endpoints, host};
 pub use fail_open::{CheckPlan, FailOpen, fail_open};
 pub use health::{CheckerReport, Health, health, seen_unhealthy};
+pub use shift::{Course, SHIFT_TRAFFIC, TrafficStage, TrafficStep, stages};
 
 /// Stands in a planned record for the health check that the run creates later.
 pub const CHECK_OF_THE_RUN: &str = "{health check of the run}";
@@ -99,6 +103,13 @@ impl RecordSet {
             alias.name = fully_qualified(&alias.name);
         }
         normal
+    }
+
+    /// Puts the health check's id in place of [`CHECK_OF_THE_RUN`].
+    fn bind_check(&mut self, id: &str) {
+        if self.health_check.as_deref() == Some(CHECK_OF_THE_RUN) {
+            self.health_check = Some(id.to_owned());
+        }
     }
 }
 
@@ -185,9 +196,7 @@ impl TrafficChange {
     pub fn with_check(&self, id: &str) -> Self {
         let mut bound = self.clone();
         for set in &mut bound.after {
-            if set.health_check.as_deref() == Some(CHECK_OF_THE_RUN) {
-                set.health_check = Some(id.to_owned());
-            }
+            set.bind_check(id);
         }
         bound
     }
@@ -230,23 +239,14 @@ impl TrafficChange {
     #[must_use]
     pub fn classify(&self, live: &[RecordSet]) -> Image {
         let names = self.names();
-        let live: BTreeSet<RecordSet> = live
-            .iter()
-            .filter(|set| names.contains(&fully_qualified(&set.name)) && carries_traffic(&set.record_type))
-            .map(RecordSet::normal)
-            .collect();
-        let before: BTreeSet<RecordSet> = self.before.iter().map(RecordSet::normal).collect();
-        let after: BTreeSet<RecordSet> = self.after.iter().map(RecordSet::normal).collect();
-        if live == after {
-            Image::After
-        } else if live == before {
+        if differences(&names, &self.after, live).is_empty() {
+            return Image::After;
+        }
+        let differences = differences(&names, &self.before, live);
+        if differences.is_empty() {
             Image::Before
         } else {
-            let gone = before.difference(&live).map(|set| format!("- {set}"));
-            let come = live.difference(&before).map(|set| format!("+ {set}"));
-            Image::Third {
-                differences: gone.chain(come).collect(),
-            }
+            Image::Third { differences }
         }
     }
 
@@ -261,6 +261,26 @@ impl TrafficChange {
             })
             .collect()
     }
+}
+
+/// What is missing of an image, and what is there instead, among the records of these names that carry traffic.
+fn differences(names: &BTreeSet<String>, image: &[RecordSet], live: &[RecordSet]) -> Vec<String> {
+    let live: BTreeSet<RecordSet> = live
+        .iter()
+        .filter(|set| names.contains(&fully_qualified(&set.name)) && carries_traffic(&set.record_type))
+        .map(RecordSet::normal)
+        .collect();
+    let image: BTreeSet<RecordSet> = image.iter().map(RecordSet::normal).collect();
+    let gone = image.difference(&live).map(|set| format!("- {set}"));
+    let come = live.difference(&image).map(|set| format!("+ {set}"));
+    gone.chain(come).collect()
+}
+
+/// Whether a batch of these record sets is above the quotas of Route 53.
+fn too_large<'a>(sets: impl Iterator<Item = &'a RecordSet> + Clone) -> bool {
+    let values = sets.flat_map(|set| &set.values);
+    values.clone().count() > LARGEST_BATCH_VALUES
+        || values.map(String::len).sum::<usize>() > LARGEST_BATCH_CHARACTERS
 }
 
 /// The records of a hosted zone.
@@ -393,10 +413,7 @@ pub fn plan(facts: &TrafficFacts<'_>) -> Result<TrafficChange, TrafficRefused> {
             facts.max_deleted_percent
         ));
     }
-    let values = before.iter().chain(&after).flat_map(|set| &set.values);
-    if values.clone().count() > LARGEST_BATCH_VALUES
-        || values.map(String::len).sum::<usize>() > LARGEST_BATCH_CHARACTERS
-    {
+    if too_large(before.iter().chain(&after)) {
         reasons.push("the batch is larger than Route 53 takes at once, and is not split".to_owned());
     }
     if !reasons.is_empty() {

@@ -15,7 +15,10 @@ mod rules;
 mod sources;
 mod validation;
 
-pub use cutover::{ContainPlan, CutoverPlan, HealthPlan, NoncePlace, PolicyAttachment, TrafficName};
+pub use cutover::{
+    Authorities, ContainPlan, CutoverPlan, HealthPlan, NoncePlace, PolicyAttachment, Shift, TlsPlan,
+    TrafficName,
+};
 pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
 pub use outer_gate::OuterGatePlan;

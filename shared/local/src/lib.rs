@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod accounts;
+pub mod authority;
 pub mod browser;
 pub mod deploy;
 pub mod edge;

@@ -257,5 +257,7 @@ fn cutover(references: i64) -> Result<CutoverDocument, BadFixture> {
             before: vec![record("192.0.2.1")],
             after: vec![record("192.0.2.2")],
         },
+        traffic_stages: Vec::new(),
+        hold_seconds: 0,
     })
 }

@@ -22,12 +22,14 @@ use blackstart_core::artifact::{ArtifactRef, Digest, canonical_json};
 use blackstart_core::cutover::CutoverDocument;
 use blackstart_core::cutover::contain::{ContainStep, OrganisationPolicy};
 use blackstart_core::dns::message::RecordType;
-use blackstart_core::dns::{CheckerReport, RecordChange, RecordSet, TrafficChange, ZoneRecords};
+use blackstart_core::dns::{
+    CheckerReport, Endpoint, RecordChange, RecordSet, TrafficChange, Untrusted, ZoneRecords,
+};
 use blackstart_core::error_name::{StageError as _, error_chain};
 use blackstart_core::items::ItemsRecord;
 use blackstart_core::journal::{Entry, Journal, StepState};
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::{ContainPlan, NoncePlace, Plan};
+use blackstart_core::plan::{ContainPlan, NoncePlace, Plan, Shift, TlsPlan};
 use blackstart_core::references::{
     InventoryDocument, ReferenceDocument, Slot, canonical_digest_of, same_document,
 };
@@ -90,6 +92,29 @@ impl Scenario {
         Self::of(expand, &SIBLINGS.map(str::to_owned), 2)
     }
 
+    /// Traffic moves share by share.
+    pub(super) fn weighted(expand: bool) -> Self {
+        let mut plan = plan();
+        plan.cutover.shift = Shift::Weighted {
+            shares: vec![1, 5, 25, 100],
+            hold_seconds: 900,
+        };
+        if expand {
+            plan.cutover.contain = Some(contain());
+        }
+        Self::by(&plan, expand, &SIBLINGS.map(str::to_owned), 2)
+    }
+
+    /// The name is served by HTTPS.
+    pub(super) fn secure() -> Self {
+        let mut plan = plan();
+        plan.cutover.health.tls = Some(TlsPlan {
+            port: 443,
+            authorities: None,
+        });
+        Self::by(&plan, false, &SIBLINGS.map(str::to_owned), 2)
+    }
+
     /// Sixty documents in six accounts.
     pub(super) fn large(expand: bool) -> Self {
         let siblings: Vec<String> = (0..6).map(|i| format!("66666666666{i}")).collect();
@@ -145,7 +170,7 @@ impl Scenario {
             "selection": plan_ref, "rebuild": plan_ref, "stacks": [], "isolation": [], "restores": [], "secrets": [], "inventory": inventory,
             "references": references,
             "identifiers": [{"kind": "account", "old": OLD, "new": NEW}],
-            "expand": expand, "waivers": [], "zone": "Z1", "names": plan.cutover.names,
+            "expand": expand, "waivers": [], "zone": "Z1", "names": plan.cutover.names, "shift": plan.cutover.shift,
             "decide_by": "2026-03-02T00:00:00Z", "execute_by": "2026-03-03T00:00:00Z",
         }))
         .unwrap();

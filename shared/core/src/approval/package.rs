@@ -150,6 +150,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
         waivers: plan.references.waivers.clone(),
         zone: plan.cutover.zone.clone(),
         names: plan.cutover.names.clone(),
+        shift: plan.cutover.shift.clone(),
         outer_gate: outer::guard(plan, facts.mode),
         finished: None,
         decide_by,

@@ -125,13 +125,19 @@ pub fn plan(facts: &CutoverFacts<'_>) -> Result<CutoverDocument, CutoverRefused>
         max_changed_percent: facts.max_changed_percent,
         max_deleted_percent: facts.max_deleted_percent,
     });
-    match traffic {
-        Ok(traffic) if reasons.is_empty() => Ok(CutoverDocument {
+    let staged = traffic.and_then(|traffic| {
+        let stages = crate::dns::stages(&traffic, package.shift.shares())?;
+        Ok((traffic, stages))
+    });
+    match staged {
+        Ok((traffic, traffic_stages)) if reasons.is_empty() => Ok(CutoverDocument {
             schema: SCHEMA.to_owned(),
             package: facts.digest.clone(),
             contain: contain::steps(facts.contain),
             steps,
             traffic,
+            traffic_stages,
+            hold_seconds: package.shift.hold_seconds(),
         }),
         Ok(_) => Err(CutoverRefused(reasons)),
         Err(TrafficRefused(of_records)) => {

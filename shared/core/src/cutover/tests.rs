@@ -4,7 +4,7 @@ use super::*;
 use crate::approval::{DecisionPackage, PlannedReference};
 use crate::artifact::ArtifactRef;
 use crate::dns::{RecordSet, ZoneRecords};
-use crate::plan::{IdentifierKind, IdentifierPair, TrafficName, Waiver};
+use crate::plan::{IdentifierKind, IdentifierPair, Shift, TrafficName, Waiver};
 use crate::references::{
     DocumentKind, InventoryDocument, ReadFailure, ReferenceDocument, Shutout, same_document, shutout,
 };
@@ -129,6 +129,7 @@ fn package(inventory: &InventoryDocument, expand: bool) -> DecisionPackage {
             holding: vec!["203.0.113.9".to_owned()],
             ttl: 60,
         }],
+        shift: Shift::default(),
         outer_gate: None,
         finished: None,
         decide_by: jiff::Timestamp::UNIX_EPOCH,

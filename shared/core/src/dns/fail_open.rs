@@ -3,7 +3,7 @@
 //! Source: Amazon Route 53 Developer Guide, "How Amazon Route 53 determines whether a health check is healthy" and
 //! "How Amazon Route 53 chooses records when health checking is configured".
 
-use super::{RecordSet, TrafficChange};
+use super::{HOLDING, RecordSet, TrafficChange};
 
 /// The health check that a cutover relies on, and what is done beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub enum FailOpen {
     /// A record of weight 0 is served when all others are unhealthy.
     #[error("`{0}` has weight 0, and comes back when the others are unhealthy; remove it instead")]
     WeightZero(String),
+    /// Where every record of a weighted group has weight 0, all are served alike.
+    #[error("every record of `{0}` has weight 0: Route 53 then serves all of them alike")]
+    AllWeightsZero(String),
     /// HTTPS checks do not look at certificates.
     #[error("an HTTPS health check accepts any certificate, and nothing else probes it")]
     AnyCertificate,
@@ -73,6 +76,14 @@ pub fn fail_open(change: &TrafficChange, check: &CheckPlan) -> Vec<FailOpen> {
     for set in &change.after {
         if set.weight == Some(0) {
             found.push(FailOpen::WeightZero(set.to_string()));
+            let mut group = change
+                .after
+                .iter()
+                .filter(|other| other.name == set.name && other.record_type == set.record_type);
+            let zero = FailOpen::AllWeightsZero(set.name.clone());
+            if group.all(|other| other.weight == Some(0)) && !found.contains(&zero) {
+                found.push(zero);
+            }
         }
         if is_last_resort(set) {
             continue;
@@ -94,7 +105,10 @@ pub fn fail_open(change: &TrafficChange, check: &CheckPlan) -> Vec<FailOpen> {
     found
 }
 
-/// The holding page: SECONDARY and unchecked, so that it is always there.
+/// The holding page: unchecked, so that it is always there; SECONDARY of a pair, or with a weight of its own.
 fn is_last_resort(set: &RecordSet) -> bool {
-    set.failover.as_deref() == Some("SECONDARY") && set.health_check.is_none()
+    let secondary = set.failover.as_deref() == Some("SECONDARY");
+    let weighted =
+        set.set_identifier.as_deref() == Some(HOLDING) && set.weight.is_some_and(|weight| weight > 0);
+    set.health_check.is_none() && (secondary || weighted)
 }

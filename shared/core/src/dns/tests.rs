@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn record(name: &str, record_type: &str, values: &[&str]) -> RecordSet {
+pub(super) fn record(name: &str, record_type: &str, values: &[&str]) -> RecordSet {
     RecordSet {
         name: name.to_owned(),
         record_type: record_type.to_owned(),
@@ -18,7 +18,7 @@ fn record(name: &str, record_type: &str, values: &[&str]) -> RecordSet {
     }
 }
 
-fn traffic(name: &str, record_type: &str) -> TrafficName {
+pub(super) fn traffic(name: &str, record_type: &str) -> TrafficName {
     TrafficName {
         name: name.to_owned(),
         record_type: record_type.to_owned(),
@@ -28,7 +28,7 @@ fn traffic(name: &str, record_type: &str) -> TrafficName {
     }
 }
 
-fn zone() -> Vec<RecordSet> {
+pub(super) fn zone() -> Vec<RecordSet> {
     vec![
         record("example.com.", "NS", &["ns1.example.net."]),
         record("example.com.", "SOA", &["ns1.example.net. x 1 2 3 4 5"]),
@@ -37,7 +37,7 @@ fn zone() -> Vec<RecordSet> {
     ]
 }
 
-fn listed(live: &[RecordSet]) -> ZoneRecords {
+pub(super) fn listed(live: &[RecordSet]) -> ZoneRecords {
     ZoneRecords {
         records: live.to_vec(),
         other_routing: BTreeSet::new(),
@@ -55,7 +55,7 @@ fn plan_for(names: &[TrafficName], live: &[RecordSet]) -> Result<TrafficChange, 
 }
 
 /// Route 53 in miniature: a batch is applied whole or not at all.
-fn apply(live: &mut Vec<RecordSet>, change: &TrafficChange) -> bool {
+pub(super) fn apply(live: &mut Vec<RecordSet>, change: &TrafficChange) -> bool {
     let mut next = live.clone();
     for line in change.batch() {
         match line {
@@ -82,7 +82,7 @@ fn apply(live: &mut Vec<RecordSet>, change: &TrafficChange) -> bool {
     true
 }
 
-fn sorted(live: &[RecordSet]) -> BTreeSet<RecordSet> {
+pub(super) fn sorted(live: &[RecordSet]) -> BTreeSet<RecordSet> {
     live.iter().map(RecordSet::normal).collect()
 }
 

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{GATE_MINUTES, InvalidPlan, Layer, Plan, Problem, ResourceType, SCHEMA};
+use crate::artifact::Digest;
+
+use super::{GATE_MINUTES, InvalidPlan, Layer, Plan, Problem, ResourceType, SCHEMA, Shift};
+
+/// Longest time for which a share of the traffic is looked at.
+const LONGEST_HOLD_SECONDS: u32 = 6 * 60 * 60;
 
 impl Plan {
     /// Reads and checks a plan, JSON or YAML.
@@ -213,6 +218,53 @@ impl Plan {
                 problem(
                     format!("cutover.names[{i}]"),
                     "needs values for `new` and for `holding`",
+                );
+            }
+        }
+        if let Some(tls) = &self.cutover.health.tls {
+            for (i, name) in self.cutover.names.iter().enumerate() {
+                if name.name.contains('*') {
+                    problem(
+                        format!("cutover.names[{i}].name"),
+                        "is a wildcard, whose certificate nobody can be asked for: name what is served",
+                    );
+                }
+            }
+            if let Some(authorities) = &tls.authorities {
+                if Digest::of(authorities.pem.as_bytes()) != authorities.sha256 {
+                    problem(
+                        "cutover.health.tls.authorities.sha256".to_owned(),
+                        "is not the SHA-256 of `pem`",
+                    );
+                }
+                if !authorities.pem.contains("-----BEGIN CERTIFICATE-----") {
+                    problem(
+                        "cutover.health.tls.authorities.pem".to_owned(),
+                        "holds no certificate",
+                    );
+                }
+                if authorities.pem.contains("PRIVATE KEY-----") {
+                    problem(
+                        "cutover.health.tls.authorities.pem".to_owned(),
+                        "holds a private key: give the certificates alone, and replace that key",
+                    );
+                }
+            }
+        }
+        if let Shift::Weighted { shares, hold_seconds } = &self.cutover.shift {
+            let rises = shares
+                .windows(2)
+                .all(|pair| matches!(pair, [one, next] if one < next));
+            if !rises || shares.first().is_none_or(|share| *share == 0) || shares.last() != Some(&100) {
+                problem(
+                    "cutover.shift.shares".to_owned(),
+                    "must rise from at least 1 and end with 100, for example `[1, 5, 25, 100]`",
+                );
+            }
+            if *hold_seconds > LONGEST_HOLD_SECONDS {
+                problem(
+                    "cutover.shift.hold_seconds".to_owned(),
+                    "must be at most 21600, which is six hours",
                 );
             }
         }

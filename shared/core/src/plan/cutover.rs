@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::Digest;
 use crate::run::AccountId;
 
 /// Stage 5 of a plan: how traffic moves.
@@ -21,6 +22,9 @@ pub struct CutoverPlan {
     pub zone: String,
     /// Names whose traffic moves.
     pub names: Vec<TrafficName>,
+    /// How their traffic moves.
+    #[serde(default, skip_serializing_if = "Shift::is_at_once")]
+    pub shift: Shift,
     /// What proves that the new environment serves.
     pub health: HealthPlan,
     /// Refuse when more than this share of the zone's records would change.
@@ -99,6 +103,59 @@ fn default_ttl() -> u32 {
     60
 }
 
+/// How traffic moves. Until a name is served by the new environment alone, the rest of its answers is the holding page:
+/// never the old account.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Shift {
+    /// In one batch, to a failover pair.
+    #[default]
+    AtOnce,
+    /// In one batch per share, each only while the new environment is healthy, the last one to the failover pair.
+    Weighted {
+        /// Shares of the answers that name the new environment, in percent: rising, and at last 100.
+        #[serde(default = "default_shares")]
+        shares: Vec<u8>,
+        /// Seconds for which a share is looked at before the next; at least as long as answers live.
+        #[serde(default = "default_hold_seconds")]
+        hold_seconds: u32,
+    },
+}
+
+impl Shift {
+    /// Whether there is one step only.
+    #[must_use]
+    pub fn is_at_once(&self) -> bool {
+        *self == Self::AtOnce
+    }
+
+    /// The shares, in percent.
+    #[must_use]
+    pub fn shares(&self) -> &[u8] {
+        match self {
+            Self::AtOnce => &[100],
+            Self::Weighted { shares, .. } => shares,
+        }
+    }
+
+    /// Seconds for which a share is looked at before the next.
+    #[must_use]
+    pub fn hold_seconds(&self) -> u32 {
+        match self {
+            Self::AtOnce => 0,
+            Self::Weighted { hold_seconds, .. } => *hold_seconds,
+        }
+    }
+}
+
+fn default_shares() -> Vec<u8> {
+    vec![1, 5, 25, 100]
+}
+
+fn default_hold_seconds() -> u32 {
+    300
+}
+
 /// What proves that the new environment serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -109,8 +166,37 @@ pub struct HealthPlan {
     pub port: u16,
     /// Path of the health document.
     pub path: String,
+    /// Where the names are served by HTTPS: the checkers and we ask so, and every certificate is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsPlan>,
     /// Where the run's nonce is published, in the rebuild account, for the new environment to serve.
     pub nonce: NoncePlace,
+}
+
+/// What the certificates of the new environment must prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsPlan {
+    /// Port at which the new values of every name are asked for their certificate.
+    #[serde(default = "default_tls_port")]
+    pub port: u16,
+    /// The only authorities that are trusted, for a drill say; else those that the system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<Authorities>,
+}
+
+fn default_tls_port() -> u16 {
+    443
+}
+
+/// Certificates of private authorities.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Authorities {
+    /// The certificates, PEM (RFC 7468).
+    pub pem: String,
+    /// SHA-256 of that text, by which people compare it.
+    pub sha256: Digest,
 }
 
 /// An object in the rebuild account from which the new environment serves the run's nonce.

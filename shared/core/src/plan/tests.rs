@@ -268,3 +268,55 @@ proptest! {
         prop_assert!(line_of(cut, &at) <= cut.lines().count() + 1);
     }
 }
+
+#[test]
+fn shares_that_do_not_rise_to_all_and_authorities_that_are_none_are_found() {
+    let bundle = |pem: &str, digest_of: &str| json!({"authorities": {"pem": pem, "sha256": Digest::of(digest_of.as_bytes())}});
+    let begin = "-----BEGIN CERTIFICATE-----";
+    let key = "-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----";
+    let weighted =
+        |shares: &[u8], hold: u32| json!({"kind": "weighted", "shares": shares, "hold_seconds": hold});
+    for (at, field, value, place) in [
+        ("", "shift", weighted(&[5, 5, 100], 60), "cutover.shift.shares"),
+        ("", "shift", weighted(&[1, 50], 60), "cutover.shift.shares"),
+        ("", "shift", weighted(&[0, 100], 60), "cutover.shift.shares"),
+        ("", "shift", weighted(&[], 60), "cutover.shift.shares"),
+        (
+            "",
+            "shift",
+            weighted(&[100], 86_400),
+            "cutover.shift.hold_seconds",
+        ),
+        (
+            "/health",
+            "tls",
+            bundle(begin, "another"),
+            "cutover.health.tls.authorities.sha256",
+        ),
+        (
+            "/health",
+            "tls",
+            bundle("none", "none"),
+            "cutover.health.tls.authorities.pem",
+        ),
+        (
+            "/health",
+            "tls",
+            bundle(key, key),
+            "cutover.health.tls.authorities.pem",
+        ),
+    ] {
+        let mut document = sound();
+        let cutover = document.pointer_mut(&format!("/cutover{at}")).unwrap();
+        cutover[field] = value.clone();
+        let found = problems(&document);
+        assert!(
+            found.iter().any(|found| found == place),
+            "{field} = {value}: {found:?}"
+        );
+    }
+    let mut document = sound();
+    document["cutover"]["shift"] = json!({"kind": "weighted"});
+    document["cutover"]["health"]["tls"] = bundle(begin, begin);
+    assert_eq!(problems(&document), Vec::<String>::new());
+}

@@ -69,7 +69,7 @@ pub enum Operation {
         /// The cutover plan.
         cutover: ArtifactRef,
     },
-    /// Changes the records, in one atomic batch.
+    /// Changes the records to the next share, in one atomic batch.
     ShiftTraffic {
         /// What was approved.
         approved: Approved,
@@ -206,6 +206,9 @@ pub struct TrafficProgress {
     /// Seconds for which somebody may still be told what was true before.
     #[serde(default)]
     pub wait_seconds: u32,
+    /// Steps of traffic that come after this one.
+    #[serde(default)]
+    pub remaining: u32,
 }
 
 /// The answer to [`Operation::Verify`].

@@ -18,7 +18,7 @@ use blackstart_core::dns::{RecordSet, TrafficChange};
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::items::ItemsRecord;
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::Plan;
+use blackstart_core::plan::{Plan, Shift};
 use blackstart_core::references::{InventoryDocument, ReferenceDocument, canonical_digest_of, same_document};
 use blackstart_core::run::{AccountId, RunId, WorkloadName};
 use blackstart_core::task::cutover::{Approved, Operation};
@@ -93,6 +93,11 @@ impl World {
         plan.accounts.siblings = SIBLINGS.map(account).to_vec();
         plan.references.waivers.clear();
         let mut contained = plan.clone();
+        // Where nobody is contained, traffic moves share by share.
+        plan.cutover.shift = Shift::Weighted {
+            shares: vec![1, 5, 25, 100],
+            hold_seconds: 60,
+        };
         contained.cutover.contain = serde_json::from_value(json!({
             "account": MANAGEMENT, "policies": [{"policy": QUARANTINE, "target": OLD}],
         }))
@@ -290,6 +295,7 @@ impl World {
         let [swapping, containing] = &self.plans;
         let plan = if expand { containing } else { swapping };
         let names = plan.cutover.names.clone();
+        let shift = plan.cutover.shift.clone();
         let plan = self
             .store(&id, "plan.json", serde_json::to_vec(plan).unwrap())
             .await;
@@ -315,7 +321,7 @@ impl World {
             "selection": plan, "rebuild": plan, "stacks": [], "isolation": [], "restores": [], "secrets": [],
             "inventory": inventory, "references": references,
             "identifiers": [{"kind": "account", "old": OLD, "new": REBUILD}],
-            "expand": expand, "waivers": [], "zone": self.zone, "names": names,
+            "expand": expand, "waivers": [], "zone": self.zone, "names": names, "shift": shift,
             "decide_by": later, "execute_by": later,
         }))
         .unwrap();

@@ -80,6 +80,25 @@ impl Scenario {
         })
     }
 
+    /// The share of the answers that name the new environment.
+    pub(in crate::tests) fn share(&self) -> Option<u8> {
+        self.deps.world.with(|inner| {
+            let mut sets = inner.records.iter().filter(|set| set.name == SHOP);
+            let new = sets.find(|set| set.values == ["198.51.100.7"])?;
+            Some(new.weight.unwrap_or(100))
+        })
+    }
+
+    /// What the new environment's certificate is worth from now on.
+    pub(in crate::tests) fn certify(&self, untrusted: Option<Untrusted>) {
+        self.deps.world.with(|inner| inner.untrusted = untrusted);
+    }
+
+    /// Under which name the checkers ask by HTTPS.
+    pub(in crate::tests) fn asked_as(&self) -> Option<String> {
+        self.deps.world.with(|inner| inner.asked_as.clone())
+    }
+
     /// Puts the records back as they were, as an operator would.
     pub(in crate::tests) fn restore_records(&self) {
         self.deps.world.with(|inner| inner.records = records());

@@ -38,6 +38,10 @@ pub(super) struct Inner {
     pub(super) edit: Option<(usize, Slot)>,
     /// After which effect somebody else changes the records.
     pub(super) retarget: Option<usize>,
+    /// What is wrong with the new environment's certificate.
+    pub(super) untrusted: Option<Untrusted>,
+    /// Under which name the checkers ask by HTTPS.
+    pub(super) asked_as: Option<String>,
     /// Seed of the pauses by which two executors interleave.
     pub(super) pace: Option<u64>,
     /// How often a task is retried that certainly had no effect.
@@ -261,6 +265,7 @@ impl World for Fake {
         self.effect(|inner| {
             let id = format!("check-{}", inner.checks.len());
             inner.search = Some(settings.nonce.clone());
+            inner.asked_as.clone_from(&settings.https);
             let id = inner.checks.entry(settings.reference.clone()).or_insert(id);
             Ok(id.clone())
         })
@@ -289,6 +294,25 @@ impl World for Fake {
 
     async fn health_document(&self, _: &str) -> Option<String> {
         self.with(|inner| inner.nonce.clone().filter(|_| inner.served))
+    }
+
+    async fn secure_health_document(
+        &self,
+        endpoint: &Endpoint,
+        tls: &TlsPlan,
+        _: &str,
+    ) -> Result<String, Untrusted> {
+        self.certificate(endpoint, tls).await?;
+        let served = self.with(|inner| inner.nonce.clone().filter(|_| inner.served));
+        served.ok_or_else(|| Untrusted::NoAnswer("it answers 404".to_owned()))
+    }
+
+    async fn certificate(&self, endpoint: &Endpoint, _: &TlsPlan) -> Result<(), Untrusted> {
+        assert_eq!(
+            (endpoint.name.as_str(), endpoint.address.as_str()),
+            ("shop.example.com", "198.51.100.7")
+        );
+        self.with(|inner| inner.untrusted.clone().map_or(Ok(()), Err))
     }
 
     fn now(&self) -> Timestamp {

@@ -9,6 +9,7 @@ use crate::approval::PlannedReference;
 use crate::approval::quorum::Outcome;
 use crate::approval::vote::{Choice, MAXIMUM_RATIONALE};
 use crate::chart::{self, AttackTimeline};
+use crate::plan::Shift;
 use crate::rebuild::CheckStatus;
 use crate::timeline::Reason;
 use crate::validation::Considered;
@@ -332,6 +333,14 @@ pub(super) fn changes(view: &View<'_>) -> Markup {
                         code { (shown(&name.new.join(" "))) } ", and " code { (shown(&name.holding.join(" "))) }
                         " while that is not healthy"
                     }
+                }
+            }
+            @if let Shift::Weighted { shares, hold_seconds } = &package.shift {
+                p {
+                    "Traffic moves in shares of "
+                    (shares.iter().map(|share| format!("{share} %")).collect::<Vec<_>>().join(", "))
+                    ", each looked at for " (hold_seconds) " seconds; the rest is answered by the holding page, and a share "
+                    "that is not healthy goes back."
                 }
             }
             h3 { "Credentials that get new values" }

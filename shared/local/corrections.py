@@ -21,6 +21,7 @@ def apply(tokens, crash_request):
     policies_of_buses()
     crash_on_request(crash_request)
     histories()
+    drift_of_users()
 
 
 def events_of_aws():
@@ -293,3 +294,18 @@ def histories():
     for kind in ("Pass", "Task", "Choice", "Wait", "Parallel", "Map"):
         name = f"_execute_{kind.lower()}"
         setattr(sfn, name, recorded(kind, getattr(sfn, name)))
+
+
+def drift_of_users():
+    """Users take part in drift detection, as on AWS."""
+    from ministack.services import iam
+    from ministack.services.cloudformation import drift
+    from ministack.services.cloudformation.provisioners import _tag_map
+
+    def read(physical_id, _properties):
+        user = iam._users.get(physical_id)
+        if user is None:
+            return None
+        return {"UserName": user["UserName"], "Path": user["Path"], "Tags": _tag_map(user.get("Tags"))}
+
+    drift._DRIFT_READERS["AWS::IAM::User"] = (read, frozenset({"UserName", "Path", "Tags"}))

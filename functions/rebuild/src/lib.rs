@@ -12,6 +12,9 @@ use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::items;
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Plan, Stack};
+use blackstart_core::rebuild::change_set::{self, Proposal};
+use blackstart_core::rebuild::drift::{Detection, DriftFacts};
+use blackstart_core::rebuild::earlier;
 use blackstart_core::rebuild::failure::first_cause;
 use blackstart_core::rebuild::isolation::{StackFacts, examine};
 use blackstart_core::rebuild::request::{execution_role, request_token, stack_tags};
@@ -21,7 +24,7 @@ use blackstart_core::rebuild::{BuiltStack, RebuildDocument, SCHEMA};
 use blackstart_core::restore::job::RestoreRecord;
 use blackstart_core::restore::removal::{RemovalRefused, stacks_removable};
 use blackstart_core::run::{RunId, RunRecord};
-use blackstart_core::task::rebuild::{Advanced, Checked, Operation, Rebuilt};
+use blackstart_core::task::rebuild::{Advanced, Checked, Compared, Operation, Rebuilt};
 use blackstart_core::task::{Progress, Task};
 use serde::Serialize;
 
@@ -48,6 +51,8 @@ pub enum Output {
     Checked(Checked),
     /// To `advance` and `clean_up`.
     Advanced(Advanced),
+    /// To `detect_drift`.
+    Compared(Compared),
     /// To `preflight`.
     Rebuilt(Rebuilt),
 }
@@ -112,9 +117,17 @@ pub async fn handle<D: Documents, L: Records, B: Builders>(
             let plan = deps.documents.plan(&plan).await?;
             advance(&run, &plan, deps).await.map(Output::Advanced)
         }
-        Operation::Preflight { plan } => {
+        Operation::DetectDrift { plan, detections } => {
             let plan = deps.documents.plan(&plan).await?;
-            preflight(&run, &plan, deps).await.map(Output::Rebuilt)
+            detect_drift(&run, &plan, detections, deps)
+                .await
+                .map(Output::Compared)
+        }
+        Operation::Preflight { plan, detections } => {
+            let plan = deps.documents.plan(&plan).await?;
+            preflight(&run, &plan, &detections, deps)
+                .await
+                .map(Output::Rebuilt)
         }
         Operation::CleanUp { plan } => {
             let plan = deps.documents.plan(&plan).await?;
@@ -139,6 +152,15 @@ async fn read_templates<D: Documents, L: Records, B: Builders>(
     Ok(checked)
 }
 
+/// The run's record. Without it nothing is known of the run, and nothing is done for it.
+async fn record_of(run: &RunId, records: &impl Records) -> Result<RunRecord, RebuildError> {
+    records
+        .get::<RunRecord>(&Key::run(run))
+        .await?
+        .map(|found| found.document)
+        .ok_or_else(|| RemovalRefused::UnknownRun(run.clone()).into())
+}
+
 /// The stacks as they are, and what each is to this run.
 struct Observed {
     stacks: BTreeMap<String, ObservedStack>,
@@ -161,42 +183,142 @@ async fn observe(run: &RunId, plan: &Plan, account: &impl Stacks) -> Result<Obse
     Ok(observed)
 }
 
+/// Asks the ledger about every earlier run that left a stack: what may not be removed is foreign.
+async fn keep_what_is_needed(
+    plan: &Plan,
+    observed: &mut Observed,
+    records: &impl Records,
+) -> Result<(), RebuildError> {
+    for state in observed.states.values_mut() {
+        let StackState::Earlier { run, .. } = &*state else {
+            continue;
+        };
+        let about = records.get::<RunRecord>(&Key::run(run)).await?;
+        let restores = records.get::<RestoreRecord>(&Key::restore(run)).await?;
+        let asked = earlier::removable(
+            &plan.workload,
+            run,
+            about.as_ref().map(|found| &found.document),
+            restores.as_ref().map(|found| &found.document),
+        );
+        if let Err(kept) = asked {
+            let why = kept.to_string();
+            *state = StackState::Foreign { why };
+        }
+    }
+    Ok(())
+}
+
 async fn advance<D: Documents, L: Records, B: Builders>(
     run: &RunId,
     plan: &Plan,
     deps: &Deps<D, L, B>,
 ) -> Result<Advanced, RebuildError> {
-    let account = deps.builders.open(plan, run).await?;
-    let observed = observe(run, plan, &account).await?;
+    let about = record_of(run, &deps.records).await?;
+    let account = deps.builders.open(plan, &about).await?;
+    let mut observed = observe(run, plan, &account).await?;
+    keep_what_is_needed(plan, &mut observed, &deps.records).await?;
     let mut requested = Vec::new();
+    let mut cleared = Vec::new();
     let progress = match waves::advance(&plan.rebuild.stacks, &observed.states) {
         Advance::Done => Progress::Done,
         Advance::Wait => Progress::Running,
         Advance::Stop(blocked) => return Err(explain(&blocked, &account).await),
+        Advance::Clear(left) => {
+            for stack in left {
+                if let Some(found) = observed.stacks.get(&stack.name) {
+                    account
+                        .delete(&found.id, &request_token(run, stack, "clear"))
+                        .await?;
+                    tracing::info!(stack = %stack.name, id = %found.id, "deletion of what an earlier run left requested");
+                    cleared.push(stack.name.clone());
+                }
+            }
+            Progress::Running
+        }
         Advance::Start(missing) => {
             let checked = read_templates(plan, deps).await?;
+            let mut refused = Vec::new();
             for stack in missing {
                 let Some(template) = checked.get(&stack.name) else {
                     continue;
                 };
-                let created = account
-                    .create(&NewStack {
-                        name: stack.name.clone(),
-                        template: template.body.clone(),
-                        parameters: stack.parameters.clone(),
-                        tags: stack_tags(run, &template.digest),
-                        role_arn: execution_role(plan),
-                        on_failure: plan.rebuild.on_failure,
-                        token: request_token(run, stack, "create"),
-                    })
-                    .await?;
-                tracing::info!(stack = %stack.name, wave = stack.wave, ?created, "stack requested");
-                requested.push(stack.name.clone());
+                let proposed = observed.states.get(&stack.name) == Some(&StackState::Proposed);
+                match build(run, plan, stack, template, proposed, &account).await? {
+                    Step::Waits => {}
+                    Step::Requested => requested.push(stack.name.clone()),
+                    Step::Refused(why) => refused.push(format!(
+                        "the change set of stack `{}` is not executed: {}",
+                        stack.name,
+                        why.join("; ")
+                    )),
+                }
+            }
+            if !refused.is_empty() {
+                return Err(RebuildError::Blocked(refused));
             }
             Progress::Running
         }
     };
-    Ok(Advanced { progress, requested })
+    Ok(Advanced {
+        progress,
+        requested,
+        cleared,
+    })
+}
+
+/// What became of one stack in one call.
+enum Step {
+    /// Its change set is being made or executed.
+    Waits,
+    /// Its creation was asked for.
+    Requested,
+    /// It is not created, for these reasons.
+    Refused(Vec<String>),
+}
+
+/// One step of one stack: asks for its change set, or has it executed once it is known to do what the template says.
+async fn build(
+    run: &RunId,
+    plan: &Plan,
+    stack: &Stack,
+    template: &Template,
+    proposed: bool,
+    account: &impl Stacks,
+) -> Result<Step, RebuildError> {
+    let name = change_set::name(run);
+    let found = if proposed {
+        account.change_set(&stack.name, &name).await?
+    } else {
+        None
+    };
+    match change_set::judge(plan, run, stack, template, found.as_ref()) {
+        Proposal::Ask => {
+            let asked = account
+                .propose(&NewStack {
+                    name: stack.name.clone(),
+                    change_set: name,
+                    template: template.body.clone(),
+                    parameters: stack.parameters.clone(),
+                    tags: stack_tags(run, &template.digest),
+                    role_arn: execution_role(plan),
+                    on_failure: plan.rebuild.on_failure,
+                    token: request_token(run, stack, "propose"),
+                })
+                .await?;
+            tracing::info!(stack = %stack.name, wave = stack.wave, ?asked, "change set requested");
+            Ok(Step::Waits)
+        }
+        Proposal::Wait => Ok(Step::Waits),
+        Proposal::Execute(id) => {
+            account
+                .execute(&stack.name, &id, &request_token(run, stack, "create"))
+                .await?;
+            tracing::info!(stack = %stack.name, wave = stack.wave, change_set = %id, "stack requested");
+            Ok(Step::Requested)
+        }
+        Proposal::Refuse(why) => Ok(Step::Refused(why)),
+    }
 }
 
 async fn clean_up<D: Documents, L: Records, B: Builders>(
@@ -204,14 +326,10 @@ async fn clean_up<D: Documents, L: Records, B: Builders>(
     plan: &Plan,
     deps: &Deps<D, L, B>,
 ) -> Result<Advanced, RebuildError> {
-    let about = deps.records.get::<RunRecord>(&Key::run(run)).await?;
+    let about = record_of(run, &deps.records).await?;
     let restores = deps.records.get::<RestoreRecord>(&Key::restore(run)).await?;
-    stacks_removable(
-        run,
-        about.as_ref().map(|found| &found.document),
-        restores.as_ref().map(|found| &found.document),
-    )?;
-    let account = deps.builders.open(plan, run).await?;
+    stacks_removable(run, Some(&about), restores.as_ref().map(|found| &found.document))?;
+    let account = deps.builders.open(plan, &about).await?;
     let observed = observe(run, plan, &account).await?;
     let mut requested = Vec::new();
     let progress = match waves::removal(&plan.rebuild.stacks, &observed.states) {
@@ -231,7 +349,11 @@ async fn clean_up<D: Documents, L: Records, B: Builders>(
             Progress::Running
         }
     };
-    Ok(Advanced { progress, requested })
+    Ok(Advanced {
+        progress,
+        requested,
+        cleared: Vec::new(),
+    })
 }
 
 /// One sentence per stack that stands in the way, with the first real cause where it failed.
@@ -256,7 +378,14 @@ async fn explain(blocked: &[(&Stack, StackState)], account: &impl Stacks) -> Reb
                 }
             }
             StackState::Deleting => format!("stack `{name}` is being deleted"),
-            StackState::Absent | StackState::Creating | StackState::Complete => {
+            StackState::Changed { status } => format!(
+                "stack `{name}` was changed since this run made it, it is {}: look at its events and delete it",
+                status.escape_debug()
+            ),
+            StackState::Earlier { run, phase } => format!(
+                "stack `{name}` is what the run `{run}` left, and cannot be removed ({phase:?}): look at its events and delete it"
+            ),
+            StackState::Absent | StackState::Proposed | StackState::Creating | StackState::Complete => {
                 format!("stack `{name}` is {state:?}")
             }
         });
@@ -264,13 +393,74 @@ async fn explain(blocked: &[(&Stack, StackState)], account: &impl Stacks) -> Reb
     RebuildError::Blocked(sentences)
 }
 
+/// Has CloudFormation compare every stack with its template, which takes minutes: one look per call.
+async fn detect_drift<D: Documents, L: Records, B: Builders>(
+    run: &RunId,
+    plan: &Plan,
+    mut detections: BTreeMap<String, String>,
+    deps: &Deps<D, L, B>,
+) -> Result<Compared, RebuildError> {
+    let about = record_of(run, &deps.records).await?;
+    let account = deps.builders.open(plan, &about).await?;
+    let mut progress = Progress::Done;
+    for stack in &plan.rebuild.stacks {
+        let found = match detections.get(&stack.name) {
+            Some(id) => account.detection(id).await?,
+            None => None,
+        };
+        match found {
+            Some(Detection::Complete | Detection::Failed { .. }) => {}
+            Some(Detection::Running) => progress = Progress::Running,
+            None => {
+                progress = Progress::Running;
+                detections.remove(&stack.name);
+                if let Some(id) = account.detect_drift(&stack.name).await? {
+                    tracing::info!(stack = %stack.name, %id, "drift detection requested");
+                    detections.insert(stack.name.clone(), id);
+                }
+            }
+        }
+    }
+    Ok(Compared { progress, detections })
+}
+
+/// What is known of a stack's drift. Without a detection that ended, nothing is.
+async fn drift_of(
+    name: &str,
+    detection: Option<&String>,
+    account: &impl Stacks,
+) -> Result<DriftFacts, RebuildError> {
+    let found = match detection {
+        Some(id) => account.detection(id).await?,
+        None => None,
+    };
+    Ok(match found {
+        Some(Detection::Running) => DriftFacts {
+            detection: Detection::Running,
+            resources: Vec::new(),
+        },
+        Some(ended) => DriftFacts {
+            detection: ended,
+            resources: account.drifts(name).await?,
+        },
+        None => DriftFacts {
+            detection: Detection::Failed {
+                why: Some("the stack was not compared".to_owned()),
+            },
+            resources: Vec::new(),
+        },
+    })
+}
+
 async fn preflight<D: Documents, L: Records, B: Builders>(
     run: &RunId,
     plan: &Plan,
+    detections: &BTreeMap<String, String>,
     deps: &Deps<D, L, B>,
 ) -> Result<Rebuilt, RebuildError> {
     let checked = read_templates(plan, deps).await?;
-    let account = deps.builders.open(plan, run).await?;
+    let about = record_of(run, &deps.records).await?;
+    let account = deps.builders.open(plan, &about).await?;
     let observed = observe(run, plan, &account).await?;
     match waves::advance(&plan.rebuild.stacks, &observed.states) {
         Advance::Done => {}
@@ -281,9 +471,9 @@ async fn preflight<D: Documents, L: Records, B: Builders>(
                 .map(|stack| format!("stack `{}` is not created yet", stack.name));
             return Err(RebuildError::Blocked(names.collect()));
         }
-        Advance::Wait => {
+        Advance::Wait | Advance::Clear(_) => {
             return Err(RebuildError::Blocked(vec![
-                "stacks are still being created".to_owned(),
+                "stacks are still being created or removed".to_owned(),
             ]));
         }
     }
@@ -293,6 +483,7 @@ async fn preflight<D: Documents, L: Records, B: Builders>(
         let fact = StackFacts {
             template: account.template(&name).await?,
             resources: account.resources(&name).await?,
+            drift: drift_of(&name, detections.get(&name), &account).await?,
             stack,
         };
         facts.insert(name, fact);

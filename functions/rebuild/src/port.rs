@@ -4,16 +4,18 @@ use std::future::Future;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::clients::{Accounts, Assume};
-use blackstart_aws::cloudformation::{CloudFormation, Created, NewStack};
+use blackstart_aws::cloudformation::{CloudFormation, NewStack, Proposed};
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::plan::{Plan, TemplateRef};
 use blackstart_core::rebuild::RebuildDocument;
+use blackstart_core::rebuild::change_set::ObservedChangeSet;
+use blackstart_core::rebuild::drift::{Detection, ResourceDrift};
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::request::session_policy;
 use blackstart_core::rebuild::waves::ObservedStack;
-use blackstart_core::run::RunId;
+use blackstart_core::run::{RunId, RunRecord};
 
 /// Reading the plan and the templates, and writing what was built.
 pub trait Documents: Sync {
@@ -33,14 +35,33 @@ pub trait Documents: Sync {
 pub trait Stacks: Send + Sync {
     /// The stack of this name or id.
     fn stack(&self, name: &str) -> impl Future<Output = Result<Option<ObservedStack>, PortError>> + Send;
-    /// Asks for a stack.
-    fn create(&self, new: &NewStack) -> impl Future<Output = Result<Created, PortError>> + Send;
+    /// Asks for the change set of a new stack.
+    fn propose(&self, new: &NewStack) -> impl Future<Output = Result<Proposed, PortError>> + Send;
+    /// The stack's change set of this name.
+    fn change_set(
+        &self,
+        stack: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<ObservedChangeSet>, PortError>> + Send;
+    /// Has the change set with this id executed.
+    fn execute(
+        &self,
+        stack: &str,
+        change_set: &str,
+        token: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Asks for the deletion of the stack with this id.
     fn delete(&self, id: &str, token: &str) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Its events.
     fn events(&self, name: &str) -> impl Future<Output = Result<Vec<StackEvent>, PortError>> + Send;
     /// Its resources.
     fn resources(&self, name: &str) -> impl Future<Output = Result<Vec<StackResource>, PortError>> + Send;
+    /// Asks for a comparison of the stack with its template; `None` while another one is at work.
+    fn detect_drift(&self, name: &str) -> impl Future<Output = Result<Option<String>, PortError>> + Send;
+    /// What became of it.
+    fn detection(&self, id: &str) -> impl Future<Output = Result<Option<Detection>, PortError>> + Send;
+    /// What the latest one said of each resource.
+    fn drifts(&self, name: &str) -> impl Future<Output = Result<Vec<ResourceDrift>, PortError>> + Send;
     /// Its template.
     fn template(&self, name: &str) -> impl Future<Output = Result<Option<String>, PortError>> + Send;
 }
@@ -50,7 +71,11 @@ pub trait Builders: Sync {
     /// The stacks in it.
     type Stacks: Stacks;
     /// Assumes the plan's rebuild role for this run.
-    fn open(&self, plan: &Plan, run: &RunId) -> impl Future<Output = Result<Self::Stacks, PortError>> + Send;
+    fn open(
+        &self,
+        plan: &Plan,
+        run: &RunRecord,
+    ) -> impl Future<Output = Result<Self::Stacks, PortError>> + Send;
 }
 
 /// Documents in S3.
@@ -79,14 +104,15 @@ pub struct AwsBuilders(pub Accounts);
 impl Builders for AwsBuilders {
     type Stacks = CloudFormation;
 
-    async fn open(&self, plan: &Plan, run: &RunId) -> Result<CloudFormation, PortError> {
+    async fn open(&self, plan: &Plan, run: &RunRecord) -> Result<CloudFormation, PortError> {
         let config = self
             .0
+            .in_mode(run.mode)
             .assume(&Assume {
                 partition: &plan.partition,
                 account: &plan.accounts.rebuild,
                 role: &plan.roles.rebuild,
-                run,
+                run: &run.run,
                 region: &plan.region,
                 session_policy: Some(session_policy(plan)),
             })
@@ -100,8 +126,16 @@ impl Stacks for CloudFormation {
         Self::stack(self, name).await
     }
 
-    async fn create(&self, new: &NewStack) -> Result<Created, PortError> {
-        Self::create(self, new).await
+    async fn propose(&self, new: &NewStack) -> Result<Proposed, PortError> {
+        Self::propose(self, new).await
+    }
+
+    async fn change_set(&self, stack: &str, name: &str) -> Result<Option<ObservedChangeSet>, PortError> {
+        Self::change_set(self, stack, name).await
+    }
+
+    async fn execute(&self, stack: &str, change_set: &str, token: &str) -> Result<(), PortError> {
+        Self::execute(self, stack, change_set, token).await
     }
 
     async fn delete(&self, id: &str, token: &str) -> Result<(), PortError> {
@@ -114,6 +148,18 @@ impl Stacks for CloudFormation {
 
     async fn resources(&self, name: &str) -> Result<Vec<StackResource>, PortError> {
         Self::resources(self, name).await
+    }
+
+    async fn detect_drift(&self, name: &str) -> Result<Option<String>, PortError> {
+        Self::detect_drift(self, name).await
+    }
+
+    async fn detection(&self, id: &str) -> Result<Option<Detection>, PortError> {
+        Self::detection(self, id).await
+    }
+
+    async fn drifts(&self, name: &str) -> Result<Vec<ResourceDrift>, PortError> {
+        Self::drifts(self, name).await
     }
 
     async fn template(&self, name: &str) -> Result<Option<String>, PortError> {

@@ -1,10 +1,10 @@
 //! The stage against an account in memory: repeated, failing at every call, tampered with, not isolated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use blackstart_aws::artifacts::ArtifactError;
-use blackstart_aws::cloudformation::{Created, NewStack};
+use blackstart_aws::cloudformation::{NewStack, Proposed};
 use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records as _;
 use blackstart_aws::records::memory::MemoryRecords;
@@ -12,18 +12,22 @@ use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Plan, TemplateRef};
-use blackstart_core::rebuild::RebuildDocument;
+use blackstart_core::rebuild::change_set::{Change, ObservedChangeSet};
+use blackstart_core::rebuild::drift::{Detection, Difference, ResourceDrift};
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::waves::ObservedStack;
+use blackstart_core::rebuild::{CheckStatus, RebuildDocument};
 use blackstart_core::restore::job::RestoreRecord;
 use blackstart_core::run::{RunId, RunRecord};
-use blackstart_core::task::rebuild::{Advanced, Checked, Operation};
+use blackstart_core::task::rebuild::{Advanced, Checked, Compared, Operation, Rebuilt};
 use blackstart_core::task::{Progress, StateContext, Task};
 use serde_json::{Value, json};
 
 use crate::port::{Builders, Documents, Stacks};
 use crate::{Deps, Output, RebuildError, handle};
+
+mod earlier;
 
 const PLAN: &[u8] = include_bytes!("../../../tests/data/plan/orders.json");
 const OLD: &str = "999999999999";
@@ -38,8 +42,17 @@ struct World {
     /// Calls so far, and the one that is to fail, before or after it acts.
     calls: usize,
     fail: Option<(usize, Lost)>,
+    proposed: Vec<String>,
     created: Vec<String>,
+    /// What every change set would do beside what its template says.
+    surprise: Option<Change>,
     deleted: Vec<String>,
+    /// What the ledger knows of an earlier run, and whether it restored data.
+    earlier: Option<(RunRecord, bool)>,
+    /// Drift detections by id: the stack, and how often it still says that it is at work.
+    detections: BTreeMap<String, (String, usize)>,
+    /// Resources that are not what their template says, by logical id.
+    drifted: BTreeMap<String, &'static str>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -110,7 +123,7 @@ impl Documents for &Fake {
 impl<'a> Builders for &'a Fake {
     type Stacks = &'a Fake;
 
-    async fn open(&self, _plan: &Plan, _run: &RunId) -> Result<&'a Fake, PortError> {
+    async fn open(&self, _plan: &Plan, _run: &RunRecord) -> Result<&'a Fake, PortError> {
         self.call(|_| ())?;
         Ok(self)
     }
@@ -130,23 +143,63 @@ impl Stacks for &Fake {
                 tags: stack.new.tags.clone(),
                 parameters: stack.new.parameters.clone(),
                 outputs: BTreeMap::from([("Name".to_owned(), name.to_owned())]),
+                change_sets: BTreeSet::from([stack.new.change_set.clone()]),
             })
         })
     }
 
-    async fn create(&self, new: &NewStack) -> Result<Created, PortError> {
+    async fn propose(&self, new: &NewStack) -> Result<Proposed, PortError> {
         self.call(|world| {
             if world.stacks.contains_key(&new.name) {
-                return Created::Exists;
+                return Proposed::Exists;
             }
-            world.created.push(new.name.clone());
+            world.proposed.push(new.name.clone());
             let stack = Stack {
-                id: format!("arn:aws:cloudformation:::stack/{}/1", new.name),
+                id: format!("arn:aws:cloudformation:::stack/{}/{}", new.name, world.calls),
                 new: new.clone(),
-                status: "CREATE_IN_PROGRESS",
+                status: "REVIEW_IN_PROGRESS",
             };
             world.stacks.insert(new.name.clone(), stack);
-            Created::Started
+            Proposed::Started
+        })
+    }
+
+    async fn change_set(&self, stack: &str, name: &str) -> Result<Option<ObservedChangeSet>, PortError> {
+        let resources = self.resources(stack).await?;
+        self.call(|world| {
+            let found = find(world, stack).filter(|stack| stack.new.change_set == name)?;
+            let waits = found.status == "REVIEW_IN_PROGRESS";
+            let mut changes: Vec<Change> = resources
+                .into_iter()
+                .map(|resource| Change {
+                    action: "Add".to_owned(),
+                    logical_id: resource.logical_id,
+                    resource_type: resource.resource_type,
+                })
+                .collect();
+            changes.extend(world.surprise.clone());
+            Some(ObservedChangeSet {
+                id: format!("set-of-{}", found.id),
+                status: "CREATE_COMPLETE".to_owned(),
+                execution: if waits { "AVAILABLE" } else { "EXECUTE_COMPLETE" }.to_owned(),
+                reason: None,
+                changes,
+                parameters: found.new.parameters.clone(),
+                tags: found.new.tags.clone(),
+                template: Some(found.new.template.clone()),
+            })
+        })
+    }
+
+    async fn execute(&self, stack: &str, change_set: &str, _token: &str) -> Result<(), PortError> {
+        self.call(|world| {
+            let Some(found) = world.stacks.get_mut(stack) else {
+                return;
+            };
+            if found.status == "REVIEW_IN_PROGRESS" && change_set == format!("set-of-{}", found.id) {
+                found.status = "CREATE_IN_PROGRESS";
+                world.created.push(stack.to_owned());
+            }
         })
     }
 
@@ -184,6 +237,57 @@ impl Stacks for &Fake {
                     resource_type: resource["Type"].as_str().unwrap().to_owned(),
                     physical_id: Some("x".to_owned()),
                     status: "CREATE_COMPLETE".to_owned(),
+                })
+                .collect()
+        })
+    }
+
+    async fn detect_drift(&self, name: &str) -> Result<Option<String>, PortError> {
+        self.call(|world| {
+            // One whose id was lost goes on, too, and stands in the way until it ends.
+            let at_work = world
+                .detections
+                .values_mut()
+                .find(|(stack, left)| stack == name && *left > 0);
+            if let Some((_, left)) = at_work {
+                *left -= 1;
+                return None;
+            }
+            let id = format!("detection-{}", world.detections.len());
+            world.detections.insert(id.clone(), (name.to_owned(), 1));
+            Some(id)
+        })
+    }
+
+    async fn detection(&self, id: &str) -> Result<Option<Detection>, PortError> {
+        self.call(|world| {
+            let (_, left) = world.detections.get_mut(id)?;
+            if *left > 0 {
+                *left -= 1;
+                return Some(Detection::Running);
+            }
+            Some(Detection::Complete)
+        })
+    }
+
+    async fn drifts(&self, name: &str) -> Result<Vec<ResourceDrift>, PortError> {
+        let resources = self.resources(name).await?;
+        self.call(|world| {
+            resources
+                .into_iter()
+                .map(|resource| ResourceDrift {
+                    status: world
+                        .drifted
+                        .get(&resource.logical_id)
+                        .map_or("IN_SYNC", |status| *status)
+                        .to_owned(),
+                    logical_id: resource.logical_id,
+                    resource_type: resource.resource_type,
+                    reason: None,
+                    differences: vec![Difference {
+                        path: "/DelaySeconds".to_owned(),
+                        kind: "NOT_EQUAL".to_owned(),
+                    }],
                 })
                 .collect()
         })
@@ -246,6 +350,15 @@ async fn ask_about(
     }))
     .unwrap();
     records.put_new(&Key::run(&run()), &record).await.unwrap();
+    let earlier = fake.world().earlier.clone();
+    if let Some((record, restored)) = earlier {
+        let run = record.run.clone();
+        records.put_new(&Key::run(&run), &record).await.unwrap();
+        if restored {
+            let restores = RestoreRecord::intend(&Digest::of(b"package"), &[]);
+            records.put_new(&Key::restore(&run), &restores).await.unwrap();
+        }
+    }
     if restoring {
         let restores = RestoreRecord::intend(&Digest::of(b"package"), &[]);
         records.put_new(&Key::restore(&run()), &restores).await.unwrap();
@@ -281,7 +394,9 @@ fn settle(fake: &Fake) {
         .stacks
         .retain(|_, stack| stack.status != "DELETE_IN_PROGRESS");
     for stack in world.stacks.values_mut() {
-        stack.status = "CREATE_COMPLETE";
+        if stack.status == "CREATE_IN_PROGRESS" {
+            stack.status = "CREATE_COMPLETE";
+        }
     }
 }
 
@@ -300,6 +415,112 @@ async fn until_done(fake: &Fake, operation: &Operation) {
     panic!("never done");
 }
 
+/// Has every stack compared, and the environment examined.
+async fn proven(fake: &Fake) -> Rebuilt {
+    let mut detections = BTreeMap::new();
+    for _ in 0..20 {
+        let compare = Operation::DetectDrift {
+            plan: artifact(),
+            detections: detections.clone(),
+        };
+        match ask(fake, compare).await {
+            Ok(Output::Compared(Compared {
+                progress,
+                detections: asked,
+            })) => {
+                detections = asked;
+                if progress == Progress::Done {
+                    let preflight = Operation::Preflight {
+                        plan: artifact(),
+                        detections,
+                    };
+                    let Ok(Output::Rebuilt(rebuilt)) = ask(fake, preflight).await else {
+                        panic!("another answer");
+                    };
+                    return rebuilt;
+                }
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => assert_eq!(error.name(), ErrorName::Transient, "{error}"),
+        }
+    }
+    panic!("never compared");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_resource_that_was_changed_by_hand_is_named_with_its_properties_and_what_was_not_compared_is_unknown()
+ {
+    let fake = fake();
+    until_done(&fake, &advance()).await;
+    for (status, expected) in [
+        ("MODIFIED", CheckStatus::Fail),
+        ("UNSUPPORTED", CheckStatus::Unknown),
+    ] {
+        fake.world().drifted.insert("Queue".to_owned(), status);
+        let rebuilt = proven(&fake).await;
+        assert!(!rebuilt.isolated);
+        let kept = fake.world().kept.last().unwrap().clone();
+        let check = kept.not_passed().next().unwrap();
+        assert_eq!((check.check.as_str(), check.status), ("drift", expected));
+        assert_eq!(check.objections[0].subject, "orders-foundation/Queue");
+        assert!(
+            status == "UNSUPPORTED" || check.evidence.contains("`/DelaySeconds` NOT_EQUAL"),
+            "{}",
+            check.evidence
+        );
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_comparison_survives_lost_requests_and_answers() {
+    for lost in [Lost::Request, Lost::Answer] {
+        for n in 1..12 {
+            let fake = fake();
+            until_done(&fake, &advance()).await;
+            {
+                let mut world = fake.world();
+                world.fail = Some((world.calls + n, lost));
+            }
+            let mut detections = BTreeMap::new();
+            for _ in 0..20 {
+                let compare = Operation::DetectDrift {
+                    plan: artifact(),
+                    detections: detections.clone(),
+                };
+                if let Ok(Output::Compared(compared)) = ask(&fake, compare).await {
+                    detections = compared.detections;
+                    if compared.progress == Progress::Done {
+                        break;
+                    }
+                }
+            }
+            fake.world().fail = None;
+            let preflight = Operation::Preflight {
+                plan: artifact(),
+                detections,
+            };
+            let Ok(Output::Rebuilt(rebuilt)) = ask(&fake, preflight).await else {
+                panic!("call {n}");
+            };
+            assert!(rebuilt.isolated, "call {n}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn without_a_comparison_nothing_is_proven() {
+    let fake = fake();
+    until_done(&fake, &advance()).await;
+    let preflight = Operation::Preflight {
+        plan: artifact(),
+        detections: BTreeMap::new(),
+    };
+    let Ok(Output::Rebuilt(rebuilt)) = ask(&fake, preflight).await else {
+        panic!("another answer");
+    };
+    assert!(!rebuilt.isolated);
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_plan_is_built_wave_by_wave_proven_isolated_and_removed_again() {
     let fake = fake();
@@ -308,17 +529,18 @@ async fn a_plan_is_built_wave_by_wave_proven_isolated_and_removed_again() {
     assert!(fake.world().created.is_empty());
 
     ask(&fake, advance()).await.unwrap();
+    assert_eq!(fake.world().proposed, ["orders-foundation"]);
+    assert!(
+        fake.world().created.is_empty(),
+        "a change set is looked at before it is executed"
+    );
+    ask(&fake, advance()).await.unwrap();
     ask(&fake, advance()).await.unwrap();
     assert_eq!(fake.world().created, ["orders-foundation"]);
     until_done(&fake, &advance()).await;
     assert_eq!(fake.world().created, ["orders-foundation", "orders-app"]);
 
-    let Output::Rebuilt(rebuilt) = ask(&fake, Operation::Preflight { plan: artifact() })
-        .await
-        .unwrap()
-    else {
-        panic!("another answer");
-    };
+    let rebuilt = proven(&fake).await;
     assert!(rebuilt.isolated, "{:?}", fake.world().kept);
     let document = fake.world().kept[0].clone();
     let names: Vec<_> = document.stacks.iter().map(|stack| stack.name.as_str()).collect();
@@ -424,18 +646,15 @@ async fn a_failed_stack_says_why_and_somebody_elses_stack_is_left_alone() {
 #[tokio::test(flavor = "current_thread")]
 async fn what_is_not_isolated_is_recorded_as_such_and_what_is_not_built_is_not_examined() {
     let fake = fake();
-    let error = ask(&fake, Operation::Preflight { plan: artifact() })
-        .await
-        .unwrap_err();
+    let preflight = Operation::Preflight {
+        plan: artifact(),
+        detections: BTreeMap::new(),
+    };
+    let error = ask(&fake, preflight).await.unwrap_err();
     assert_eq!(error.name(), ErrorName::PreconditionChanged);
     until_done(&fake, &advance()).await;
     fake.world().stacks.get_mut("orders-app").unwrap().new.template = "{\"Resources\":{}}".to_owned();
-    let Output::Rebuilt(rebuilt) = ask(&fake, Operation::Preflight { plan: artifact() })
-        .await
-        .unwrap()
-    else {
-        panic!("another answer");
-    };
+    let rebuilt = proven(&fake).await;
     assert!(!rebuilt.isolated);
     assert!(!fake.world().kept[0].is_isolated());
 }

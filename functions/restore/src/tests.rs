@@ -155,6 +155,7 @@ impl Run for &Fake {
                 check: "network".to_owned(),
                 status: world.isolation,
                 evidence: "2 resources".to_owned(),
+                objections: Vec::new(),
             }],
             items: Vec::new(),
         })?)

@@ -1,5 +1,6 @@
 //! SDK configuration: timeouts, few retries, and roles in other accounts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -7,12 +8,18 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use blackstart_core::run::{AccountId, RunId};
+use aws_sdk_sts::types::Tag;
+use blackstart_core::rebuild::request::RUN_TAG;
+use blackstart_core::run::{AccountId, Mode, RunId};
 
 use crate::port::{Effect, PortError, classify};
 
 /// Attempts per call, the first included. The state machine retries on top of that, and only what is safe.
 const ATTEMPTS: u32 = 3;
+/// Session tag: the workload that the run recovers.
+const WORKLOAD_TAG: &str = "blackstart:workload";
+/// Session tag: `incident` or `drill`, where the caller knows it.
+const MODE_TAG: &str = "blackstart:mode";
 /// Length of an assumed session: the shortest that STS grants.
 const SESSION_SECONDS: i32 = 900;
 
@@ -36,6 +43,7 @@ pub async fn own() -> SdkConfig {
 pub struct Accounts {
     own: SdkConfig,
     external_id: String,
+    mode: Option<Mode>,
 }
 
 /// Whose role, for what.
@@ -67,7 +75,32 @@ impl Accounts {
     /// `external_id` is unique per deployment and demanded by every role's trust policy.
     #[must_use]
     pub fn new(own: SdkConfig, external_id: String) -> Self {
-        Self { own, external_id }
+        Self {
+            own,
+            external_id,
+            mode: None,
+        }
+    }
+
+    /// The same, for a run whose mode is known: its sessions say so in a tag.
+    #[must_use]
+    pub fn in_mode(&self, mode: Mode) -> Self {
+        Self {
+            mode: Some(mode),
+            ..self.clone()
+        }
+    }
+
+    /// What every session says of itself, to policies (`aws:PrincipalTag`) and to CloudTrail.
+    fn session_tags(&self, run: &RunId) -> BTreeMap<&'static str, String> {
+        let mut tags = BTreeMap::from([
+            (RUN_TAG, run.to_string()),
+            (WORKLOAD_TAG, run.workload().to_owned()),
+        ]);
+        if let Some(mode) = self.mode {
+            tags.insert(MODE_TAG, <&str>::from(mode).to_owned());
+        }
+        tags
     }
 
     /// Configuration for clients in another account, good for 15 minutes.
@@ -76,12 +109,22 @@ impl Accounts {
     /// [`PortError`] as STS answers.
     pub async fn assume(&self, assume: &Assume<'_>) -> Result<SdkConfig, PortError> {
         let what = format!("assuming role `{}`", assume.role_arn());
+        let tags = self
+            .session_tags(assume.run)
+            .into_iter()
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| PortError::Refused {
+                what: what.clone(),
+                why: error.to_string(),
+            })?;
         let answer = aws_sdk_sts::Client::new(&self.own)
             .assume_role()
             .role_arn(assume.role_arn())
             .role_session_name(format!("blackstart-{}", assume.run))
             .external_id(&self.external_id)
             .source_identity(assume.run.as_str())
+            .set_tags(Some(tags))
             .duration_seconds(SESSION_SECONDS)
             .set_policy(assume.session_policy.clone())
             .send()

@@ -1,11 +1,10 @@
-//! CloudFormation: creating, observing and deleting stacks. Nothing here waits.
+//! CloudFormation: proposing, creating, observing, comparing and deleting stacks. Nothing here waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cloudformation::types::{Capability, OnFailure, Parameter, Tag, TemplateStage};
-use blackstart_core::plan::OnFailure as PlannedOnFailure;
+use aws_sdk_cloudformation::types::{StackStatus, TemplateStage};
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::waves::ObservedStack;
@@ -13,38 +12,15 @@ use jiff::Timestamp;
 
 use crate::port::{Effect, PortError, classify};
 
+mod change_sets;
+mod drift;
+
+pub use change_sets::{NewStack, Proposed};
+
 /// CloudFormation in one account and region.
 #[derive(Debug, Clone)]
 pub struct CloudFormation {
     client: Client,
-}
-
-/// A stack to create.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewStack {
-    /// Stack name.
-    pub name: String,
-    /// The template itself. Never a URL: what is sent is what was checked.
-    pub template: String,
-    /// Template parameters.
-    pub parameters: BTreeMap<String, String>,
-    /// Stack tags; CloudFormation hands them on to the resources.
-    pub tags: BTreeMap<String, String>,
-    /// ARN of the role with which CloudFormation creates the resources.
-    pub role_arn: String,
-    /// What becomes of it if it cannot be created.
-    pub on_failure: PlannedOnFailure,
-    /// `ClientRequestToken`: the same for every repeat of the same request.
-    pub token: String,
-}
-
-/// What became of a request to create a stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
-    /// It is being created.
-    Started,
-    /// A stack of that name is there already, from an earlier request or from somebody else: look at it.
-    Exists,
 }
 
 impl CloudFormation {
@@ -73,76 +49,27 @@ impl CloudFormation {
                 ));
             }
         };
-        Ok(found
-            .stacks
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-            .map(|stack| ObservedStack {
-                id: stack.stack_id.unwrap_or_default(),
-                status: stack
-                    .stack_status
-                    .map_or_else(String::new, |status| status.as_str().to_owned()),
-                reason: stack.stack_status_reason,
-                tags: pairs(stack.tags, |tag| (tag.key, tag.value)),
-                parameters: pairs(stack.parameters, |parameter| {
-                    (parameter.parameter_key, parameter.parameter_value)
-                }),
-                outputs: pairs(stack.outputs, |output| (output.output_key, output.output_value)),
-            }))
-    }
-
-    /// Asks for a stack. A failed one stays, rolled back or not, so that its events say why.
-    ///
-    /// # Errors
-    /// [`PortError`].
-    pub async fn create(&self, new: &NewStack) -> Result<Created, PortError> {
-        let tags = new
-            .tags
-            .iter()
-            .map(|(key, value)| Tag::builder().key(key).value(value).build())
-            .collect();
-        let parameters = new
-            .parameters
-            .iter()
-            .map(|(key, value)| {
-                Parameter::builder()
-                    .parameter_key(key)
-                    .parameter_value(value)
-                    .build()
-            })
-            .collect();
-        let answer = self
-            .client
-            .create_stack()
-            .stack_name(&new.name)
-            .template_body(&new.template)
-            .set_parameters(Some(parameters))
-            .set_tags(Some(tags))
-            .role_arn(&new.role_arn)
-            .capabilities(Capability::CapabilityNamedIam)
-            .on_failure(match new.on_failure {
-                PlannedOnFailure::Rollback => OnFailure::Rollback,
-                PlannedOnFailure::Keep => OnFailure::DoNothing,
-            })
-            .client_request_token(&new.token)
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(Created::Started),
-            Err(SdkError::ServiceError(service))
-                if service.err().is_already_exists_exception()
-                    || service.err().is_token_already_exists_exception() =>
-            {
-                Ok(Created::Exists)
-            }
-            // The name makes a repeat harmless: it finds the stack of the lost answer.
-            Err(error) => Err(classify(
-                format!("creating stack `{}`", new.name),
-                Effect::IdempotentWrite,
-                &error,
-            )),
-        }
+        let Some(stack) = found.stacks.unwrap_or_default().into_iter().next() else {
+            return Ok(None);
+        };
+        let change_sets = if stack.stack_status == Some(StackStatus::ReviewInProgress) {
+            self.change_sets(name).await?
+        } else {
+            BTreeSet::new()
+        };
+        Ok(Some(ObservedStack {
+            id: stack.stack_id.unwrap_or_default(),
+            status: stack
+                .stack_status
+                .map_or_else(String::new, |status| status.as_str().to_owned()),
+            reason: stack.stack_status_reason,
+            tags: pairs(stack.tags, |tag| (tag.key, tag.value)),
+            parameters: pairs(stack.parameters, |parameter| {
+                (parameter.parameter_key, parameter.parameter_value)
+            }),
+            outputs: pairs(stack.outputs, |output| (output.output_key, output.output_value)),
+            change_sets,
+        }))
     }
 
     /// Asks for the deletion of the stack with this id. A repeat is harmless; an id, unlike a name, is never reused.

@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactRef, Digest};
-use crate::plan::{Credential, IdentifierPair, ResourceType, Secret, Shift, TrafficName, Waiver};
+use crate::plan::{
+    CheckWaiver, Credential, IdentifierPair, ResourceType, Secret, Shift, TrafficName, Waiver,
+};
 use crate::rebuild::{BuiltStack, IsolationCheck};
 use crate::references::Slot;
 use crate::run::{Mode, RunId, WorkloadName};
@@ -69,6 +71,9 @@ pub struct DecisionPackage {
     pub stacks: Vec<BuiltStack>,
     /// The proofs that they are isolated.
     pub isolation: Vec<IsolationCheck>,
+    /// What may pass although those do not prove it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check_waivers: Vec<CheckWaiver>,
     /// The restores, in plan order.
     pub restores: Vec<PlannedRestore>,
     /// The secrets that get new values.

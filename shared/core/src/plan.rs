@@ -4,6 +4,7 @@
 //! reads and checks a plan; [`line_of`] says where in the file a problem is.
 
 mod check;
+mod check_waiver;
 mod cutover;
 mod indicators;
 mod lines;
@@ -15,6 +16,7 @@ mod rules;
 mod sources;
 mod validation;
 
+pub use check_waiver::{CheckWaiver, WaivableCheck};
 pub use cutover::{
     Authorities, ContainPlan, CutoverPlan, HealthPlan, NoncePlace, PolicyAttachment, Shift, TlsPlan,
     TrafficName,
@@ -296,6 +298,9 @@ pub struct RebuildPlan {
     /// What becomes of a stack that cannot be created.
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,
+    /// What may pass although a check of the rebuilt environment does not prove it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<CheckWaiver>,
 }
 
 /// What becomes of a stack that cannot be created. Either way it stops the branch, and its events say why.

@@ -103,6 +103,12 @@ impl RunId {
     pub fn of_execution(workload: &WorkloadName, execution: &str) -> Self {
         Self(format!("{workload}-{}", Digest::of(execution.as_bytes()).short()))
     }
+
+    /// The name of the workload that it recovers.
+    #[must_use]
+    pub fn workload(&self) -> &str {
+        self.0.rsplit_once('-').map_or("", |(workload, _)| workload)
+    }
 }
 
 /// The text is not a run id.

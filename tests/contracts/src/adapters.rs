@@ -135,9 +135,9 @@ const NAMED_OTHERWISE: [(&str, &str); 57] = [
 ];
 
 /// Words with which the name of a request begins.
-const VERBS: [&str; 16] = [
-    "add", "change", "create", "delete", "describe", "get", "list", "put", "remove", "revoke", "send", "set",
-    "start", "tag", "transact", "update",
+const VERBS: [&str; 18] = [
+    "add", "change", "create", "delete", "describe", "detect", "execute", "get", "list", "put", "remove",
+    "revoke", "send", "set", "start", "tag", "transact", "update",
 ];
 
 /// Requests of one word.

@@ -96,10 +96,14 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
+/// What it takes to assume a role as a session that names its run.
+const ASSUMING: [&str; 3] = ["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"];
+
 fn may_assume(statement: &Value, parameter: &str) -> bool {
-    template::actions(statement)
+    let actions = template::actions(statement);
+    ASSUMING
         .iter()
-        .any(|action| action == "sts:AssumeRole")
+        .all(|needed| actions.iter().any(|action| action == needed))
         && template::many(&statement["Resource"])
             .iter()
             .any(|resource| resource["Ref"] == parameter)
@@ -181,6 +185,7 @@ fn every_foreign_role_trusts_exactly_the_functions_that_may_assume_it() {
 
         let trust = template::statements(&properties["AssumeRolePolicyDocument"]);
         assert_eq!(trust.len(), 1, "{}", role.id);
+        assert_eq!(template::actions(&trust[0]), ASSUMING, "{}", role.id);
         let condition = &trust[0]["Condition"];
         let trusted: BTreeSet<String> = template::many(&condition["ArnEquals"]["aws:PrincipalArn"])
             .iter()
@@ -211,6 +216,18 @@ fn every_foreign_role_trusts_exactly_the_functions_that_may_assume_it() {
             .as_str()
             .unwrap();
         assert!(pattern.ends_with(&format!(":role/{}", role.name)), "{pattern}");
+    }
+}
+
+#[test]
+fn sessions_in_the_rebuild_account_name_their_run() {
+    let account = template::load("infra/accounts/rebuild.yaml");
+    for id in ["RebuildRole", "VaultRequesterRole"] {
+        let role = &template::resources(&account, "AWS::IAM::Role")[id];
+        let demanded = &template::statements(&role["AssumeRolePolicyDocument"])[0]["Condition"]["StringLike"];
+        for key in ["sts:SourceIdentity", "aws:RequestTag/blackstart:run"] {
+            assert!(demanded[key].is_string(), "{id} does not demand {key}");
+        }
     }
 }
 
@@ -283,7 +300,7 @@ fn the_reader_only_reads() {
 }
 
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
-const WITHOUT_RESOURCE: [&str; 21] = [
+const WITHOUT_RESOURCE: [&str; 22] = [
     "access-analyzer:CheckNoNewAccess",
     "access-analyzer:ValidatePolicy",
     "backup:DescribeRestoreJob",
@@ -291,6 +308,7 @@ const WITHOUT_RESOURCE: [&str; 21] = [
     "backup:PutRestoreValidationResult",
     "backup:StartRestoreJob",
     "backup:StartScanJob",
+    "cloudformation:DescribeStackDriftDetectionStatus",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

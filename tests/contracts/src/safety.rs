@@ -29,7 +29,7 @@ const EFFECTS: [(&str, &str); 15] = [
 ];
 
 /// Operations that only look, compute, or write Blackstart's own records.
-const OBSERVATIONS: [(&str, &str); 33] = [
+const OBSERVATIONS: [(&str, &str); 34] = [
     ("approval", "ask"),
     ("approval", "expire"),
     ("approval", "poll_team"),
@@ -44,6 +44,7 @@ const OBSERVATIONS: [(&str, &str); 33] = [
     ("intake", "close"),
     ("intake", "open"),
     ("rebuild", "check"),
+    ("rebuild", "detect_drift"),
     ("rebuild", "preflight"),
     ("references", "inventory"),
     ("references", "merge"),

@@ -64,6 +64,7 @@ fn schemas() -> BTreeMap<String, Schema> {
         ("rebuild-advance", schema_for!(task::rebuild::Advanced)),
         ("rebuild-check", schema_for!(task::rebuild::Checked)),
         ("rebuild-clean_up", schema_for!(task::rebuild::Advanced)),
+        ("rebuild-detect_drift", schema_for!(task::rebuild::Compared)),
         ("rebuild-preflight", schema_for!(task::rebuild::Rebuilt)),
         (
             "references-inventory",

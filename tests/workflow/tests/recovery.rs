@@ -234,11 +234,6 @@ async fn the_second_report_shows_the_trend_that_the_first_run_left_in_the_ledger
         let execution = stage.start(&by_hand()).await.unwrap();
         let ended = stage.follow(&execution, &mut refuse, &mut |_| {}).await.unwrap();
         ends_as_it_must(&stage, Play::Refused, &ended).await;
-        stage
-            .organisation
-            .remove_rebuilt(&stage.local, &stage.ready.plan)
-            .await
-            .unwrap();
         reports.push((
             ended.report.unwrap(),
             stage.artifact_files(&execution.run).await.unwrap(),

@@ -140,6 +140,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Sealed, PackageRefused> {
         rebuild: facts.rebuild.artifact.clone(),
         stacks: facts.rebuild.document.stacks.clone(),
         isolation: facts.rebuild.document.isolation.clone(),
+        check_waivers: plan.rebuild.waivers.clone(),
         restores,
         secrets: plan.rotation.secrets.clone(),
         credentials: plan.rotation.credentials.clone(),

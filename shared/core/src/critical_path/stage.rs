@@ -77,9 +77,12 @@ impl Stage {
                     Self::Validation
                 }
             }
-            "Rebuild infrastructure" | "Create stacks" | "Wait for stacks" | "Isolation preflight" => {
-                Self::Rebuild
-            }
+            "Rebuild infrastructure"
+            | "Create stacks"
+            | "Wait for stacks"
+            | "Detect drift"
+            | "Wait for drift detection"
+            | "Isolation preflight" => Self::Rebuild,
             "Find references" | "Read siblings" | "Inventory sibling" | "Merge inventories" => {
                 Self::References
             }
@@ -148,6 +151,7 @@ impl Stage {
 pub(super) fn poll_of(wait: &str) -> &str {
     match wait {
         "Wait for stacks" => "Create stacks",
+        "Wait for drift detection" => "Detect drift",
         "Wait for trial" => "Await trial",
         "Wait for approval team" => "Await approval team",
         "Wait for restore" => "Await restore",

@@ -102,6 +102,7 @@ fn package(inventory: &InventoryDocument, expand: bool) -> DecisionPackage {
         rebuild: artifact(),
         stacks: Vec::new(),
         isolation: Vec::new(),
+        check_waivers: Vec::new(),
         restores: Vec::new(),
         secrets: Vec::new(),
         credentials: Vec::new(),

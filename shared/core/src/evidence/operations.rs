@@ -242,6 +242,8 @@ impl Evident for rebuild::Operation {
             Self::Advance { .. } => read(answer, at, |advanced: rebuild::Advanced| {
                 stacks(&advanced, "create", Kind::StacksBuilt, at)
             }),
+            // What it finds is part of the preflight.
+            Self::DetectDrift { .. } => Vec::new(),
             Self::Preflight { .. } => read(answer, at, |rebuilt: rebuild::Rebuilt| {
                 vec![
                     Event::new(Kind::InfrastructureBuilt, at)
@@ -258,6 +260,13 @@ impl Evident for rebuild::Operation {
 
 fn stacks(advanced: &rebuild::Advanced, what: &str, done: Kind, at: Timestamp) -> Vec<Event> {
     let mut events = when_done(advanced.progress, Event::new(done, at));
+    if !advanced.cleared.is_empty() {
+        events.push(
+            Event::new(Kind::StacksRequested, at)
+                .fact("what", "delete what an earlier run left")
+                .fact("stacks", advanced.cleared.join(", ")),
+        );
+    }
     if !advanced.requested.is_empty() {
         events.push(
             Event::new(Kind::StacksRequested, at)
@@ -449,6 +458,8 @@ impl Evident for report::Operation {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -501,6 +512,7 @@ mod tests {
     fn an_answer_that_cannot_be_read_is_kept_by_digest() {
         let operation = rebuild::Operation::Preflight {
             plan: artifact("plan.json"),
+            detections: BTreeMap::new(),
         };
         let events = operation.events(&json!({"progress": "sideways"}), at());
         assert_eq!(events[0].kind, Kind::StepAnswered);

@@ -34,6 +34,7 @@ impl Plan {
         found.extend(self.names());
         found.extend(self.rotation_problems());
         found.extend(self.rule_problems());
+        found.extend(self.check_waiver_problems());
         found
     }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::drift::{self, DriftFacts};
 use super::exposure::{Exposure, exposure};
 use super::intrinsics::Scope;
 use super::templates::{self, Template};
 use super::waves::ObservedStack;
-use super::{CheckStatus, IsolationCheck};
-use crate::artifact::canonical_digest;
+use super::{CheckStatus, IsolationCheck, Objection};
 use crate::plan::{Plan, Stack};
 
 /// What is observed of one stack once it is complete.
@@ -21,6 +21,8 @@ pub struct StackFacts {
     pub template: Option<String>,
     /// The resources that CloudFormation made.
     pub resources: Vec<StackResource>,
+    /// How they compare with the template.
+    pub drift: DriftFacts,
 }
 
 /// One resource of a stack.
@@ -40,7 +42,7 @@ pub struct StackResource {
 struct Collector {
     check: &'static str,
     looked_at: &'static str,
-    findings: Vec<(CheckStatus, String)>,
+    objections: Vec<Objection>,
     count: usize,
 }
 
@@ -49,40 +51,49 @@ impl Collector {
         Self {
             check,
             looked_at,
-            findings: Vec::new(),
+            objections: Vec::new(),
             count: 0,
         }
     }
 
-    fn fail(&mut self, what: String) {
-        self.findings.push((CheckStatus::Fail, what));
+    fn object(&mut self, status: CheckStatus, subject: &str, what: String) {
+        self.objections.push(Objection {
+            subject: subject.to_owned(),
+            status,
+            what,
+        });
     }
 
-    fn unknown(&mut self, what: String) {
-        self.findings.push((CheckStatus::Unknown, what));
+    fn fail(&mut self, subject: &str, what: String) {
+        self.object(CheckStatus::Fail, subject, what);
+    }
+
+    fn unknown(&mut self, subject: &str, what: String) {
+        self.object(CheckStatus::Unknown, subject, what);
     }
 
     fn finish(self) -> IsolationCheck {
         let status = if self
-            .findings
+            .objections
             .iter()
-            .any(|(status, _)| *status == CheckStatus::Fail)
+            .any(|objection| objection.status == CheckStatus::Fail)
         {
             CheckStatus::Fail
-        } else if self.findings.is_empty() && self.count > 0 {
+        } else if self.objections.is_empty() && self.count > 0 {
             CheckStatus::Pass
         } else {
             CheckStatus::Unknown
         };
         let mut evidence = format!("{} {}", self.count, self.looked_at);
-        for (i, (_, what)) in self.findings.iter().enumerate() {
+        for (i, objection) in self.objections.iter().enumerate() {
             evidence.push_str(if i == 0 { ": " } else { "; " });
-            evidence.push_str(what);
+            evidence.push_str(&objection.to_string());
         }
         IsolationCheck {
             check: self.check.to_owned(),
             status,
             evidence,
+            objections: self.objections,
         }
     }
 }
@@ -100,6 +111,7 @@ pub fn examine(
     let mut network = Collector::new("network", "resources searched for ways to other networks");
     let mut address = Collector::new("public_address", "resources searched for public addresses");
     let mut ingress = Collector::new("security_groups", "resources searched for ingress from anywhere");
+    let mut drifted = Collector::new("drift", "resources compared with their template as they are now");
 
     for stack in &plan.rebuild.stacks {
         let (Some(template), Some(fact)) = (templates.get(&stack.name), facts.get(&stack.name)) else {
@@ -110,8 +122,9 @@ pub fn examine(
                 &mut network,
                 &mut address,
                 &mut ingress,
+                &mut drifted,
             ] {
-                check.unknown(format!("`{}` was not observed", stack.name));
+                check.unknown(&stack.name, "was not observed".to_owned());
             }
             continue;
         };
@@ -119,13 +132,17 @@ pub fn examine(
         same_template(stack, template, fact, &mut source);
         no_outside_trust(plan, stack, template, fact, &mut trust);
         all_complete(stack, &declared, fact, &mut complete);
+        drifted.count += fact.resources.len();
+        drifted
+            .objections
+            .extend(drift::examine(&stack.name, &fact.resources, &fact.drift));
 
         let scope = Scope::new(plan, stack, &declared);
         for resource in &fact.resources {
             network.count += 1;
             address.count += 1;
             ingress.count += 1;
-            let name = format!("`{}/{}`", stack.name, resource.logical_id.escape_debug());
+            let name = subject(stack, &resource.logical_id);
             let properties = declared
                 .get("Resources")
                 .and_then(|resources| resources.get(&resource.logical_id))
@@ -133,40 +150,37 @@ pub fn examine(
             for found in exposure(&scope, &resource.resource_type, properties) {
                 let kind = resource.resource_type.escape_debug();
                 match found {
-                    Exposure::OtherNetwork => network.fail(format!("{name} is a way out: {kind}")),
-                    Exposure::PublicAddress(why) => address.fail(format!("{name} {why}: {kind}")),
-                    Exposure::MaybePublic(why) => address.unknown(format!("{name} {why}: {kind}")),
-                    Exposure::OpenIngress(range) => ingress.fail(format!("{name} lets in {range}")),
+                    Exposure::OtherNetwork => network.fail(&name, format!("is a way out: {kind}")),
+                    Exposure::PublicAddress(why) => address.fail(&name, format!("{why}: {kind}")),
+                    Exposure::MaybePublic(why) => address.unknown(&name, format!("{why}: {kind}")),
+                    Exposure::OpenIngress(range) => ingress.fail(&name, format!("lets in {range}")),
                     Exposure::MaybeIngress => {
-                        ingress.unknown(format!("{name} lets in a range that is not known"));
+                        ingress.unknown(&name, "lets in a range that is not known".to_owned());
                     }
                     Exposure::UnknownType => {
-                        network.unknown(format!("{name} is of a type without a rule: {kind}"))
+                        network.unknown(&name, format!("is of a type without a rule: {kind}"));
                     }
                 }
             }
         }
     }
-    [source, trust, complete, network, address, ingress]
+    [source, trust, complete, network, address, ingress, drifted]
         .into_iter()
         .map(Collector::finish)
         .collect()
 }
 
+/// One resource of a stack, as an [`Objection`] names it.
+fn subject(stack: &Stack, logical_id: &str) -> String {
+    format!("{}/{}", stack.name, logical_id.escape_debug())
+}
+
 fn same_template(stack: &Stack, checked: &Template, fact: &StackFacts, check: &mut Collector) {
     check.count += 1;
-    let digest = |text: &str| {
-        serde_json::from_str::<Value>(text)
-            .ok()
-            .and_then(|value| canonical_digest(&value).ok())
-    };
     match &fact.template {
-        None => check.unknown(format!("the template of `{}` could not be read", stack.name)),
-        Some(live) if *live == checked.body => {}
-        Some(live) => match (digest(live), digest(&checked.body)) {
-            (Some(live), Some(wanted)) if live == wanted => {}
-            _ => check.fail(format!("`{}` was not made from the plan's template", stack.name)),
-        },
+        None => check.unknown(&stack.name, "shows no template".to_owned()),
+        Some(live) if checked.is_shown_as(live) => {}
+        Some(_) => check.fail(&stack.name, "was not made from the plan's template".to_owned()),
     }
 }
 
@@ -180,36 +194,34 @@ fn no_outside_trust(
     check.count += 1;
     if let Err(problems) = templates::check_one(plan, stack, checked.body.as_bytes()) {
         for problem in problems {
-            check.fail(problem.to_string());
+            check.fail(&stack.name, problem.to_string());
         }
     }
     for (name, wanted) in &stack.parameters {
         match fact.stack.parameters.get(name) {
             Some(live) if live == wanted => {}
-            Some(_) => check.fail(format!(
-                "`{}` has another value for `{name}` than the plan",
-                stack.name
-            )),
-            None => check.unknown(format!("`{}` does not show the parameter `{name}`", stack.name)),
+            Some(_) => check.fail(
+                &stack.name,
+                format!("has another value for `{name}` than the plan"),
+            ),
+            None => check.unknown(&stack.name, format!("does not show the parameter `{name}`")),
         }
     }
     let old = plan.accounts.old.as_str();
     for (name, value) in fact.stack.parameters.iter().chain(&fact.stack.outputs) {
         if value.contains(old) {
-            check.fail(format!(
-                "`{}` names the old account in `{}`",
-                stack.name,
-                name.escape_debug()
-            ));
+            check.fail(
+                &stack.name,
+                format!("names the old account in `{}`", name.escape_debug()),
+            );
         }
     }
     for resource in &fact.resources {
         if resource.physical_id.as_deref().is_some_and(|id| id.contains(old)) {
-            check.fail(format!(
-                "`{}/{}` has an id of the old account",
-                stack.name,
-                resource.logical_id.escape_debug()
-            ));
+            check.fail(
+                &subject(stack, &resource.logical_id),
+                "has an id of the old account".to_owned(),
+            );
         }
     }
 }
@@ -220,20 +232,20 @@ fn all_complete(stack: &Stack, declared: &Map<String, Value>, fact: &StackFacts,
     for resource in &fact.resources {
         check.count += 1;
         seen.insert(resource.logical_id.as_str());
-        let name = format!("`{}/{}`", stack.name, resource.logical_id.escape_debug());
+        let name = subject(stack, &resource.logical_id);
         let wanted = declared
             .and_then(|declared| declared.get(&resource.logical_id))
             .and_then(|resource| resource.get("Type"))
             .and_then(Value::as_str);
         if wanted != Some(resource.resource_type.as_str()) {
-            check.fail(format!("{name} is not in the template as it was made"));
+            check.fail(&name, "is not in the template as it was made".to_owned());
         } else if resource.status != "CREATE_COMPLETE" {
-            check.unknown(format!("{name} is {}", resource.status.escape_debug()));
+            check.unknown(&name, format!("is {}", resource.status.escape_debug()));
         }
     }
     for (name, resource) in declared.into_iter().flatten() {
         if !seen.contains(name.as_str()) && resource.get("Condition").is_none() {
-            check.unknown(format!("`{}/{}` was not made", stack.name, name.escape_debug()));
+            check.unknown(&subject(stack, name), "was not made".to_owned());
         }
     }
 }

@@ -59,6 +59,7 @@ pub fn session_policy(plan: &Plan) -> String {
             "Version": "2012-10-17",
             "Statement": [
                 { "Effect": "Allow", "Action": "cloudformation:*", "Resource": stacks },
+                { "Effect": "Allow", "Action": "cloudformation:DescribeStackDriftDetectionStatus", "Resource": "*" },
                 { "Effect": "Allow", "Action": "iam:PassRole", "Resource": execution_role(plan) },
             ],
         })

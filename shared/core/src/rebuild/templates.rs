@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::intrinsics::{Known, Scope};
 use super::principals::Reader;
-use crate::artifact::Digest;
+use crate::artifact::{Digest, canonical_digest};
 use crate::plan::{Must, Plan, Problem, Stack};
 
 /// Longest template that `CreateStack` takes in the request itself, in bytes.
@@ -23,6 +23,19 @@ pub struct Template {
     pub body: String,
     /// Digest of its bytes.
     pub digest: Digest,
+}
+
+impl Template {
+    /// Whether this is what CloudFormation shows of it: the same text, or the same JSON in other words.
+    #[must_use]
+    pub fn is_shown_as(&self, live: &str) -> bool {
+        let canonical = |text: &str| {
+            serde_json::from_str::<Value>(text)
+                .ok()
+                .and_then(|value| canonical_digest(&value).ok())
+        };
+        live == self.body || canonical(live).is_some_and(|live| canonical(&self.body) == Some(live))
+    }
 }
 
 /// At least one template may not be built. Holds every problem of every template.
@@ -182,7 +195,8 @@ fn resources(
         if kind == "AWS::CloudFormation::Stack" {
             problem(
                 &format!("{at}.Type"),
-                "nests a template that is not checked: make it a stack of the plan".to_owned(),
+                "nests a template that CloudFormation reads anew from its URL, which no digest binds: make it a stack of the plan in `rebuild.stacks`, in a wave of its own"
+                    .to_owned(),
             );
         } else if !plan.rebuild.allowed_resource_types.contains(kind) {
             problem(

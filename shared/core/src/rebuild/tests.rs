@@ -1,14 +1,14 @@
 mod isolation;
 mod templates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::failure::{StackEvent, first_cause};
 use super::request::{request_token, session_policy, stack_tags};
-use super::waves::{Advance, ObservedStack, Removal, StackState, advance, removal};
+use super::waves::{Advance, ObservedStack, Phase, Removal, StackState, advance, removal};
 use crate::artifact::Digest;
 use crate::plan::{Plan, Stack};
 use crate::run::{RunId, WorkloadName};
@@ -43,6 +43,7 @@ fn observed(status: &str, template: &Digest) -> ObservedStack {
         tags: stack_tags(&run(), template),
         parameters: BTreeMap::new(),
         outputs: BTreeMap::new(),
+        change_sets: BTreeSet::new(),
     }
 }
 
@@ -62,15 +63,64 @@ fn a_stack_counts_only_if_this_run_made_it_from_this_template() {
         )
     };
     assert!(foreign(&stack, &Digest::of(b"another")));
-    assert!(foreign(&observed("UPDATE_COMPLETE", &digest), &digest));
+    assert!(matches!(
+        StackState::of(&run(), &digest, Some(&observed("UPDATE_COMPLETE", &digest))),
+        StackState::Changed { .. }
+    ));
     let mut other = stack;
     other.tags.insert(
         super::request::RUN_TAG.to_owned(),
         "orders-000000000000".to_owned(),
     );
+    assert!(matches!(
+        StackState::of(&run(), &digest, Some(&other)),
+        StackState::Earlier {
+            phase: Phase::Idle,
+            ..
+        }
+    ));
+    other
+        .tags
+        .insert(super::request::RUN_TAG.to_owned(), "mine".to_owned());
     assert!(foreign(&other, &digest));
     other.tags.clear();
     assert!(foreign(&other, &digest));
+}
+
+#[test]
+fn a_name_that_waits_belongs_to_the_run_of_its_change_set() {
+    let digest = Digest::of(b"template");
+    let mut stack = observed("REVIEW_IN_PROGRESS", &digest);
+    assert_eq!(
+        StackState::of(&run(), &digest, Some(&stack)),
+        StackState::Proposed
+    );
+    // Its tags come with the stack itself, which is not there yet.
+    stack.tags.clear();
+    stack.change_sets = BTreeSet::from([super::change_set::name(&run())]);
+    assert_eq!(
+        StackState::of(&run(), &digest, Some(&stack)),
+        StackState::Proposed
+    );
+    stack.change_sets = BTreeSet::from(["blackstart-orders-000000000000".to_owned()]);
+    assert!(matches!(
+        StackState::of(&run(), &digest, Some(&stack)),
+        StackState::Earlier {
+            phase: Phase::Idle,
+            ..
+        }
+    ));
+    for names in [
+        vec![],
+        vec!["deploy"],
+        vec!["blackstart-orders-000000000000", "deploy"],
+    ] {
+        stack.change_sets = names.into_iter().map(str::to_owned).collect();
+        assert!(matches!(
+            StackState::of(&run(), &digest, Some(&stack)),
+            StackState::Foreign { .. }
+        ));
+    }
 }
 
 fn stacks(waves: &[u16]) -> Vec<Stack> {
@@ -94,14 +144,36 @@ proptest! {
     fn advancing_builds_every_stack_once_and_no_wave_before_the_one_below(
         waves in proptest::collection::vec(0_u16..4, 0..8),
         finish in proptest::collection::vec(any::<bool>(), 64),
+        left in proptest::collection::vec(any::<bool>(), 8),
     ) {
         let stacks = stacks(&waves);
-        let mut states: BTreeMap<String, StackState> = BTreeMap::new();
+        let earlier = |phase| StackState::Earlier {
+            run: RunId::of_execution(&WorkloadName::try_from("orders".to_owned()).unwrap(), "y"),
+            phase,
+        };
+        let is_earlier = |state: &StackState| matches!(state, StackState::Earlier { .. });
+        let mut states: BTreeMap<String, StackState> = stacks
+            .iter()
+            .zip(left)
+            .filter(|(_, left)| *left)
+            .map(|(stack, _)| (stack.name.clone(), earlier(Phase::Idle)))
+            .collect();
         let mut finish = finish.into_iter().cycle();
         loop {
             match advance(&stacks, &states) {
+                Advance::Clear(next) => for stack in next {
+                    let above_gone = stacks.iter().filter(|other| other.wave > stack.wave)
+                        .all(|other| !states.get(&other.name).is_some_and(is_earlier));
+                    prop_assert!(above_gone, "{} was cleared too early", stack.name);
+                    let before = states.insert(stack.name.clone(), earlier(Phase::Moving));
+                    prop_assert_eq!(before, Some(earlier(Phase::Idle)));
+                },
+                Advance::Wait if states.values().any(is_earlier) => {
+                    states.retain(|_, state| *state != earlier(Phase::Moving));
+                }
                 Advance::Start(next) => {
                     prop_assert!(!next.is_empty());
+                    prop_assert!(!states.values().any(is_earlier), "something is left of an earlier run");
                     for stack in next {
                         let below_done = stacks.iter().filter(|other| other.wave < stack.wave)
                             .all(|other| states.get(&other.name) == Some(&StackState::Complete));

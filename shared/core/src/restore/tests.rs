@@ -39,6 +39,7 @@ fn check(status: CheckStatus) -> IsolationCheck {
         check: "network".to_owned(),
         status,
         evidence: "2 resources".to_owned(),
+        objections: Vec::new(),
     }
 }
 

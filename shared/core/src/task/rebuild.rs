@@ -1,5 +1,7 @@
 //! Stage 4, first half: infrastructure from code.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +22,21 @@ pub enum Operation {
         /// The run's plan.
         plan: ArtifactRef,
     },
-    /// Proves that the rebuilt environment is isolated, and records what was built.
+    /// Has every stack compared with its template; a repeat compares once more and changes nothing.
+    DetectDrift {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// Drift detections that were asked for, by stack name.
+        #[serde(default)]
+        detections: BTreeMap<String, String>,
+    },
+    /// Proves that the rebuilt environment is isolated and what the templates say, and records what was built.
     Preflight {
         /// The run's plan.
         plan: ArtifactRef,
+        /// The drift detections that ended, by stack name. A stack without one is unknown.
+        #[serde(default)]
+        detections: BTreeMap<String, String>,
     },
     /// Deletes the stacks of a drill, or of a run that ended before it restored anything.
     CleanUp {
@@ -49,6 +62,19 @@ pub struct Advanced {
     /// The stacks whose creation or deletion was requested just now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requested: Vec<String>,
+    /// The stacks of an earlier run whose deletion was requested just now, because they stand in the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleared: Vec<String>,
+}
+
+/// The answer to [`Operation::DetectDrift`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    /// Whether all comparisons have ended.
+    pub progress: Progress,
+    /// The drift detections that were asked for, by stack name.
+    pub detections: BTreeMap<String, String>,
 }
 
 /// The answer to [`Operation::Preflight`], and the result of the branch.

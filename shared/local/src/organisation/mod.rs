@@ -133,23 +133,6 @@ impl Organisation {
             .add_vault(RECOVERY, workload::VAULT, [REBUILD]);
     }
 
-    /// Removes the stacks that a run left in the rebuild account, as its report asks before the next start.
-    ///
-    /// # Errors
-    /// [`StepFailed`] naming the stack.
-    pub async fn remove_rebuilt(&self, local: &LocalAws, plan: &Plan) -> Result<(), StepFailed> {
-        let cloudformation = aws_sdk_cloudformation::Client::new(&local.root_of(REBUILD));
-        for stack in plan.rebuild.stacks.iter().rev() {
-            cloudformation
-                .delete_stack()
-                .stack_name(&stack.name)
-                .send()
-                .await
-                .doing(format!("removing stack {}", stack.name))?;
-        }
-        Ok(())
-    }
-
     /// Values of the template's parameters for this organisation.
     #[must_use]
     pub fn parameters(&self) -> Vec<(&'static str, String)> {

@@ -8,7 +8,6 @@ use super::{Facts, problem};
 use crate::approval::roster::Roster;
 use crate::artifact::Digest;
 use crate::plan::Problem;
-use crate::rebuild::CheckStatus;
 use crate::references::Waived;
 use crate::timeline;
 use crate::validation::Verdict;
@@ -167,11 +166,11 @@ pub(super) fn check_rebuild(facts: &Facts<'_>, problems: &mut Vec<Problem>) {
             "is empty: isolation was not checked",
         );
     }
-    for check in rebuild.isolation.iter().filter(|c| c.status != CheckStatus::Pass) {
+    for (check, evidence) in rebuild.not_let_pass(&plan.rebuild.waivers) {
         problem(
             problems,
-            format!("rebuild.isolation.{}", check.check),
-            format!("is not proven: {}", check.evidence),
+            format!("rebuild.isolation.{check}"),
+            format!("is not proven: {evidence}"),
         );
     }
 }

@@ -2,8 +2,8 @@ use serde_json::from_value;
 
 use super::*;
 use crate::approval::fixtures::{Inputs, document, inputs};
-use crate::plan::{Layer, Waiver};
-use crate::rebuild::CheckStatus;
+use crate::plan::{CheckWaiver, Layer, WaivableCheck, Waiver};
+use crate::rebuild::{CheckStatus, Objection};
 use crate::validation::Verdict;
 
 fn problems(inputs: &Inputs) -> Vec<String> {
@@ -119,6 +119,34 @@ fn whatever_does_not_add_up_is_refused_at_its_place() {
             problems(&inputs)
         );
     }
+}
+
+#[test]
+fn what_a_check_does_not_prove_passes_by_a_waiver_that_names_it_and_by_no_other() {
+    let mut inputs = inputs();
+    inputs.rebuild.isolation[0] = crate::rebuild::IsolationCheck {
+        check: "drift".to_owned(),
+        status: CheckStatus::Unknown,
+        evidence: "2 resources".to_owned(),
+        objections: vec![Objection {
+            subject: "app/Schedule".to_owned(),
+            status: CheckStatus::Unknown,
+            what: "was not compared".to_owned(),
+        }],
+    };
+    assert_eq!(problems(&inputs), ["rebuild.isolation.drift"]);
+    let waiver = |subject: &str| CheckWaiver {
+        check: WaivableCheck::Drift,
+        subject: subject.to_owned(),
+        reason: "its type cannot be compared".to_owned(),
+        by: "grace".to_owned(),
+    };
+    inputs.plan.rebuild.waivers.push(waiver("app/Queue"));
+    assert_eq!(problems(&inputs), ["rebuild.isolation.drift"]);
+    inputs.plan.rebuild.waivers.push(waiver("app/Schedule"));
+    assert_eq!(problems(&inputs), Vec::<String>::new());
+    inputs.rebuild.isolation[0].objections[0].status = CheckStatus::Fail;
+    assert_eq!(problems(&inputs), ["rebuild.isolation.drift"]);
 }
 
 #[test]

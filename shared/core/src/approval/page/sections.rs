@@ -362,6 +362,13 @@ pub(super) fn changes(view: &View<'_>) -> Markup {
                             CheckStatus::Fail => { strong { "fails" } }
                             CheckStatus::Unknown => { strong { "unknown" } }
                         }
+                        @if check.status != CheckStatus::Pass { ": " (shown(&check.evidence)) }
+                    }
+                }
+                @for waiver in &package.check_waivers {
+                    li {
+                        "waived, " (shown(<&str>::from(waiver.check))) ": " code { (shown(&waiver.subject)) } ": "
+                        (shown(&waiver.reason)) " (" (shown(&waiver.by)) ")"
                     }
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::drift::{Detection, DriftFacts, ResourceDrift};
 use super::super::isolation::{StackFacts, StackResource, examine};
 use super::super::templates::Template;
 use super::super::{CheckStatus, IsolationCheck, RebuildDocument};
@@ -27,7 +28,22 @@ fn examined(template: &Value, change: impl FnOnce(&mut StackFacts)) -> Vec<Isola
                 status: "CREATE_COMPLETE".to_owned(),
             })
             .collect(),
+        drift: DriftFacts {
+            detection: Detection::Complete,
+            resources: Vec::new(),
+        },
     };
+    fact.drift.resources = fact
+        .resources
+        .iter()
+        .map(|resource| ResourceDrift {
+            logical_id: resource.logical_id.clone(),
+            resource_type: resource.resource_type.clone(),
+            status: "IN_SYNC".to_owned(),
+            reason: None,
+            differences: Vec::new(),
+        })
+        .collect();
     fact.stack
         .parameters
         .clone_from(&plan.rebuild.stacks[0].parameters);

@@ -88,7 +88,10 @@ impl Documents for AwsDocuments {
     }
 
     async fn template(&self, place: &TemplateRef) -> Result<Vec<u8>, ArtifactError> {
-        let (_, bytes) = self.0.adopt(&place.bucket, &place.key).await?;
+        let (_, bytes) = self
+            .0
+            .adopt_version(&place.bucket, &place.key, place.version.as_deref())
+            .await?;
         Ok(bytes)
     }
 

@@ -293,12 +293,26 @@ impl ArtifactStore {
     /// # Errors
     /// [`ArtifactError::Port`].
     pub async fn adopt(&self, bucket: &str, key: &str) -> Result<(ArtifactRef, Vec<u8>), ArtifactError> {
+        self.adopt_version(bucket, key, None).await
+    }
+
+    /// Reads an object that is not known by digest yet, in this version or the newest, and names it by its digest.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Port`].
+    pub async fn adopt_version(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<(ArtifactRef, Vec<u8>), ArtifactError> {
         let what = format!("reading `s3://{bucket}/{key}`");
         let answer = self
             .s3
             .get_object()
             .bucket(bucket)
             .key(key)
+            .set_version_id(version.map(str::to_owned))
             .send()
             .await
             .map_err(|error| classify(what.as_str(), Effect::Read, &error))?;

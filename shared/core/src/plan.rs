@@ -369,6 +369,9 @@ pub struct TemplateRef {
     pub bucket: String,
     /// Object key.
     pub key: String,
+    /// Version id of the object; the newest version where it is left out. The digest decides either way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Digest of the template's bytes; any other content stops the rebuild.
     pub sha256: Digest,
 }

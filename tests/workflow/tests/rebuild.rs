@@ -9,7 +9,6 @@ use std::time::Duration;
 use aws_sdk_lambda::primitives::Blob;
 use blackstart_aws::artifacts::ArtifactStore;
 use blackstart_aws::ledger::Ledger;
-use blackstart_aws::records::Records as _;
 use blackstart_cli::drill::Play;
 use blackstart_cli::drill::play::Stage;
 use blackstart_core::artifact::{ArtifactRef, Digest};
@@ -17,6 +16,7 @@ use blackstart_core::ledger::Key;
 use blackstart_core::plan::Plan;
 use blackstart_core::rebuild::{CheckStatus, RebuildDocument};
 use blackstart_core::run::{RunId, RunRecord};
+use blackstart_local::WEB_BUCKET;
 use blackstart_local::accounts::{REBUILD, RECOVERY};
 use blackstart_local::project::Project;
 use serde_json::{Value, json};
@@ -265,13 +265,13 @@ async fn what_may_not_be_built_or_used_stops_with_a_cause_and_what_an_earlier_ru
     );
 
     // A stack that cannot be made.
-    let secret = json!({"Type": "AWS::SecretsManager::Secret", "Properties": {"Name": "orders/api-key"}});
+    let taken = json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": WEB_BUCKET}});
     let mut plan = rebuild
-        .with_stack("orders-broken", &[], &json!({"Resources": {"Again": secret}}))
+        .with_stack("orders-broken", &[], &json!({"Resources": {"Again": taken}}))
         .await;
     for stack in &mut plan.rebuild.stacks {
         stack.items = serde_json::from_value(json!({
-            "Again": {"class": "rotate", "credential": "orders/api-key"},
+            "Again": {"class": "rebuild", "reason": "what it serves is put there by the deployment"},
         }))
         .unwrap();
     }
@@ -281,7 +281,7 @@ async fn what_may_not_be_built_or_used_stops_with_a_cause_and_what_an_earlier_ru
     assert!(
         refused
             .cause
-            .contains("`Again` (AWS::SecretsManager::Secret) is CREATE_FAILED"),
+            .contains("`Again` (AWS::S3::Bucket) is CREATE_FAILED"),
         "{refused:?}"
     );
 

@@ -250,19 +250,20 @@ async fn attached(run: RunId, request: &Request, reason: String, deps: &Deps) ->
     Ok(Opened::Attached { run, plan, reason })
 }
 
-/// The plan as it is now and the rules that it names, under the run's own key: later edits do not reach this run.
-/// A rule file that is missing or is another one is left out; the stage that reads it says so.
+/// The plan as it is now and the files that it names, under the run's own key: later edits do not reach this run.
+/// A file that is missing or is another one is left out; the stage that reads it says so.
 async fn freeze(run: &RunId, plan: Vec<u8>, deps: &Deps) -> Result<ArtifactRef, IntakeError> {
-    for (file, path, content_type) in Plan::parse(&plan).map_or_else(|_| Vec::new(), |plan| rule_files(&plan))
+    for (file, path, content_type) in
+        Plan::parse(&plan).map_or_else(|_| Vec::new(), |plan| named_files(&plan))
     {
         match deps.artifacts.adopt(&deps.plan_bucket, &file.key).await {
             Ok((_, bytes)) if Digest::of(&bytes) == file.sha256 => {
                 deps.artifacts.put(run, &path, content_type, bytes).await?;
             }
-            Ok(_) => tracing::warn!(key = file.key, "the rules are not those that the plan names"),
+            Ok(_) => tracing::warn!(key = file.key, "the file is not the one that the plan names"),
             Err(error) if error.name() == ErrorName::Transient => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(key = file.key, error = %error_chain(&error), "the rules cannot be read")
+                tracing::warn!(key = file.key, error = %error_chain(&error), "the file cannot be read")
             }
         }
     }
@@ -272,8 +273,8 @@ async fn freeze(run: &RunId, plan: Vec<u8>, deps: &Deps) -> Result<ArtifactRef, 
         .await?)
 }
 
-/// Every rule file of a plan, with the path that it has within the run and its content type.
-fn rule_files(plan: &Plan) -> Vec<(RuleFile, String, &'static str)> {
+/// Every file that a plan names by digest, with the path that it has within the run and its content type.
+fn named_files(plan: &Plan) -> Vec<(RuleFile, String, &'static str)> {
     let sigma = plan
         .timeline
         .sigma_rules
@@ -284,7 +285,12 @@ fn rule_files(plan: &Plan) -> Vec<(RuleFile, String, &'static str)> {
         .yara_rules
         .iter()
         .map(|file| (file.clone(), ValidationPlan::frozen_rules(file), "text/plain"));
-    sigma.chain(yara).collect()
+    let templates = plan
+        .validation
+        .configuration
+        .iter()
+        .map(|known| (known.template.clone(), known.frozen_path(), "application/json"));
+    sigma.chain(yara).chain(templates).collect()
 }
 
 async fn record_trigger(

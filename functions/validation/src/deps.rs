@@ -8,6 +8,7 @@ use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::backup::{Backup, RestoreJob, ScanJob, StartRestore, StartScan};
 use blackstart_aws::check_function::CheckFunctions;
 use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::configuration::ConfigurationReader;
 use blackstart_aws::content::{Content, ContentReader};
 use blackstart_aws::ledger::{Ledger, LedgerError, Versioned};
 use blackstart_aws::port::PortError;
@@ -18,6 +19,7 @@ use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::candidates::RecoveryPoint;
 use blackstart_core::validation::check_function::{Called, Question};
+use blackstart_core::validation::configuration::Observed;
 use blackstart_core::validation::content::Signatures;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,6 +120,14 @@ pub trait TrialAccount: Sync {
         invariants: &[Invariant],
         rules: &Arc<dyn Signatures>,
     ) -> impl Future<Output = Result<Content, PortError>> + Send;
+    /// Reads how a restored bucket or table is configured, and what its recovery point says about the original.
+    fn configuration(
+        &self,
+        vault: &Vault,
+        point: &str,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> impl Future<Output = Result<Observed, PortError>> + Send;
     /// Asks a function for a verdict; see [`CheckFunctions::ask`].
     fn ask(
         &self,
@@ -218,6 +228,7 @@ impl EnterAccount for Enter {
             .await?;
         Ok(Entered {
             backup: Backup::new(&config),
+            configuration: ConfigurationReader::new(&config),
             content: ContentReader::new(&config),
             functions: CheckFunctions::new(&config),
         })
@@ -228,6 +239,7 @@ impl EnterAccount for Enter {
 #[derive(Debug, Clone)]
 pub struct Entered {
     backup: Backup,
+    configuration: ConfigurationReader,
     content: ContentReader,
     functions: CheckFunctions,
 }
@@ -271,6 +283,16 @@ impl TrialAccount for Entered {
         self.content
             .read_closely(resource, name, invariants, Some(rules))
             .await
+    }
+
+    async fn configuration(
+        &self,
+        vault: &Vault,
+        point: &str,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> Result<Observed, PortError> {
+        self.configuration.read(vault, point, resource_type, name).await
     }
 
     async fn ask(&self, function: &str, question: &Question, seconds: u16) -> Result<Called, NotCanonical> {

@@ -15,6 +15,7 @@ use blackstart_core::task::Failure;
 use blackstart_core::task::validation::Judged;
 use blackstart_core::validation::check_function::{self, CHECK_SCHEMA, Question};
 use blackstart_core::validation::compare::Comparison;
+use blackstart_core::validation::configuration::{self, Declared};
 use blackstart_core::validation::content::{Signatures, shown};
 use blackstart_core::validation::reuse::{PointVerdict, basis};
 use blackstart_core::validation::trial::{TrialRecord, TrialResource};
@@ -166,6 +167,13 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
                 }
                 Err(unreadable) => say(Layer::ContentScan, id, unreadable),
             }
+            if required.contains(&Layer::Configuration) {
+                say(
+                    Layer::Configuration,
+                    id,
+                    self.configuration(resource, trial).await?,
+                );
+            }
         }
         keep_point_verdicts(self.records, self.run, self.plan, record, &said, &manifests, now).await?;
         let mut looked: Vec<Layer> = required.iter().copied().collect();
@@ -246,6 +254,36 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Compares the configuration with the template that was frozen with the run.
+    async fn configuration(
+        &self,
+        resource: &Resource,
+        trial: &TrialResource,
+    ) -> Result<LayerVerdict, ValidationError> {
+        let unknown = |why| Ok(LayerVerdict::new(Verdict::Unknown, why));
+        let validation = &self.plan.validation;
+        let Some(known) = validation.known_good(&resource.id) else {
+            return unknown("the plan names no template of it".to_owned());
+        };
+        let template = self.records.frozen(self.run, &known.frozen_path()).await?;
+        let declared = match Declared::read(known, resource, template.as_deref()) {
+            Ok(declared) => declared,
+            Err(why) => return unknown(why),
+        };
+        let observed = self
+            .account
+            .configuration(
+                &validation.vault,
+                &trial.point,
+                resource.resource_type,
+                &trial.target,
+            )
+            .await?;
+        Ok(configuration::judge(
+            self.plan, known, resource, &declared, &observed,
+        ))
     }
 
     /// Asks every function that the plan names for this resource.

@@ -1,6 +1,7 @@
 //! Stage 2: the newest recovery set that is proven clean.
 #![warn(missing_docs)]
 
+mod budget;
 pub mod deps;
 pub mod error;
 mod judge;
@@ -79,7 +80,7 @@ pub async fn handle<R: RunRecords, E: EnterAccount>(
         Operation::CleanUp { plan, set } => trial::clean_up(deps, run, &plan, &set)
             .await
             .map(Answer::CleanedUp),
-        Operation::Select { plan, branches } => selection::select(&deps.records, run, &plan, &branches)
+        Operation::Select { plan, branches } => selection::select(&deps.records, run, &plan, &branches, now)
             .await
             .map(|selected| Answer::Selected(Box::new(selected))),
     }

@@ -9,7 +9,9 @@ use blackstart_core::timeline::CurrentBoundary;
 use blackstart_core::validation::CandidateDocument;
 use blackstart_core::validation::select::{self, Selection};
 use blackstart_core::validation::walk::Pace;
+use jiff::Timestamp;
 
+use crate::budget::budget;
 use crate::deps::RunRecords;
 use crate::error::ValidationError;
 use crate::walk;
@@ -22,6 +24,7 @@ pub(crate) async fn select<R: RunRecords>(
     run: &RunId,
     plan: &ArtifactRef,
     branches: &Branches,
+    now: Timestamp,
 ) -> Result<Selected, ValidationError> {
     let boundary = records.item::<CurrentBoundary>(&Key::boundary(run)).await?;
     let problems = problems(branches, boundary.is_some());
@@ -37,7 +40,20 @@ pub(crate) async fn select<R: RunRecords>(
     let verdicts = records.verdicts(run).await?;
     let boundary = boundary.document;
     let reviewed = walk::review(records, &candidates, &boundary).await?;
-    match select::select(&candidates, &verdicts, &boundary, &reviewed, Pace::of(&plan)) {
+    let known = verdicts
+        .iter()
+        .map(|(id, said)| (id.clone(), said.verdict))
+        .collect();
+    let budget = budget(records, run, &plan, &candidates, &known, now).await?;
+    let pace = Pace::of(&plan);
+    match select::select(
+        &candidates,
+        &verdicts,
+        &boundary,
+        &reviewed,
+        pace,
+        budget.as_ref(),
+    ) {
         Selection::Selected(document) => {
             let selection = records.store(run, SELECTION, &document).await?;
             tracing::info!(set = %document.set.id, boundary = %boundary.boundary, "recovery set selected");

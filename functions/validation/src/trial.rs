@@ -4,10 +4,11 @@ use blackstart_aws::backup::{StartRestore, StartScan};
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::Plan;
+use blackstart_core::plan::{Amount, Plan};
 use blackstart_core::run::RunId;
 use blackstart_core::task::Progress;
 use blackstart_core::task::validation::{CleanedUp, Trial};
+use blackstart_core::validation::cost::of_point;
 use blackstart_core::validation::reuse::{PointVerdict, basis};
 use blackstart_core::validation::trial::{self as naming, BACKUP_ROLE, SCANNER_ROLE, TrialRecord};
 use blackstart_core::validation::verdict::{of_restore, of_scan};
@@ -38,11 +39,25 @@ pub(crate) async fn start<R: RunRecords, E: EnterAccount>(
     // The names come before what bears them, so that clean-up knows them after a crash.
     trial.save(&deps.records).await?;
     reuse_verdicts(&deps.records, &plan, &mut trial.record, now).await?;
+    note_estimate(&plan, chosen, &mut trial.record);
     let account = deps.enter.enter(&plan, run).await?;
     let started = start_jobs(&account, &plan, run, &mut trial.record).await;
     trial.save(&deps.records).await?;
     started?;
     Ok(answer(set, trial.record.is_done()))
+}
+
+/// Notes what the jobs of this attempt will cost, before they are started.
+fn note_estimate(plan: &Plan, set: &RecoverySet, record: &mut TrialRecord) {
+    let Some(cost) = &plan.validation.cost else { return };
+    let needed = record
+        .resources
+        .iter()
+        .filter(|(_, trial)| trial.reused.is_none());
+    let estimate = needed
+        .filter_map(|(id, _)| of_point(cost, &plan.validation.layers, set.points.get(id)?).ok())
+        .fold(Amount::default(), Amount::plus);
+    record.estimates.insert(record.attempt, estimate);
 }
 
 /// Takes over what an earlier trial of the same point said, where nothing was started yet.

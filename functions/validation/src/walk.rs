@@ -17,6 +17,7 @@ use blackstart_core::validation::{
 };
 use jiff::Timestamp;
 
+use crate::budget::budget;
 use crate::deps::{Deps, EnterAccount, RunRecords, TrialAccount};
 use crate::error::ValidationError;
 use crate::rules;
@@ -119,8 +120,15 @@ pub(crate) async fn next<R: RunRecords>(
         .map(|(id, said)| (id, said.verdict))
         .collect();
     log_review::apply(&mut verdicts, &reviewed);
+    let budget = budget(records, run, &plan, &document, &verdicts, now).await?;
     loop {
-        let round = walk::next(&document.sets, &verdicts, boundary, Pace::of(&plan));
+        let round = walk::next(
+            &document.sets,
+            &verdicts,
+            boundary,
+            Pace::of(&plan),
+            budget.as_ref(),
+        );
         let NextRound::Validate { sets } = &round else {
             return Ok(round);
         };

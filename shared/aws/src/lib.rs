@@ -18,6 +18,13 @@ pub mod check_function;
 pub mod clients;
 #[cfg(feature = "cloudformation")]
 pub mod cloudformation;
+#[cfg(all(
+    feature = "artifacts",
+    feature = "backup",
+    feature = "s3",
+    feature = "dynamodb"
+))]
+pub mod configuration;
 #[cfg(all(feature = "artifacts", feature = "s3", feature = "dynamodb"))]
 pub mod content;
 #[cfg(feature = "digests")]

@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 pub mod evidence;
+pub mod late;
 pub mod operator;
 pub mod play;
 
@@ -61,6 +62,8 @@ pub enum Play {
     ApprovalTeam,
     /// The approvers approve, and the approval team refuses.
     TeamRefused,
+    /// Findings arrive while a package is before the approvers: the boundary moves earlier, twice, and the choice with it.
+    LateEvidence,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,6 +88,7 @@ impl Play {
             Self::Expired => Scenario::Expired,
             Self::ApprovalTeam => Scenario::ApprovalTeam,
             Self::TeamRefused => Scenario::TeamRefused,
+            Self::LateEvidence => Scenario::LateEvidence,
         }
     }
 
@@ -92,9 +96,12 @@ impl Play {
     #[must_use]
     pub fn expected(self) -> (Conclusion, End) {
         match self {
-            Self::Incident | Self::Crash | Self::Stuck | Self::SecondGate | Self::ApprovalTeam => {
-                (Conclusion::Recovered, End::CutOver)
-            }
+            Self::Incident
+            | Self::Crash
+            | Self::Stuck
+            | Self::SecondGate
+            | Self::ApprovalTeam
+            | Self::LateEvidence => (Conclusion::Recovered, End::CutOver),
             Self::Refused | Self::TeamRefused => (Conclusion::Refused, End::Untouched),
             Self::Expired => (Conclusion::Expired, End::Untouched),
             Self::NoCleanPoint => (Conclusion::NoCleanPoint, End::Untouched),
@@ -125,6 +132,9 @@ impl Play {
             }
             Self::TeamRefused => {
                 "the approval team refused: nothing was restored, no reference changed, traffic stayed"
+            }
+            Self::LateEvidence => {
+                "late evidence voided two packages: an earlier set was chosen by the verdict that it had, then an older one by a further walk"
             }
         }
     }
@@ -278,6 +288,9 @@ impl Drill {
         let mut checks = outside::checks(&stage.local, &stage.organisation, end).await?;
         checks.extend(stage.evidence_checks(&execution.run, end).await?);
         checks.extend(ended.stuck.iter().flat_map(|stuck| stuck.checks(report)));
+        if self.scenario == Play::LateEvidence {
+            checks.extend(stage.late_checks(&ended.late, report));
+        }
         checks.push(Check {
             what: format!("the run concluded {}", <&str>::from(conclusion)),
             holds: report.conclusion == Some(conclusion) && ended.status == ExecutionStatus::Succeeded,

@@ -5,6 +5,8 @@
 
 mod check;
 mod check_waiver;
+mod configuration;
+mod cost;
 mod cutover;
 mod indicators;
 mod lines;
@@ -17,6 +19,8 @@ mod sources;
 mod validation;
 
 pub use check_waiver::{CheckWaiver, WaivableCheck};
+pub use configuration::KnownGood;
+pub use cost::{Amount, CostPlan, NotAnAmount, Prices};
 pub use cutover::{
     Authorities, ContainPlan, CutoverPlan, HealthPlan, NoncePlace, PolicyAttachment, Shift, TlsPlan,
     TrafficName,

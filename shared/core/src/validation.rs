@@ -16,7 +16,9 @@ use crate::timeline::CurrentBoundary;
 pub mod candidates;
 pub mod check_function;
 pub mod compare;
+pub mod configuration;
 pub mod content;
+pub mod cost;
 pub mod invariants;
 pub mod log_review;
 pub mod reuse;
@@ -215,6 +217,9 @@ pub struct SelectionDocument {
     pub boundary: CurrentBoundary,
     /// Every set, newest first, and what became of it.
     pub considered: Vec<Considered>,
+    /// What the trials are estimated to have cost, where the plan has prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<cost::CostEstimate>,
 }
 
 /// What became of one set.

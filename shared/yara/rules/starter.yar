@@ -116,7 +116,6 @@ rule family_akira
 {
     meta:
         description = "Akira: note"
-        reference = "https://www.cisa.gov/news-events/cybersecurity-advisories/aa24-109a"
     strings:
         $name = "akira" nocase wide ascii
         $infrastructure = "internal infrastructure of your company is fully or partially dead" nocase wide ascii
@@ -191,7 +190,6 @@ rule family_rhysida
 {
     meta:
         description = "Rhysida: note"
-        reference = "https://www.cisa.gov/news-events/cybersecurity-advisories/aa23-319a"
     strings:
         $title = "Critical Breach Detected" nocase wide ascii
         $team = "cybersecurity team Rhysida" nocase wide ascii

@@ -28,7 +28,7 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 24] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 25] = [
     ("access_keys", "iam", &[REBUILD]),
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
@@ -36,6 +36,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 24] = [
     ("callbacks", "states", &[GATE]),
     ("check_function", "", &[VALIDATION]),
     ("cloudformation", "cloudformation", &[REBUILD]),
+    ("configuration", "", &[VALIDATION]),
     ("content", "", &[VALIDATION, REBUILD]),
     ("documents", "", &[READER]),
     ("documents_write", "", &[WRITER]),
@@ -56,7 +57,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 24] = [
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 57] = [
+const NAMED_OTHERWISE: [(&str, &str); 63] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -68,9 +69,21 @@ const NAMED_OTHERWISE: [(&str, &str); 57] = [
         "get_backup_vault_access_policy",
         "backup:GetBackupVaultAccessPolicy",
     ),
+    (
+        "describe_continuous_backups",
+        "dynamodb:DescribeContinuousBackups",
+    ),
+    ("describe_time_to_live", "dynamodb:DescribeTimeToLive"),
     ("get_bucket_acl", "s3:GetBucketAcl"),
+    ("get_bucket_replication", "s3:GetReplicationConfiguration"),
+    ("get_bucket_versioning", "s3:GetBucketVersioning"),
     ("get_layer_version_policy", "lambda:GetLayerVersionPolicy"),
     ("get_policy", "lambda:GetPolicy"),
+    ("get_public_access_block", "s3:GetBucketPublicAccessBlock"),
+    (
+        "get_recovery_point_restore_metadata",
+        "backup:GetRecoveryPointRestoreMetadata",
+    ),
     ("get_topic_attributes", "sns:GetTopicAttributes"),
     ("invoke", "lambda:InvokeFunction"),
     ("list_aliases", "lambda:ListAliases"),

@@ -300,11 +300,12 @@ fn the_reader_only_reads() {
 }
 
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
-const WITHOUT_RESOURCE: [&str; 22] = [
+const WITHOUT_RESOURCE: [&str; 23] = [
     "access-analyzer:CheckNoNewAccess",
     "access-analyzer:ValidatePolicy",
     "backup:DescribeRestoreJob",
     "backup:DescribeScanJob",
+    "backup:GetRecoveryPointRestoreMetadata",
     "backup:PutRestoreValidationResult",
     "backup:StartRestoreJob",
     "backup:StartScanJob",

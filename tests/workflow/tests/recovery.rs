@@ -152,6 +152,20 @@ async fn where_nobody_decides_in_time_the_run_expires_and_nothing_past_the_gate_
     stage.local.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn late_evidence_changes_the_choice_and_keeps_the_verdicts() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::LateEvidence).await;
+    let execution = stage.start(&by_hand()).await.unwrap();
+    let ended = stage.follow(&execution, &mut approve, &mut |_| {}).await.unwrap();
+    ends_as_it_must(&stage, Play::LateEvidence, &ended).await;
+    assert_eq!(ended.late.len(), 3, "a package, and one more after each finding");
+    for check in stage.late_checks(&ended.late, ended.report.as_ref().unwrap()) {
+        assert!(check.holds, "{}: {}", check.what, check.seen);
+    }
+    stage.local.stop().await;
+}
+
 /// What an execution that opens no run gives back.
 async fn turned_away(stage: &Stage, trigger: Trigger) -> Value {
     let execution = stage.start(&trigger).await.unwrap();

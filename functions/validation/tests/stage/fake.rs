@@ -15,6 +15,7 @@ use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::candidates::RecoveryPoint;
 use blackstart_core::validation::check_function::{Called, Question};
+use blackstart_core::validation::configuration::Observed;
 use blackstart_core::validation::content::{Collection, ObjectScanner, Signatures};
 use blackstart_core::validation::invariants::InvariantCheck;
 use blackstart_core::validation::verdict::{RestoreState, ScanResult, ScanState};
@@ -48,6 +49,8 @@ pub(crate) struct State {
     /// Answers of the plan's functions, by name, and what they were asked.
     pub(crate) functions: BTreeMap<String, Called>,
     pub(crate) asked: Vec<Question>,
+    /// Recovery point ARN to how its resource is configured.
+    pub(crate) configurations: BTreeMap<String, Observed>,
     pub(crate) calls: usize,
     /// Number of the call that fails, once.
     pub(crate) fault: Option<(usize, Fault)>,
@@ -303,6 +306,20 @@ impl TrialAccount for World {
             invariants: check.finish(&manifest),
             manifest,
             scan,
+        })
+    }
+
+    async fn configuration(
+        &self,
+        _: &Vault,
+        point: &str,
+        _: ResourceType,
+        name: &str,
+    ) -> Result<Observed, PortError> {
+        self.call(|state| {
+            let restored = state.existing.get(name).ok_or_else(|| missing(name))?;
+            assert_eq!(restored, point);
+            Ok(state.configurations.get(point).cloned().unwrap_or_default())
         })
     }
 

@@ -8,6 +8,8 @@
     reason = "a test says by panicking what is wrong"
 )]
 
+mod ceiling;
+mod configuration;
 mod fake;
 mod layers;
 mod machine;

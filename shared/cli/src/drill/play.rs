@@ -16,6 +16,7 @@ use blackstart_core::references::InventoryDocument;
 use blackstart_core::report::Report;
 use blackstart_core::report::trend::RunDurations;
 use blackstart_core::run::RunId;
+use blackstart_core::timeline::CurrentBoundary;
 use blackstart_core::validation::SelectionDocument;
 use blackstart_local::LocalAws;
 use blackstart_local::accounts::{OLD, RECOVERY};
@@ -24,12 +25,13 @@ use blackstart_local::organisation::{Organisation, Ready, Scenario};
 use blackstart_local::project::Project;
 use serde_json::{Value, json};
 
+use super::late::Late;
 use super::operator::Stuck;
 use crate::approve;
 use crate::gateway::Gateway;
 
 /// How often the execution is looked at.
-const GLANCE: Duration = Duration::from_millis(250);
+pub(super) const GLANCE: Duration = Duration::from_millis(250);
 /// How many looks before a drill is given up: ten minutes.
 const GLANCES: u32 = 2_400;
 
@@ -65,6 +67,9 @@ pub enum DrillFailed {
     /// The run waits for an operator who cannot help.
     #[error("the run is stuck and waits for an operator; before that, {0}")]
     Stuck(String),
+    /// A finding that came late changed nothing.
+    #[error("the event boundary did not move within a minute of finding `{0}`")]
+    Unmoved(String),
     /// The gateway did not take a vote.
     #[error("the gateway turned the vote of `{person}` away: {answer}")]
     Vote {
@@ -170,6 +175,8 @@ pub struct Ended {
     pub report: Option<Report>,
     /// What was seen each time that the run waited for an operator.
     pub stuck: Vec<Stuck>,
+    /// What was before the approvers when late evidence arrived, and at last.
+    pub late: Vec<Late>,
 }
 
 impl Stage {
@@ -239,7 +246,7 @@ impl Stage {
         Ok(Execution { arn, run })
     }
 
-    async fn put_on_the_bus(&self, finding: &Value) -> Result<(), DrillFailed> {
+    pub(super) async fn put_on_the_bus(&self, finding: &Value) -> Result<(), DrillFailed> {
         self.local
             .standin()
             .control()
@@ -297,6 +304,7 @@ impl Stage {
         let mut told = 0;
         let mut last = String::new();
         let mut stuck = Vec::new();
+        let mut late = Vec::new();
         for _ in 0..GLANCES {
             let described = self
                 .sfn
@@ -332,10 +340,14 @@ impl Stage {
                     output,
                     report,
                     stuck,
+                    late,
                 });
             }
             if let Some(gate) = self.open_gate(&execution.run).await? {
                 let proposal = self.proposal(gate).await?;
+                if self.organisation.scenario == Scenario::LateEvidence {
+                    Box::pin(self.be_late(&proposal, &mut late)).await?;
+                }
                 if let Some(answer) = decide(&proposal) {
                     let voted = self.vote(&execution.run, &proposal.gate, &answer).await;
                     // Late evidence voids what is before the approvers; a new package follows.
@@ -356,6 +368,12 @@ impl Stage {
     ) -> Result<Vec<T>, DrillFailed> {
         let rows = self.ledger.query(&Key::run_partition(run), prefix).await?;
         Ok(rows.into_iter().map(|(_, row)| row.document).collect())
+    }
+
+    /// The boundary that the ledger holds.
+    pub(super) async fn boundary(&self, run: &RunId) -> Result<Option<CurrentBoundary>, DrillFailed> {
+        let found = self.ledger.get::<CurrentBoundary>(&Key::boundary(run)).await?;
+        Ok(found.map(|item| item.document))
     }
 
     async fn open_gate(&self, run: &RunId) -> Result<Option<GateRecord>, DrillFailed> {

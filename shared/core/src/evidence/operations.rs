@@ -183,6 +183,9 @@ impl Evident for validation::Operation {
                     }
                     validation::NextRound::Found { set } => decided.fact("next", "found").fact("set", set),
                     validation::NextRound::Exhausted {} => decided.fact("next", "exhausted"),
+                    validation::NextRound::OverCeiling { reason } => {
+                        decided.fact("next", "over_ceiling").fact("reason", reason)
+                    }
                 }]
             }),
             Self::Start { set, .. } => vec![Event::new(Kind::TrialStarted, at).fact("set", set.as_str())],

@@ -102,6 +102,14 @@ impl Plan {
         for wrong in self.validation.problems(&ids) {
             problem(wrong.at, &wrong.what);
         }
+        for wrong in self.validation.configuration_problems(&ids) {
+            problem(wrong.at, &wrong.what);
+        }
+        if let Some(cost) = &self.validation.cost {
+            for wrong in cost.problems(&self.resources, &self.validation.layers) {
+                problem(wrong.at, &wrong.what);
+            }
+        }
         if self.validation.speculation == 0 {
             problem("validation.speculation".to_owned(), "must be at least 1");
         }

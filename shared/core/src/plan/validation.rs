@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::IntoStaticStr;
 
-use super::{Problem, RuleFile};
+use super::{CostPlan, KnownGood, Problem, RuleFile};
 use crate::artifact::Digest;
 use crate::run::AccountId;
 
@@ -39,6 +39,12 @@ pub struct ValidationPlan {
     /// or is gone, in percent. 100 where everything changes all the time.
     #[serde(default = "default_max_changed_percent")]
     pub max_changed_percent: u8,
+    /// The approved template of each resource; the layer `configuration` compares with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configuration: Vec<KnownGood>,
+    /// What trials may cost in money; without it only `max_sets` limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostPlan>,
 }
 
 impl ValidationPlan {
@@ -189,6 +195,8 @@ pub enum Layer {
     ContentScan,
     /// The plan's own facts about the data.
     Invariants,
+    /// How the resource was configured, beside the approved template.
+    Configuration,
 }
 
 /// A fact that must hold for the restored data.

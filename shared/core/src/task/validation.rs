@@ -93,6 +93,11 @@ pub enum NextRound {
     },
     /// No set is left that could be clean.
     Exhausted {},
+    /// The plan's ceiling of cost allows no further trial.
+    OverCeiling {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// The answer to [`Operation::Start`] and [`Operation::Poll`].

@@ -12,7 +12,7 @@ use crate::plan::{Invariant, Plan, Resource};
 use crate::run::RunId;
 
 /// Counts changes to what the layers and the starter set of YARA rules look for. A verdict of another version is not reused.
-pub const LAYERS_VERSION: u32 = 2;
+pub const LAYERS_VERSION: u32 = 3;
 
 /// How long a verdict is reused: malware signatures and our own eyes get better.
 pub const GOOD_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -66,8 +66,8 @@ impl PointVerdict {
 
 /// What is looked for in a resource. Any difference makes an earlier verdict worthless.
 ///
-/// The layers that the plan requires, its invariants on the resource, its YARA rules, how much may have changed, and the
-/// version of the layers.
+/// The layers that the plan requires, its invariants on the resource, its YARA rules, how much may have changed, the template
+/// of the resource, and the version of the layers.
 ///
 /// # Errors
 /// [`NotCanonical`] never happens for a plan that was read from JSON.
@@ -93,6 +93,7 @@ pub fn basis(plan: &Plan, resource: &Resource) -> Result<Digest, NotCanonical> {
         "invariants": invariants,
         "yara_rules": rules,
         "max_changed_percent": plan.validation.max_changed_percent,
+        "configuration": plan.validation.known_good(&resource.id),
     }))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cost::Budget;
 use super::log_review;
 use super::walk::{self, Pace, is_eligible};
 use super::{
@@ -32,14 +33,16 @@ pub fn select(
     boundary: &CurrentBoundary,
     reviewed: &BTreeMap<String, Vec<String>>,
     pace: Pace,
+    budget: Option<&Budget>,
 ) -> Selection {
     let mut known = verdicts
         .iter()
         .map(|(id, said)| (id.clone(), said.verdict))
         .collect();
     log_review::apply(&mut known, reviewed);
-    match walk::next(&candidates.sets, &known, Some(boundary.boundary), pace) {
+    match walk::next(&candidates.sets, &known, Some(boundary.boundary), pace, budget) {
         NextRound::Validate { .. } => Selection::NeedsValidation,
+        NextRound::OverCeiling { reason } => Selection::NoCleanPoint { reason },
         NextRound::Exhausted {} => Selection::NoCleanPoint {
             reason: why_none(candidates, verdicts, boundary, reviewed, pace),
         },
@@ -52,6 +55,7 @@ pub fn select(
                     verdict: verdict.clone(),
                     boundary: boundary.clone(),
                     considered: considered(candidates, verdicts, boundary, reviewed, pace, Some(set)),
+                    cost: budget.map(Budget::estimate),
                 })),
                 (None, _) | (_, None) => Selection::NeedsValidation,
             }
@@ -224,9 +228,14 @@ mod tests {
             said("mid", Verdict::Tainted),
             said("old", Verdict::Clean),
         ]);
-        let Selection::Selected(document) =
-            select(&candidates(), &verdicts, &boundary(400), &BTreeMap::new(), pace())
-        else {
+        let Selection::Selected(document) = select(
+            &candidates(),
+            &verdicts,
+            &boundary(400),
+            &BTreeMap::new(),
+            pace(),
+            None,
+        ) else {
             panic!("nothing was selected");
         };
         assert_eq!(document.set.id, "old");
@@ -254,20 +263,37 @@ mod tests {
     #[test]
     fn an_earlier_boundary_changes_the_choice_and_reuses_the_verdicts() {
         let mut verdicts = BTreeMap::from([said("late", Verdict::Clean)]);
-        let Selection::Selected(document) =
-            select(&candidates(), &verdicts, &boundary(461), &BTreeMap::new(), pace())
-        else {
+        let Selection::Selected(document) = select(
+            &candidates(),
+            &verdicts,
+            &boundary(461),
+            &BTreeMap::new(),
+            pace(),
+            None,
+        ) else {
             panic!("nothing was selected");
         };
         assert_eq!(document.set.id, "late");
         assert_eq!(
-            select(&candidates(), &verdicts, &boundary(300), &BTreeMap::new(), pace()),
+            select(
+                &candidates(),
+                &verdicts,
+                &boundary(300),
+                &BTreeMap::new(),
+                pace(),
+                None
+            ),
             Selection::NeedsValidation
         );
         verdicts.extend([said("old", Verdict::Clean)]);
-        let Selection::Selected(document) =
-            select(&candidates(), &verdicts, &boundary(300), &BTreeMap::new(), pace())
-        else {
+        let Selection::Selected(document) = select(
+            &candidates(),
+            &verdicts,
+            &boundary(300),
+            &BTreeMap::new(),
+            pace(),
+            None,
+        ) else {
             panic!("nothing was selected");
         };
         assert_eq!(document.set.id, "old");
@@ -278,7 +304,7 @@ mod tests {
         let verdicts = BTreeMap::from([said("mid", Verdict::Clean), said("old", Verdict::Clean)]);
         let reviewed = BTreeMap::from([("mid".to_owned(), vec!["log_review unknown: why".to_owned()])]);
         let Selection::Selected(document) =
-            select(&candidates(), &verdicts, &boundary(400), &reviewed, pace())
+            select(&candidates(), &verdicts, &boundary(400), &reviewed, pace(), None)
         else {
             panic!("nothing was selected");
         };
@@ -297,6 +323,7 @@ mod tests {
                 &boundary(minutes),
                 &BTreeMap::new(),
                 pace,
+                None,
             ) {
                 Selection::NoCleanPoint { reason } => reason,
                 other @ (Selection::Selected(_) | Selection::NeedsValidation) => panic!("{other:?}"),

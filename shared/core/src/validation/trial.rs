@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::reuse::PointVerdict;
 use super::{LayerVerdict, RecoverySet, Verdict};
 use crate::artifact::Digest;
-use crate::plan::{Layer, ResourceType};
+use crate::plan::{Amount, Layer, ResourceType};
 use crate::run::RunId;
 
 /// Every throw-away resource's name begins with this; nothing else is ever deleted.
@@ -44,6 +44,9 @@ pub struct TrialRecord {
     pub started: Option<Timestamp>,
     /// Whether the current attempt's resources were removed.
     pub cleaned: bool,
+    /// Attempt to what its restores and scans are estimated to cost, where the plan has prices.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub estimates: BTreeMap<u32, Amount>,
     /// Plan resource id to its trial.
     pub resources: BTreeMap<String, TrialResource>,
 }
@@ -121,6 +124,15 @@ impl TrialRecord {
         self.started = Some(now);
         self.cleaned = false;
         self.resources = resources;
+    }
+
+    /// What all attempts together are estimated to cost.
+    #[must_use]
+    pub fn spent(&self) -> Amount {
+        self.estimates
+            .values()
+            .copied()
+            .fold(Amount::default(), Amount::plus)
     }
 
     /// Every job of the current attempt that is needed.

@@ -145,7 +145,7 @@ pub fn applies(layer: Layer, resource_type: ResourceType) -> bool {
     match (layer, resource_type) {
         (Layer::MalwareScan, ResourceType::DynamoDb) => false,
         (Layer::MalwareScan, ResourceType::S3)
-        | (Layer::TrialRestore | Layer::ContentScan | Layer::Invariants, _) => true,
+        | (Layer::TrialRestore | Layer::ContentScan | Layer::Invariants | Layer::Configuration, _) => true,
     }
 }
 
@@ -223,11 +223,12 @@ mod tests {
     use crate::validation::testing::at;
 
     const VERDICTS: [Verdict; 3] = [Verdict::Clean, Verdict::Unknown, Verdict::Tainted];
-    const LAYERS: [Layer; 4] = [
+    const LAYERS: [Layer; 5] = [
         Layer::MalwareScan,
         Layer::TrialRestore,
         Layer::ContentScan,
         Layer::Invariants,
+        Layer::Configuration,
     ];
 
     fn set_verdict(verdict: Verdict) -> SetVerdict {
@@ -324,7 +325,7 @@ mod tests {
 
         #[test]
         fn clean_means_that_every_required_layer_said_clean(
-            required in prop::collection::btree_set(prop::sample::select(&LAYERS[..]), 0..5),
+            required in prop::collection::btree_set(prop::sample::select(&LAYERS[..]), 0..6),
             said in prop::collection::btree_map(
                 prop::sample::select(&LAYERS[..]), prop::sample::select(&VERDICTS[..]), 0..5),
         ) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::cost::Budget;
 use super::{RecoverySet, Verdict};
 use crate::plan::Plan;
 use crate::task::validation::NextRound;
@@ -43,13 +44,15 @@ pub fn is_eligible(set: &RecoverySet, boundary: Option<Timestamp>, margin: Signe
 /// Says what to do next.
 ///
 /// `sets` must be newest first, as in [`super::CandidateDocument`]. A set is found only when every newer eligible
-/// set has a verdict that is not clean; nothing older than a known clean set is ever validated.
+/// set has a verdict that is not clean; nothing older than a known clean set is ever validated. With a `budget`, only
+/// what fits under its ceiling is validated, and never an older set instead of a newer one.
 #[must_use]
 pub fn next(
     sets: &[RecoverySet],
     verdicts: &BTreeMap<String, Verdict>,
     boundary: Option<Timestamp>,
     pace: Pace,
+    budget: Option<&Budget>,
 ) -> NextRound {
     let mut waiting = Vec::new();
     let eligible = sets
@@ -67,10 +70,13 @@ pub fn next(
         }
     }
     if waiting.is_empty() {
-        NextRound::Exhausted {}
-    } else {
-        waiting.truncate(pace.speculation.max(1));
-        NextRound::Validate { sets: waiting }
+        return NextRound::Exhausted {};
+    }
+    waiting.truncate(pace.speculation.max(1));
+    match budget.map(|budget| budget.affordable(&waiting)) {
+        None => NextRound::Validate { sets: waiting },
+        Some(Ok(sets)) => NextRound::Validate { sets },
+        Some(Err(reason)) => NextRound::OverCeiling { reason },
     }
 }
 
@@ -79,6 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::plan::Amount;
     use crate::validation::testing::{at, set};
 
     fn pace(speculation: usize, max_sets: usize) -> Pace {
@@ -153,7 +160,7 @@ mod tests {
                     }
                     None => {}
                 }
-                match next(&sets, &verdicts, boundary, pace) {
+                match next(&sets, &verdicts, boundary, pace, None) {
                     NextRound::Validate { sets: round } => {
                         prop_assert!(!round.is_empty() && round.len() <= speculation);
                         prop_assert!(round.iter().all(|id| !verdicts.contains_key(id)));
@@ -164,13 +171,65 @@ mod tests {
                     answer @ (NextRound::Found { .. } | NextRound::Exhausted {}) if settled => {
                         let found = match answer {
                             NextRound::Found { set } => Some(set),
-                            NextRound::Exhausted {} | NextRound::Validate { .. } => None,
+                            NextRound::Exhausted {}
+                            | NextRound::OverCeiling { .. }
+                            | NextRound::Validate { .. } => None,
                         };
                         prop_assert_eq!(found, sequential(&sets, &truth, boundary.unwrap(), max_sets));
                         break;
                     }
-                    NextRound::Found { .. } | NextRound::Exhausted {} => {}
+                    NextRound::Found { .. } | NextRound::Exhausted {} | NextRound::OverCeiling { .. } => {}
                 }
+            }
+        }
+
+        /// A ceiling is kept whatever the width, and changes whether a set is found, never which.
+        #[test]
+        fn a_ceiling_is_kept_and_changes_no_choice(
+            truth in prop::collection::vec((verdict(), 0_u32..9), 1..12),
+            speculation in 1_usize..6,
+            ceiling in 0_u32..60,
+        ) {
+            let newest = i64::try_from(truth.len()).unwrap();
+            let sets: Vec<RecoverySet> = (0..truth.len())
+                .map(|i| set(&format!("s{i:02}"), (newest - i64::try_from(i).unwrap()) * 60))
+                .collect();
+            let price = |units: u32| Amount::try_from(units.to_string()).unwrap();
+            let costs: BTreeMap<String, u32> =
+                sets.iter().map(|set| set.id.clone()).zip(truth.iter().map(|(_, cost)| *cost)).collect();
+            let truth: BTreeMap<String, Verdict> =
+                sets.iter().map(|set| set.id.clone()).zip(truth.iter().map(|(verdict, _)| *verdict)).collect();
+            let boundary = at(100_000);
+            let (mut verdicts, mut spent) = (BTreeMap::new(), 0);
+            let ended = loop {
+                let budget = Budget {
+                    currency: "USD".to_owned(),
+                    ceiling: price(ceiling),
+                    spent: price(spent),
+                    trials: costs.iter().map(|(id, cost)| (id.clone(), Ok(price(*cost)))).collect(),
+                };
+                match next(&sets, &verdicts, Some(boundary), pace(speculation, 12), Some(&budget)) {
+                    NextRound::Validate { sets: round } => {
+                        prop_assert!(!round.is_empty());
+                        for id in round {
+                            spent += costs[&id];
+                            prop_assert_eq!(verdicts.insert(id.clone(), truth[&id]), None);
+                        }
+                        prop_assert!(spent <= ceiling);
+                    }
+                    ended @ (NextRound::Found { .. }
+                    | NextRound::Exhausted {}
+                    | NextRound::OverCeiling { .. }) => break ended,
+                }
+            };
+            let expected = sequential(&sets, &truth, boundary, 12);
+            match ended {
+                NextRound::Found { set } => prop_assert_eq!(Some(set), expected),
+                NextRound::Exhausted {} => prop_assert_eq!(None, expected),
+                NextRound::OverCeiling { .. } => {
+                    prop_assert!(costs.values().sum::<u32>() > ceiling);
+                }
+                NextRound::Validate { .. } => unreachable!(),
             }
         }
     }
@@ -180,7 +239,7 @@ mod tests {
         let sets = [set("new", 300), set("mid", 200), set("old", 100)];
         let verdicts = BTreeMap::from([("mid".to_owned(), Verdict::Clean)]);
         assert_eq!(
-            next(&sets, &verdicts, None, pace(3, 12)),
+            next(&sets, &verdicts, None, pace(3, 12), None),
             NextRound::Validate {
                 sets: vec!["new".to_owned()]
             }
@@ -194,10 +253,10 @@ mod tests {
         let found = NextRound::Found {
             set: "new".to_owned(),
         };
-        assert_eq!(next(&sets, &verdicts, None, pace(1, 12)), found);
-        assert_eq!(next(&sets, &verdicts, Some(at(361)), pace(1, 12)), found);
+        assert_eq!(next(&sets, &verdicts, None, pace(1, 12), None), found);
+        assert_eq!(next(&sets, &verdicts, Some(at(361)), pace(1, 12), None), found);
         assert_eq!(
-            next(&sets, &verdicts, Some(at(360)), pace(1, 12)),
+            next(&sets, &verdicts, Some(at(360)), pace(1, 12), None),
             NextRound::Validate {
                 sets: vec!["mid".to_owned()]
             }
@@ -207,7 +266,7 @@ mod tests {
     #[test]
     fn an_empty_vault_is_exhausted_at_once() {
         assert_eq!(
-            next(&[], &BTreeMap::new(), None, pace(2, 12)),
+            next(&[], &BTreeMap::new(), None, pace(2, 12), None),
             NextRound::Exhausted {}
         );
     }

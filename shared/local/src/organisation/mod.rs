@@ -54,6 +54,8 @@ pub enum Scenario {
     ApprovalTeam,
     /// An approval team guards the vault, and refuses.
     TeamRefused,
+    /// Two findings arrive while a package is before the approvers, each about something earlier.
+    LateEvidence,
 }
 
 impl Scenario {
@@ -69,7 +71,8 @@ impl Scenario {
             | Self::Crash
             | Self::Stuck
             | Self::SecondGate
-            | Self::Expired => None,
+            | Self::Expired
+            | Self::LateEvidence => None,
         }
     }
 }
@@ -180,7 +183,7 @@ impl Organisation {
         let s3 = aws_sdk_s3::Client::new(&local.root_of(RECOVERY));
         let documents = plan::TEMPLATES
             .into_iter()
-            .chain([plan::RULES])
+            .chain([plan::RULES, plan::KNOWN_GOOD])
             .map(|(key, text)| (key, text.as_bytes().to_vec()));
         for (key, body) in documents.chain([(plan::PLAN_KEY, text)]) {
             s3.put_object()

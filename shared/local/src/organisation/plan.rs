@@ -8,6 +8,7 @@ use super::workload::{BUCKET, CANARY, KEY, TABLE, VAULT};
 use super::{LOG_BUCKET, LOG_PREFIX, PEOPLE, Scenario};
 use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
 use crate::edge::HEALTH_PATH;
+use crate::standin::DATA_KEY;
 use crate::{NONCE_KEY, WEB_BUCKET};
 
 /// Key of the plan in the plan bucket.
@@ -44,6 +45,12 @@ pub const TEMPLATES: [(&str, &str); 2] = [
 /// The plan's own YARA rules: key in the plan bucket, and text.
 pub const RULES: (&str, &str) = ("rules/orders.yar", include_str!("../../data/orders.yar"));
 
+/// The template with which recovery points are compared: key in the plan bucket, and text.
+pub const KNOWN_GOOD: (&str, &str) = (
+    "templates/orders-data.json",
+    include_str!("../../data/orders-data.json"),
+);
+
 /// The plan, as its author would have written it.
 ///
 /// # Errors
@@ -72,9 +79,21 @@ fn of_scenario(scenario: Scenario) -> Option<(String, Value)> {
         | Scenario::Refused
         | Scenario::NoCleanPoint
         | Scenario::Crash
-        | Scenario::Stuck => return None,
+        | Scenario::Stuck
+        | Scenario::LateEvidence => return None,
     };
     Some((field.to_owned(), value))
+}
+
+/// The template of one resource, and the one property that a backup does not bring back.
+fn known_good(resource: &str, logical_id: &str, not_restored: &str) -> Value {
+    json!({
+        "resource": resource,
+        "template": {"key": KNOWN_GOOD.0, "sha256": Digest::of(KNOWN_GOOD.1.as_bytes())},
+        "logical_id": logical_id,
+        "parameters": {"KeyArn": DATA_KEY},
+        "not_compared": {not_restored: "AWS Backup does not bring it back"},
+    })
 }
 
 fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
@@ -126,8 +145,22 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
         ],
         "validation": {
             "vault": {"name": VAULT, "account": RECOVERY},
+            "layers": ["malware_scan", "trial_restore", "content_scan", "invariants", "configuration"],
+            "configuration": [
+                known_good("orders-data", "Data", "VersioningConfiguration"),
+                known_good("orders-table", "Orders", "PointInTimeRecoverySpecification"),
+            ],
             // Bucket and table are backed up five minutes apart: a set is one of these pairs.
             "max_skew_minutes": 10,
+            // Amounts of a drill, and nobody's prices.
+            "cost": {
+                "currency": "USD",
+                "ceiling": "1.00",
+                "prices": {
+                    "S3": {"restored_per_gb": "1.00", "scanned_per_gb": "2.00"},
+                    "DynamoDB": {"restored_per_gb": "1.00"},
+                },
+            },
             "yara_rules": [{"key": RULES.0, "sha256": Digest::of(RULES.1.as_bytes())}],
             "invariants": [
                 {"check": "minimum_objects", "resource": "orders-data", "prefix": "invoices/", "minimum": 20},

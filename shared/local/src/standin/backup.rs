@@ -160,6 +160,9 @@ async fn restore_metadata(
     .await
 }
 
+/// The key of the old account under which bucket and table were kept.
+pub const DATA_KEY: &str = "arn:aws:kms:us-east-1:218007301253:key/0b5c2fb7-1c1e-4a5c-9b1a-0f8b0e6f2c11";
+
 /// The metadata of the resource as it was: its old name and its old key, which a restore elsewhere must replace.
 fn original_metadata(point: &Point) -> Value {
     let old_name = point
@@ -169,26 +172,18 @@ fn original_metadata(point: &Point) -> Value {
         .next()
         .unwrap_or_default()
         .to_owned();
-    let old_account = point
-        .point
-        .resource
-        .split(':')
-        .nth(4)
-        .filter(|account| !account.is_empty())
-        .unwrap_or(&point.vault_account);
-    let old_key = format!("arn:aws:kms:us-east-1:{old_account}:key/0b5c2fb7-1c1e-4a5c-9b1a-0f8b0e6f2c11");
     match point.point.content.resource_type() {
         "S3" => json!({
             "DestinationBucketName": old_name,
             "NewBucket": "false",
             "Encrypted": "true",
             "EncryptionType": "SSE-KMS",
-            "KMSKey": old_key,
+            "KMSKey": DATA_KEY,
         }),
         _ => json!({
             "originalTableName": old_name,
             "encryptionType": "KMS",
-            "kmsMasterKeyArn": old_key,
+            "kmsMasterKeyArn": DATA_KEY,
         }),
     }
 }
@@ -301,6 +296,7 @@ async fn start_scan_job(State(shared): State<Arc<Shared>>, request: Request) -> 
         }
         let created = Timestamp::now();
         let id = state.new_job_id();
+        state.note(&account, "scan", &point.point.arn);
         state.scans.insert(
             id.clone(),
             ScanJob {

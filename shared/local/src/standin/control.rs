@@ -30,6 +30,18 @@ pub(super) struct State {
     pub(super) checks: BTreeMap<String, super::health::Observed>,
     pub(super) faults: BTreeMap<Operation, VecDeque<Fault>>,
     pub(super) next_job: u64,
+    pub(super) started: Vec<StartedJob>,
+}
+
+/// A job that AWS Backup was asked to do. A repeated token is no new job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedJob {
+    /// Account of the caller.
+    pub account: String,
+    /// `restore` or `scan`.
+    pub kind: &'static str,
+    /// Recovery point ARN.
+    pub point: String,
 }
 
 /// A policy of the organisation, and where it is attached.
@@ -380,6 +392,14 @@ impl Control {
         self.state().restores.len()
     }
 
+    /// The jobs that an account has started so far, in order.
+    #[must_use]
+    pub fn started_jobs(&self, account: &str) -> Vec<StartedJob> {
+        let state = self.state();
+        let own = state.started.iter().filter(|job| job.account == account);
+        own.cloned().collect()
+    }
+
     /// The fault that the scenario wants for this call.
     pub(super) fn fault(&self, operation: Operation) -> Option<Fault> {
         self.state().faults.get_mut(&operation)?.pop_front()
@@ -391,6 +411,15 @@ impl State {
     pub(super) fn new_job_id(&mut self) -> String {
         self.next_job += 1;
         format!("{:08X}-57AD-1D00-0000-000000000000", self.next_job)
+    }
+
+    /// Takes note that a job was started.
+    pub(super) fn note(&mut self, account: &str, kind: &'static str, point: &str) {
+        self.started.push(StartedJob {
+            account: account.to_owned(),
+            kind,
+            point: point.to_owned(),
+        });
     }
 
     /// Somebody looked at a restore access vault or its session: it goes on by a step, and opens if that was the last.

@@ -27,7 +27,10 @@ use tokio::task::JoinHandle;
 
 use nameserver::NameServer;
 
-pub use control::{Content, Control, Fault, Operation, RecoveryPoint, ScanOutcome, Table, TeamAnswer};
+pub use backup::DATA_KEY;
+pub use control::{
+    Content, Control, Fault, Operation, RecoveryPoint, ScanOutcome, StartedJob, Table, TeamAnswer,
+};
 
 /// What every service of the stand-in works with.
 #[derive(Debug, Clone)]

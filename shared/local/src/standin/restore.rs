@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType,
     WriteRequest,
 };
+use aws_sdk_s3::types::PublicAccessBlockConfiguration;
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -73,6 +74,7 @@ async fn start_restore_job(State(shared): State<Arc<Shared>>, request: Request) 
             )));
         }
         let id = state.new_job_id();
+        state.note(&account, "restore", &point.point.arn);
         let job = RestoreJob {
             id: id.clone(),
             account,
@@ -307,6 +309,19 @@ async fn restore_bucket(
                 .send()
                 .await
                 .map_err(|error| format!("cannot create bucket `{bucket}`: {}", told(&error)))?;
+            // S3 does this to every new bucket; the emulator does not.
+            let block = PublicAccessBlockConfiguration::builder()
+                .block_public_acls(true)
+                .block_public_policy(true)
+                .ignore_public_acls(true)
+                .restrict_public_buckets(true)
+                .build();
+            s3.put_public_access_block()
+                .bucket(bucket)
+                .public_access_block_configuration(block)
+                .send()
+                .await
+                .map_err(|error| format!("cannot block public access of `{bucket}`: {}", told(&error)))?;
         }
         (false, true) => {}
     }

@@ -164,6 +164,19 @@ pub(super) fn verdicts(html: &mut String, report: &Report) {
     }
     html.push_str("</table>");
     more(html, report.attack.candidates.len());
+    if let Some(cost) = report
+        .selection
+        .as_ref()
+        .and_then(|selection| selection.cost.as_ref())
+    {
+        let _ = write!(
+            html,
+            "<p>Trials cost about {} of at most {} {}, by the plan's prices for each gigabyte restored and scanned.</p>",
+            cost.spent,
+            cost.ceiling,
+            escape(&cost.currency)
+        );
+    }
 }
 
 /// The first reason of every kind, which is what stands before its colon; the others are folded up.

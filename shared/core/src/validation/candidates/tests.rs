@@ -91,6 +91,68 @@ fn what_cannot_be_restored_is_dropped_with_its_reason() {
     assert_eq!(group(&plan(), &[not_ours], at(10)).dropped, []);
 }
 
+/// Why the only point of the bucket is dropped; nothing if it is taken.
+fn dropped(change: impl Fn(&mut RecoveryPoint), now: Timestamp) -> Option<String> {
+    let mut data = point("data", "a", 0);
+    change(&mut data);
+    let arn = data.arn.clone();
+    let document = group(&plan(), &[data, point("table", "a", 0)], now);
+    let found = document.dropped.into_iter().find(|dropped| dropped.arn == arn);
+    assert_eq!(document.sets.is_empty(), found.is_some());
+    found.map(|dropped| dropped.reason)
+}
+
+#[test]
+fn a_partial_point_is_dropped_whether_it_has_children_or_not() {
+    for is_parent in [false, true] {
+        let reason = dropped(
+            |point| {
+                point.status = PointStatus::Partial;
+                point.is_parent = is_parent;
+            },
+            at(10),
+        );
+        assert!(reason.unwrap().starts_with("it is partial"));
+    }
+    let parent = dropped(|point| point.is_parent = true, at(10)).unwrap();
+    assert!(parent.contains("only its children can be restored"), "{parent}");
+}
+
+#[test]
+fn a_point_must_outlive_the_run_by_its_lifecycle() {
+    let now = at(10);
+    let end = needed_until(&plan(), now);
+    let waits = i64::from(plan().approval.decide_within_minutes + plan().approval.execute_within_minutes);
+    assert_eq!(end, at(10 + waits + 24 * 60));
+    let deleted = |at| dropped(move |point: &mut RecoveryPoint| point.delete_at = Some(at), now);
+    for too_early in [at(0), at(11), end] {
+        let reason = deleted(too_early).unwrap();
+        assert!(reason.contains(&end.to_string()), "{reason}");
+    }
+    assert_eq!(deleted(end + SignedDuration::from_secs(1)), None);
+    assert_eq!(deleted(Timestamp::MAX), None);
+}
+
+/// The form that AWS Backup gives to the ARN of a continuous backup.
+const CONTINUOUS_ARN: &str =
+    "arn:aws:backup:us-east-1:111111111111:recovery-point:continuous:orders-data-0badc0de";
+
+#[test]
+fn a_continuous_point_is_no_instant() {
+    let arn = |point: &mut RecoveryPoint| point.arn = CONTINUOUS_ARN.to_owned();
+    let at_work = |point: &mut RecoveryPoint| {
+        arn(point);
+        point.status = PointStatus::Available;
+    };
+    let stopped = |point: &mut RecoveryPoint| point.status = PointStatus::Stopped;
+    for change in [&arn as &dyn Fn(&mut RecoveryPoint), &at_work, &stopped] {
+        let reason = dropped(change, at(10)).unwrap();
+        assert!(reason.starts_with("it is a continuous backup"), "{reason}");
+    }
+    let periodic = |point: &mut RecoveryPoint| point.arn = CONTINUOUS_ARN.replace("continuous:", "");
+    assert_eq!(dropped(periodic, at(10)), None);
+}
+
 #[test]
 fn a_point_listed_twice_is_one_point() {
     let points = [

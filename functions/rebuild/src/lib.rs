@@ -247,11 +247,14 @@ async fn advance<D: Documents, L: Records, B: Builders>(
                 match build(run, plan, stack, template, proposed, &account).await? {
                     Step::Waits => {}
                     Step::Requested => requested.push(stack.name.clone()),
-                    Step::Refused(why) => refused.push(format!(
-                        "the change set of stack `{}` is not executed: {}",
-                        stack.name,
-                        why.join("; ")
-                    )),
+                    Step::Refused(mut why) => {
+                        why.extend(cause_of(&stack.name, &account).await);
+                        refused.push(format!(
+                            "the change set of stack `{}` is not executed: {}",
+                            stack.name,
+                            why.join("; ")
+                        ));
+                    }
                 }
             }
             if !refused.is_empty() {
@@ -356,6 +359,12 @@ async fn clean_up<D: Documents, L: Records, B: Builders>(
     })
 }
 
+/// The first real cause among a stack's events. Not knowing it must not hide the failure.
+async fn cause_of(name: &str, account: &impl Stacks) -> Option<String> {
+    let events = account.events(name).await.ok()?;
+    first_cause(&events)
+}
+
 /// One sentence per stack that stands in the way, with the first real cause where it failed.
 async fn explain(blocked: &[(&Stack, StackState)], account: &impl Stacks) -> RebuildError {
     let mut sentences = Vec::new();
@@ -366,13 +375,7 @@ async fn explain(blocked: &[(&Stack, StackState)], account: &impl Stacks) -> Reb
                 format!("stack `{name}` is not this run's: {why}; delete or rename one of the two")
             }
             StackState::Failed { status } => {
-                // Not knowing the cause must not hide the failure.
-                let cause = account
-                    .events(name)
-                    .await
-                    .ok()
-                    .and_then(|events| first_cause(&events));
-                match cause {
+                match cause_of(name, account).await {
                     Some(cause) => format!("stack `{name}` is {status}: {cause}"),
                     None => format!("stack `{name}` is {status}, and its events do not say why"),
                 }

@@ -150,3 +150,22 @@ impl Accounts {
             .build())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_names_its_run_its_workload_and_the_mode_where_it_is_known() {
+        let run = RunId::try_from("order-desk-0123456789ab".to_owned()).unwrap();
+        let accounts = Accounts::new(SdkConfig::builder().build(), "an external id".to_owned());
+        let known = BTreeMap::from([
+            ("blackstart:run", "order-desk-0123456789ab".to_owned()),
+            ("blackstart:workload", "order-desk".to_owned()),
+        ]);
+        assert_eq!(accounts.session_tags(&run), known);
+        let tags = accounts.in_mode(Mode::Drill).session_tags(&run);
+        assert_eq!(tags.get("blackstart:mode").map(String::as_str), Some("drill"));
+        assert_eq!(tags.len(), 3);
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cloudformation::types::{StackStatus, TemplateStage};
+use aws_sdk_cloudformation::types::{EventFilter, EventType, StackStatus, TemplateStage};
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::waves::ObservedStack;
@@ -98,7 +98,7 @@ impl CloudFormation {
         }
     }
 
-    /// Every event of a stack, newest first.
+    /// Every event of a stack, and what CloudFormation objected to before it began.
     ///
     /// # Errors
     /// [`PortError`].
@@ -127,7 +127,48 @@ impl CloudFormation {
                 }
             }));
         }
+        // What was refused by validation stands nowhere else; without it the other events still say that it failed.
+        match self.validations(name).await {
+            Ok(refused) => events.extend(refused),
+            Err(error) => tracing::warn!(stack = name, %error, "what validation refused could not be read"),
+        }
         Ok(events)
+    }
+
+    /// What validation refused before anything was made (`DescribeEvents`).
+    async fn validations(&self, name: &str) -> Result<Vec<StackEvent>, PortError> {
+        let mut refused = Vec::new();
+        let mut pages = self
+            .client
+            .describe_events()
+            .stack_name(name)
+            .filters(EventFilter::builder().failed_events(true).build())
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                classify(
+                    format!("reading what validation refused of stack `{name}`"),
+                    Effect::Read,
+                    &error,
+                )
+            })?;
+            refused.extend(
+                page.operation_events
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|event| event.event_type == Some(EventType::ValidationError))
+                    .map(|event| StackEvent {
+                        at: event.timestamp.map_or(Timestamp::UNIX_EPOCH, |at| instant(&at)),
+                        id: event.event_id.unwrap_or_default(),
+                        logical_id: event.logical_resource_id.unwrap_or_default(),
+                        resource_type: event.resource_type.unwrap_or_default(),
+                        status: "VALIDATION_FAILED".to_owned(),
+                        reason: event.validation_status_reason,
+                    }),
+            );
+        }
+        Ok(refused)
     }
 
     /// Every resource of a stack, in order of logical id.

@@ -281,7 +281,7 @@ async fn what_may_not_be_built_or_used_stops_with_a_cause_and_what_an_earlier_ru
     assert!(
         refused
             .cause
-            .contains("`Again` (AWS::S3::Bucket) is CREATE_FAILED"),
+            .contains("`Again` (AWS::S3::Bucket) is VALIDATION_FAILED"),
         "{refused:?}"
     );
 

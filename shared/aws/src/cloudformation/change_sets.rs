@@ -155,7 +155,8 @@ impl CloudFormation {
                 }
             }
         }
-        if let Some(found) = &mut found {
+        // What is still being made does not show its template yet.
+        if let Some(found) = found.as_mut().filter(|found| found.status == "CREATE_COMPLETE") {
             found.template = self
                 .client
                 .get_template()

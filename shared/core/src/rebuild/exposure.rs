@@ -9,6 +9,8 @@ use super::intrinsics::{Known, Scope};
 pub(super) enum Exposure {
     /// It connects to another network.
     OtherNetwork,
+    /// It may: the property that decides is not known.
+    MaybeOtherNetwork,
     /// It has a public address, for this reason.
     PublicAddress(&'static str),
     /// It may have one: the property that decides is not known.
@@ -40,6 +42,9 @@ const NETWORKS: [&str; 15] = [
     "AWS::VpcLattice::ServiceNetworkVpcAssociation",
 ];
 
+/// How the names of endpoint services begin that are AWS's own.
+const SERVICES_OF_AWS: [&str; 4] = ["aws.", "cn.com.amazonaws.", "com.amazonaws.", "eu.amazonaws."];
+
 /// Public by nature.
 const PUBLIC: [&str; 8] = [
     "AWS::ApiGateway::RestApi",
@@ -53,7 +58,7 @@ const PUBLIC: [&str; 8] = [
 ];
 
 /// Neither connected nor addressable by themselves; who may use them is decided by policies, which the template check reads.
-const INERT: [&str; 44] = [
+const INERT: [&str; 41] = [
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::Backup::BackupPlan",
@@ -69,7 +74,6 @@ const INERT: [&str; 44] = [
     "AWS::EC2::SubnetNetworkAclAssociation",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::EC2::VPC",
-    "AWS::EC2::VPCEndpoint",
     "AWS::EC2::Volume",
     "AWS::ECR::Repository",
     "AWS::ECS::Cluster",
@@ -87,14 +91,12 @@ const INERT: [&str; 44] = [
     "AWS::KMS::Key",
     "AWS::Lambda::Alias",
     "AWS::Lambda::EventSourceMapping",
-    "AWS::Lambda::Function",
     "AWS::Lambda::Permission",
     "AWS::Lambda::Version",
     "AWS::Logs::LogGroup",
     "AWS::RDS::DBParameterGroup",
     "AWS::RDS::DBSubnetGroup",
     "AWS::S3::BucketPolicy",
-    "AWS::SNS::Topic",
     "AWS::SQS::Queue",
     "AWS::SSM::Parameter",
     "AWS::StepFunctions::StateMachine",
@@ -163,8 +165,10 @@ pub(super) fn exposure(scope: &Scope<'_>, kind: &str, properties: Option<&Value>
         "AWS::EC2::Route" => {
             let targets = [
                 "CarrierGatewayId",
+                "CoreNetworkArn",
                 "EgressOnlyInternetGatewayId",
                 "GatewayId",
+                "LocalGatewayId",
                 "NatGatewayId",
                 "TransitGatewayId",
                 "VpcPeeringConnectionId",
@@ -175,6 +179,30 @@ pub(super) fn exposure(scope: &Scope<'_>, kind: &str, properties: Option<&Value>
                 Vec::new()
             }
         }
+        // A function that is in no network of the account is in one of AWS's, and that one reaches the internet.
+        "AWS::Lambda::Function" => match property("VpcConfig").and_then(|network| network.get("SubnetIds")) {
+            Some(Value::Array(subnets)) if !subnets.is_empty() => Vec::new(),
+            None | Some(Value::Array(_)) => vec![Exposure::OtherNetwork],
+            Some(_) => vec![Exposure::MaybeOtherNetwork],
+        },
+        // An endpoint for a service of AWS stays with AWS; one for a service of somebody else leads to somebody else.
+        "AWS::EC2::VPCEndpoint" => match property("ServiceName").map(|name| scope.resolve(name)) {
+            Some(Known::Text(name)) if name.contains("vpce-svc-") => vec![Exposure::OtherNetwork],
+            // A part that is not known may hold what makes it somebody else's; the region is known.
+            Some(Known::Text(name)) if name.contains('\u{0}') => vec![Exposure::MaybeOtherNetwork],
+            Some(Known::Text(name)) if SERVICES_OF_AWS.iter().any(|of| name.starts_with(of)) => Vec::new(),
+            Some(Known::Text(_)) => vec![Exposure::OtherNetwork],
+            None | Some(Known::OwnResource | Known::Unknown) => vec![Exposure::MaybeOtherNetwork],
+        },
+        "AWS::SNS::Topic" => match property("Subscription") {
+            None => Vec::new(),
+            Some(Value::Array(subscriptions)) => subscriptions
+                .iter()
+                .filter_map(|subscription| subscribed(scope, subscription.get("Protocol")))
+                .collect(),
+            Some(_) => vec![Exposure::MaybeOtherNetwork],
+        },
+        "AWS::SNS::Subscription" => subscribed(scope, property("Protocol")).into_iter().collect(),
         "AWS::EC2::SecurityGroup" => match property("SecurityGroupIngress") {
             None => Vec::new(),
             Some(Value::Array(rules)) => rules.iter().flat_map(|rule| ingress(scope, Some(rule))).collect(),
@@ -184,6 +212,15 @@ pub(super) fn exposure(scope: &Scope<'_>, kind: &str, properties: Option<&Value>
         "AWS::EC2::SecurityGroupEgress" => Vec::new(),
         _ if INERT.contains(&kind) || INERT_POLICIES.contains(&kind) => Vec::new(),
         _ => vec![Exposure::UnknownType],
+    }
+}
+
+/// A subscription by mail, phone or web request leaves the account.
+fn subscribed(scope: &Scope<'_>, protocol: Option<&Value>) -> Option<Exposure> {
+    match protocol.map(|protocol| scope.resolve(protocol)) {
+        Some(Known::Text(protocol)) if ["firehose", "lambda", "sqs"].contains(&protocol.as_str()) => None,
+        Some(Known::Text(_)) => Some(Exposure::OtherNetwork),
+        None | Some(Known::OwnResource | Known::Unknown) => Some(Exposure::MaybeOtherNetwork),
     }
 }
 

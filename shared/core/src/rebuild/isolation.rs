@@ -151,6 +151,9 @@ pub fn examine(
                 let kind = resource.resource_type.escape_debug();
                 match found {
                     Exposure::OtherNetwork => network.fail(&name, format!("is a way out: {kind}")),
+                    Exposure::MaybeOtherNetwork => {
+                        network.unknown(&name, format!("may be a way out: {kind}"))
+                    }
                     Exposure::PublicAddress(why) => address.fail(&name, format!("{why}: {kind}")),
                     Exposure::MaybePublic(why) => address.unknown(&name, format!("{why}: {kind}")),
                     Exposure::OpenIngress(range) => ingress.fail(&name, format!("lets in {range}")),

@@ -215,3 +215,60 @@ fn what_was_not_seen_or_differs_does_not_pass() {
     let checks = examine(&plan, &BTreeMap::new(), &BTreeMap::new());
     assert!(checks.iter().all(|check| check.status == CheckStatus::Unknown));
 }
+
+#[test]
+fn only_endpoints_of_aws_lead_out() {
+    let of = |kind: &str, properties: Value| {
+        let template = json!({ "Resources": { "R": { "Type": kind, "Properties": properties } } });
+        status(&examined(&template, |_| {}), "network")
+    };
+    let endpoint = |name: Value| {
+        of(
+            "AWS::EC2::VPCEndpoint",
+            json!({ "ServiceName": name, "VpcId": "vpc-1" }),
+        )
+    };
+    assert_eq!(
+        endpoint(json!({ "Fn::Sub": "com.amazonaws.${AWS::Region}.s3" })),
+        CheckStatus::Pass
+    );
+    // The service of another account has a name that begins like AWS's own.
+    assert_eq!(
+        endpoint(json!(
+            "com.amazonaws.vpce.eu-central-1.vpce-svc-0123456789abcdef0"
+        )),
+        CheckStatus::Fail
+    );
+    let elsewhere = json!({ "Fn::ImportValue": "service" });
+    assert_eq!(endpoint(elsewhere.clone()), CheckStatus::Unknown);
+
+    let function = |network: Value| of("AWS::Lambda::Function", network);
+    assert_eq!(
+        function(json!({ "VpcConfig": { "SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"] } })),
+        CheckStatus::Pass
+    );
+    assert_eq!(function(json!({})), CheckStatus::Fail);
+    assert_eq!(
+        function(json!({ "VpcConfig": { "SubnetIds": [] } })),
+        CheckStatus::Fail
+    );
+    assert_eq!(
+        function(json!({ "VpcConfig": { "SubnetIds": elsewhere } })),
+        CheckStatus::Unknown
+    );
+
+    let topic = |protocol: Value| {
+        of(
+            "AWS::SNS::Topic",
+            json!({ "Subscription": [{ "Protocol": protocol, "Endpoint": "e" }] }),
+        )
+    };
+    assert_eq!(topic(json!("sqs")), CheckStatus::Pass);
+    assert_eq!(topic(json!("https")), CheckStatus::Fail);
+    let subscription = |protocol: Value| of("AWS::SNS::Subscription", json!({ "Protocol": protocol }));
+    assert_eq!(subscription(json!("email")), CheckStatus::Fail);
+    assert_eq!(
+        subscription(json!({ "Fn::ImportValue": "p" })),
+        CheckStatus::Unknown
+    );
+}

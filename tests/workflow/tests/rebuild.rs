@@ -1,7 +1,12 @@
 //! The rebuild function as it is deployed, asked step by step: its real binary, its real roles, the local AWS's own
 //! CloudFormation.
 #![recursion_limit = "256"]
-#![expect(clippy::unwrap_used, reason = "the functions below are parts of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the functions below are parts of tests"
+)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -47,7 +47,7 @@ pub struct Args {
     #[command(flatten)]
     indicators: indicators::Args,
     /// Writes `boundary.json`, `timeline.jsonl` (which Timesketch imports), `timeline.csv` and `findings.ocsf.jsonl`
-    /// (OCSF Detection Findings) to this folder.
+    /// (OCSF Detection Findings) to this folder; built with the feature `parquet`, `timeline.parquet` as well.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -205,8 +205,28 @@ fn write(
     };
     let (mut lines, mut table) = (create("timeline.jsonl")?, create("timeline.csv")?);
     let around = document.boundary.as_ref().map(|boundary| boundary.best);
-    rows.write(around, &mut lines, &mut table)
-        .map_err(unwritten(folder))
+    let written = rows
+        .write(around, &mut lines, &mut table)
+        .map_err(unwritten(folder))?;
+    #[cfg(feature = "parquet")]
+    write_parquet(folder)?;
+    Ok(written)
+}
+
+/// Writes the lines of the timeline once more, as Parquet.
+#[cfg(feature = "parquet")]
+fn write_parquet(folder: &Path) -> Result<(), TimelineError> {
+    use std::io::BufRead as _;
+
+    let path = folder.join("timeline.parquet");
+    let lines = fs::File::open(folder.join("timeline.jsonl")).map_err(unwritten(&path))?;
+    let rows = io::BufReader::new(lines)
+        .lines()
+        .map(|line| Ok(serde_json::from_str(&line?)?));
+    let file = fs::File::create(&path).map_err(unwritten(&path))?;
+    let written = blackstart_core::timeline::parquet::write(rows, file);
+    written.map_err(io::Error::other).map_err(unwritten(&path))?;
+    Ok(())
 }
 
 /// The files of findings, and what of them cannot be read.

@@ -30,6 +30,8 @@ mod lineage;
 pub mod object;
 pub mod ocsf;
 mod outline;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod pivot;
 pub mod results;
 pub mod rows;

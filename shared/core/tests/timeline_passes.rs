@@ -270,6 +270,7 @@ const NAMES: &[&str] = &[
     "CreateAccessKey",
     "PutUserPolicy",
     "DeleteObject",
+    "PutObject",
     r"StopLogg\u0069ng",
     "",
 ];
@@ -325,13 +326,38 @@ const ADDRESSES: &[&str] = &[
     "",
 ];
 
+/// What AWS answers and adds, and what only looks like it.
+const ANSWERS: &[&str] = &[
+    r#"{"credentials":{"accessKeyId":"L"},"accessKey":{"accessKeyId":"K"}}"#,
+    r#"{"credentials":{"accessKeyId":"L","sessionToken":"x\"}},{","expiration":"z"},"assumedRoleUser":{"arn":"B"}}"#,
+    r#"{"credentials":{"accessKeyId":"L"},"credentials":{"accessKeyId":"M"}}"#,
+    r#"{"credentials":{"accessKeyId":"L\n"}}"#,
+    r#"{"credentials":{"accessKeyId":7}}"#,
+    r#"{"credentials":{"accessKeyId":""}}"#,
+    r#"{"assumedRoleUser":{},"credentials":{"accessKeyId":"L"}}"#,
+    "null",
+];
+const ADDITIONS: &[&str] = &[
+    "",
+    r#","sharedEventID":"S""#,
+    r#","sharedEventID":null"#,
+    r#","resources":[{"sharedEventID":"T"}]"#,
+    r#","resources":[{"a":{"responseElements":{"credentials":{"accessKeyId":"T"}}}}],"sharedEventID":"S""#,
+    r#","additionalEventData":{"SSEApplied":"Default_SSE_S3"}"#,
+    r#","additionalEventData":{"SSEApplied":"SSE_C"}"#,
+    r#","additionalEventData":{"sseapplied":["x","sse_c"]}"#,
+    r#","additionalEventData":{"SSEApplied":"SSE\u005fC"}"#,
+    r#","additionalEventData":{"note":"SSEApplied SSE_C"},"tlsDetails":{}"#,
+];
+
 prop_compose! {
     fn record()(
         name in prop::sample::select(NAMES), source in prop::sample::select(SOURCES),
         time in prop::sample::select(TIMES), good_time in prop::bool::weighted(0.7),
         identity in prop::sample::select(IDENTITIES), address in prop::sample::select(ADDRESSES),
         texts in prop::array::uniform4(prop::sample::select(TEXTS)),
-        shape in 0..12_u8, error in any::<bool>(), nested in 0..4_u8,
+        shape in 0..12_u8, error in any::<bool>(), nested in 0..5_u8, answer in prop::sample::select(ANSWERS),
+        addition in prop::sample::select(ADDITIONS), agent in any::<bool>(),
     ) -> String {
         let time = if good_time { TIMES[0] } else { time };
         let [a, b, c, d] = texts;
@@ -342,17 +368,18 @@ prop_compose! {
         let name = format!(r#""eventName":"{name}""#);
         let region = r#""awsRegion":"us-east-1""#.to_owned();
         let address = format!(r#""sourceIPAddress":"{address}""#);
-        let agent = format!(r#""userAgent":"{b}""#);
-        let error = if error { r#""errorCode":"AccessDenied""#.to_owned() } else { r#""errorMessage":null"#.to_owned() };
+        let agent = if agent { r#""userAgent":"aws-cli/2 command/s3.ls""#.to_owned() } else { format!(r#""userAgent":"{b}""#) };
+        let error = if error && nested < 2 { r#""errorCode":"AccessDenied""#.to_owned() } else { r#""errorMessage":null"#.to_owned() };
         let inner = match nested {
             0 => r#"{"Records":[{"eventVersion":"1","eventName":"StopLogging"},{"eventVersion":"1"}]}"#.to_owned(),
             1 => format!(r#"{{"name":"{c}","eventName":"{d}","userName":"{d}"}}"#),
             2 => format!(r#"{{"{c}":[{{"{d}":{{}}}},{{"eventVersion":"1.08","userIdentity":{{"type":"Root"}},"eventTime":"2001-01-01T00:00:00Z"}}]}}"#),
+            3 => r#"{"responseElements":{"credentials":{"accessKeyId":"T"}},"sharedEventID":"T"}"#.to_owned(),
             _ => "null".to_owned(),
         };
         let request = format!(r#""requestParameters":{inner}"#);
-        let response = r#""responseElements":{"credentials":{"accessKeyId":"L"},"accessKey":{"accessKeyId":"K"}}"#.to_owned();
-        let id = format!(r#""eventID":"{d}""#);
+        let response = format!(r#""responseElements":{answer}"#);
+        let id = format!(r#""eventID":"{d}"{addition}"#);
         let version = r#""eventVersion":"1.08""#.to_owned();
         let mut fields = vec![version, identity, time, source, name, region, address, agent, error, request, response, id];
         match shape {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use blackstart_core::timeline::BoundaryDocument;
+use blackstart_core::timeline::actor::OWNER;
 use blackstart_core::timeline::facts::printable_up_to;
 use blackstart_core::timeline::sorted::Written;
 
@@ -31,6 +32,15 @@ pub(super) fn describe(text: &mut String, document: &BoundaryDocument, written: 
             "  floor           {}  (first use of the actor's credentials)",
             boundary.floor
         );
+        let owners = boundary.reasons.iter();
+        for owner in owners.filter(|reason| reason.indicator == OWNER).take(PRINTED) {
+            let _ = writeln!(
+                text,
+                "  left out        {}  {}",
+                owner.at,
+                printable_up_to(&owner.what, 250)
+            );
+        }
     } else {
         let _ = writeln!(
             text,

@@ -27,6 +27,15 @@ fn a_new_user_sees_the_boundary_and_gets_the_files() {
     let table = fs::read_to_string(folder.path().join("timeline.csv")).unwrap();
     assert!(lines.lines().count() > 2000);
     assert_eq!(lines.lines().count() + 1, table.lines().count());
+    let shown: Vec<_> = text.lines().filter(|line| line.starts_with("> ")).collect();
+    assert_eq!(shown.len(), 7, "{text}");
+    assert!(shown[0].starts_with("> 2023-07-10T11:54:33Z"), "{text}");
+    #[cfg(feature = "parquet")]
+    assert!(
+        fs::read(folder.path().join("timeline.parquet"))
+            .unwrap()
+            .starts_with(b"PAR1")
+    );
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub const ACT: &str = "actor";
 /// Reasons that a boundary document lists; the timeline has every record.
 pub(super) const REASONS_KEPT: usize = 40;
 
+/// Tools of the owners among them, which come before the actors' acts and must not crowd them out.
+const OWNERS_KEPT: usize = 8;
+
 /// The answer of stage 1, and the actors for the timeline's rows.
 #[derive(Debug)]
 pub struct Established {
@@ -181,7 +184,9 @@ pub(super) fn boundary<'a>(
 
     let mut reasons: Vec<Reason> = earliest_acts.map(Act::reason).collect();
     reasons.extend(context.reasons());
-    reasons.extend(owners.into_iter().map(Act::reason));
+    let mut owners: Vec<_> = owners.into_iter().collect();
+    owners.sort();
+    reasons.extend(owners.into_iter().take(OWNERS_KEPT).map(Act::reason));
     for actor in actors {
         let mut kinds = BTreeSet::new();
         let first_of_kind = actor.strong.iter().filter(|act| kinds.insert(&act.indicator));

@@ -17,7 +17,7 @@ use crate::plan::{Outcome, OwnIndicator, Predicate, TimelinePlan};
 mod words;
 
 pub use words::Words;
-use words::{Word, is_plain_text};
+use words::{Document, Word, is_plain_text};
 
 /// What an indicator says about an intruder's aim.
 #[derive(
@@ -266,10 +266,15 @@ impl When {
     fn words(&self) -> Option<Vec<Word<'_>>> {
         match self {
             Self::BuiltIn(test) => test.words(),
-            Self::Own(predicates) => predicates
-                .iter()
-                .filter(|predicate| !predicate.not)
-                .find_map(|predicate| Some(vec![Word::key(predicate.document()?.1)?])),
+            Self::Own(predicates) => {
+                predicates
+                    .iter()
+                    .filter(|predicate| !predicate.not)
+                    .find_map(|predicate| {
+                        let (document, path) = predicate.document()?;
+                        Some(vec![Word::key(Document::named(document), path)?])
+                    })
+            }
         }
     }
 }
@@ -277,6 +282,12 @@ impl When {
 impl Test {
     /// As [`When::words`]. A key or text with an escape is none of these words: such records are parsed anyway.
     fn words(&self) -> Option<Vec<Word<'static>>> {
+        let with_values = |document, path, values: &'static [&'static str]| {
+            Some(vec![Word {
+                values: Some(values).filter(|values| values.iter().all(|value| is_plain_text(value))),
+                ..Word::key(document, path)?
+            }])
+        };
         match *self {
             Self::Always => None,
             Self::All(tests) => tests
@@ -287,19 +298,16 @@ impl Test {
                 let words: Option<Vec<_>> = tests.iter().map(Self::words).collect();
                 Some(words?.into_iter().flatten().collect())
             }
-            Self::Is(path, values) | Self::Additional(path, values) | Self::Response(path, values) => {
-                Some(vec![Word {
-                    values: Some(values).filter(|values| values.iter().all(|value| is_plain_text(value))),
-                    ..Word::key(path)?
-                }])
-            }
+            Self::Is(path, values) => with_values(Document::Request, path, values),
+            Self::Additional(path, values) => with_values(Document::Additional, path, values),
+            Self::Response(path, values) => with_values(Document::Response, path, values),
             Self::Has(path)
             | Self::AtMost(path, _)
             | Self::Contains(path, _)
             | Self::ForeignAccount(path)
             | Self::OtherUser(path)
             | Self::AllowsEverything(path)
-            | Self::TrustsForeign(path) => Some(vec![Word::key(path)?]),
+            | Self::TrustsForeign(path) => Some(vec![Word::key(Document::Request, path)?]),
         }
     }
 }

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::actor::OWNER;
 use super::boundary::ACT;
 use super::{ActorSummary, Boundary, BoundaryDocument, Reason};
 
@@ -43,7 +44,11 @@ pub fn findings(document: &BoundaryDocument, now: Timestamp) -> Result<Vec<u8>, 
     let mut found = Vec::new();
     if let Some(boundary) = &document.boundary {
         found.push(of_boundary(boundary, &document.actors, now));
-        let strong = boundary.reasons.iter().filter(|reason| reason.indicator != ACT);
+        // Neither an act of the actor alone nor what was left out as the owner's is a detection.
+        let strong = boundary
+            .reasons
+            .iter()
+            .filter(|reason| reason.indicator != ACT && reason.indicator != OWNER);
         found.extend(strong.map(|reason| of_reason(reason, Severity::High, Confidence::High, now)));
     }
     let suspects = document.suspects.iter();
@@ -306,6 +311,21 @@ mod tests {
         let first = ids("2026-01-02T00:00:00Z");
         assert_eq!(first, ids("2026-03-02T00:00:00Z"));
         assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), first.len());
+    }
+
+    #[test]
+    fn what_was_left_out_as_the_owners_is_evidence_and_no_finding() {
+        let mut document = document();
+        let before = lines(&document, "2026-01-02T00:00:00Z");
+        let boundary = document.boundary.as_mut().unwrap();
+        let owners = Reason {
+            indicator: OWNER.to_owned(),
+            ..boundary.reasons[0].clone()
+        };
+        boundary.reasons.push(owners);
+        let found = lines(&document, "2026-01-02T00:00:00Z");
+        assert_eq!(found.len(), before.len());
+        assert_eq!(found[1..], before[1..]);
     }
 
     #[test]

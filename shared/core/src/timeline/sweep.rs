@@ -254,7 +254,7 @@ impl<'r> Heads<'r> {
         let examined = !is_service
             && match watch {
                 Watch::Never => false,
-                Watch::WithWords(words) => words.are_in(head.rest),
+                Watch::WithWords(words) => words.are_in(head.rest, |key| outlined.object(key)),
                 Watch::Always => true,
             };
         if examined {

@@ -17,6 +17,7 @@ use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
+use blackstart_core::validation::access_point::AccessPointState;
 use blackstart_core::validation::candidates::RecoveryPoint;
 use blackstart_core::validation::check_function::{Called, Question};
 use blackstart_core::validation::configuration::Observed;
@@ -101,6 +102,16 @@ pub trait TrialAccount: Sync {
     ) -> impl Future<Output = Result<String, PortError>> + Send;
     /// Asks for a restore job.
     fn restore_job(&self, id: &str) -> impl Future<Output = Result<RestoreJob, PortError>> + Send;
+    /// Makes an access point; see [`Backup::create_access_point`].
+    fn create_access_point(
+        &self,
+        name: &str,
+        point: &str,
+    ) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// Asks for an access point.
+    fn access_point(&self, arn: &str) -> impl Future<Output = Result<AccessPointState, PortError>> + Send;
+    /// Removes an access point. `false`: there was none.
+    fn remove_access_point(&self, arn: &str) -> impl Future<Output = Result<bool, PortError>> + Send;
     /// Starts a malware scan; see [`Backup::start_scan`].
     fn start_scan(&self, start: StartScan<'_>) -> impl Future<Output = Result<String, PortError>> + Send;
     /// Asks for a malware scan.
@@ -259,6 +270,18 @@ impl TrialAccount for Entered {
 
     async fn restore_job(&self, id: &str) -> Result<RestoreJob, PortError> {
         self.backup.restore_job(id).await
+    }
+
+    async fn create_access_point(&self, name: &str, point: &str) -> Result<String, PortError> {
+        self.backup.create_access_point(name, point).await
+    }
+
+    async fn access_point(&self, arn: &str) -> Result<AccessPointState, PortError> {
+        self.backup.access_point(arn).await
+    }
+
+    async fn remove_access_point(&self, arn: &str) -> Result<bool, PortError> {
+        self.backup.remove_access_point(arn).await
     }
 
     async fn start_scan(&self, start: StartScan<'_>) -> Result<String, PortError> {

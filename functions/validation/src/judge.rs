@@ -153,7 +153,7 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
             if let Some(scan) = trial.scan.as_ref().and_then(|scan| scan.said.clone()) {
                 say(Layer::MalwareScan, id, scan);
             }
-            if let Some(restore) = trial.restore.said.clone() {
+            if let Some(restore) = trial.restore_said() {
                 say(Layer::TrialRestore, id, restore);
             }
             let Some(resource) = restored(self.plan, id, trial) else {
@@ -207,7 +207,7 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
         let invariants = &self.plan.validation.invariants;
         let read = self
             .account
-            .read(resource, &trial.target, invariants, &self.rules)
+            .read(resource, trial.place(), invariants, &self.rules)
             .await;
         let mut content = match read {
             Ok(content) => content,
@@ -278,7 +278,7 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
                 &validation.vault,
                 &trial.point,
                 resource.resource_type,
-                &trial.target,
+                trial.place(),
             )
             .await?;
         Ok(configuration::judge(
@@ -310,8 +310,8 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
                 run: self.run.to_string(),
                 resource: resource.id.clone(),
                 resource_type: resource.resource_type,
-                name: trial.target.clone(),
-                arn: self.arn(resource.resource_type, &trial.target),
+                name: trial.place().to_owned(),
+                arn: self.arn(resource.resource_type, trial.place()),
                 recovery_point: trial.point.clone(),
             };
             let called = self.account.ask(function, &question, *timeout_seconds).await?;

@@ -10,7 +10,9 @@ use blackstart_core::task::Progress;
 use blackstart_core::task::validation::{CleanedUp, Trial};
 use blackstart_core::validation::cost::of_point;
 use blackstart_core::validation::reuse::{PointVerdict, basis};
-use blackstart_core::validation::trial::{self as naming, BACKUP_ROLE, SCANNER_ROLE, TrialRecord};
+use blackstart_core::validation::trial::{
+    self as naming, BACKUP_ROLE, SCANNER_ROLE, TrialRecord, TrialResource,
+};
 use blackstart_core::validation::verdict::{of_restore, of_scan};
 use blackstart_core::validation::{CandidateDocument, LayerVerdict, RecoverySet, SetVerdict, Verdict};
 use jiff::Timestamp;
@@ -36,6 +38,9 @@ pub(crate) async fn start<R: RunRecords, E: EnterAccount>(
         .await?
         .unwrap_or_else(|| Open::new(run, set));
     trial.record.prepare(run, chosen, &plan.validation.layers, now);
+    for resource in trial.record.resources.values_mut() {
+        resource.prefer(plan.validation.trial);
+    }
     // The names come before what bears them, so that clean-up knows them after a crash.
     trial.save(&deps.records).await?;
     reuse_verdicts(&deps.records, &plan, &mut trial.record, now).await?;
@@ -106,6 +111,7 @@ async fn start_jobs<A: TrialAccount>(
         .values_mut()
         .filter(|resource| resource.reused.is_none())
     {
+        make_access_point(account, resource).await?;
         let token = |purpose| naming::token(run, &record.set, &resource.point, purpose, record.attempt);
         if let Some(scan) = &mut resource.scan
             && scan.id.is_none()
@@ -122,6 +128,9 @@ async fn start_jobs<A: TrialAccount>(
                 .await;
             (scan.id, scan.said) = begun(started)?;
         }
+        if resource.access_point().is_some() {
+            continue;
+        }
         let restore = &mut resource.restore;
         if restore.id.is_none() && restore.said.is_none() {
             let started = account
@@ -137,6 +146,32 @@ async fn start_jobs<A: TrialAccount>(
         }
     }
     Ok(())
+}
+
+/// Makes the access point that the plan prefers. What AWS refuses leads to a restore.
+async fn make_access_point<A: TrialAccount>(
+    account: &A,
+    resource: &mut TrialResource,
+) -> Result<(), ValidationError> {
+    if resource.access_point().is_none_or(|access| access.arn.is_some()) {
+        return Ok(());
+    }
+    match account
+        .create_access_point(&resource.target, &resource.point)
+        .await
+    {
+        Ok(arn) => {
+            if let Some(access) = &mut resource.access {
+                access.arn = Some(arn);
+            }
+            Ok(())
+        }
+        Err(error @ (PortError::Refused { .. } | PortError::NotFound { .. })) => {
+            resource.give_up_access(error.to_string());
+            Ok(())
+        }
+        Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => Err(error.into()),
+    }
 }
 
 fn begun(
@@ -168,15 +203,30 @@ pub(crate) async fn poll<R: RunRecords, E: EnterAccount>(
     let account = deps.enter.enter(&plan, run).await?;
     let before = trial.record.clone();
     ask_jobs(&account, &mut trial.record).await?;
+    // Where an access point came to nothing, the restore begins here.
+    let started = start_jobs(&account, &plan, run, &mut trial.record).await;
     trial.record.time_out(now);
     if trial.record != before {
         trial.save(&deps.records).await?;
     }
+    started?;
     Ok(answer(set, trial.record.is_done()))
 }
 
 async fn ask_jobs<A: TrialAccount>(account: &A, record: &mut TrialRecord) -> Result<(), ValidationError> {
     for resource in record.resources.values_mut() {
+        let waiting = resource.access_point().filter(|access| access.alias.is_none());
+        if let Some(arn) = waiting.and_then(|access| access.arn.clone()) {
+            match account.access_point(&arn).await {
+                Ok(state) => resource.accessed(state),
+                Err(error @ (PortError::Refused { .. } | PortError::NotFound { .. })) => {
+                    resource.give_up_access(error.to_string());
+                }
+                Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => {
+                    return Err(error.into());
+                }
+            }
+        }
         if let Some(id) = resource
             .restore
             .id
@@ -248,6 +298,10 @@ pub(crate) async fn clean_up<R: RunRecords, E: EnterAccount>(
                 resource: id.clone(),
             });
         }
+        if let Some(arn) = access_to_remove(&account, resource).await? {
+            let existed = account.remove_access_point(&arn).await?;
+            removed = removed.saturating_add(u32::from(existed));
+        }
         let existed = account.remove(resource.resource_type, &resource.target).await?;
         removed = removed.saturating_add(u32::from(existed));
     }
@@ -260,6 +314,27 @@ pub(crate) async fn clean_up<R: RunRecords, E: EnterAccount>(
     trial.record.cleaned = true;
     trial.save(&deps.records).await?;
     done(removed)
+}
+
+/// The access point of a trial. If the answer that named it was lost, asking for it again names it.
+async fn access_to_remove<A: TrialAccount>(
+    account: &A,
+    resource: &TrialResource,
+) -> Result<Option<String>, ValidationError> {
+    let Some(access) = &resource.access else {
+        return Ok(None);
+    };
+    if access.arn.is_some() || access.given_up.is_some() {
+        return Ok(access.arn.clone());
+    }
+    match account
+        .create_access_point(&resource.target, &resource.point)
+        .await
+    {
+        Ok(arn) => Ok(Some(arn)),
+        Err(PortError::Refused { .. } | PortError::NotFound { .. }) => Ok(None),
+        Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => Err(error.into()),
+    }
 }
 
 fn answer(set: &str, done: bool) -> Trial {

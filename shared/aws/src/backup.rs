@@ -13,6 +13,8 @@ use jiff::Timestamp;
 
 use crate::port::{Effect, PortError, classify};
 
+mod access_points;
+
 /// AWS Backup as one account sees it.
 #[derive(Debug, Clone)]
 pub struct Backup {

@@ -32,7 +32,7 @@ pub use references::{IdentifierKind, IdentifierPair, ReferencesPlan, SnapshotPla
 pub use rotation::{Credential, RotationPlan, Secret};
 pub use rules::{Must, TemplateRule};
 pub use sources::{Condition, DigestKey, LogSource, TimeFormat, WorkloadFormat, WorkloadIndicator};
-pub use validation::{CHECK_PREFIX, Invariant, Layer, ValidationPlan, Vault};
+pub use validation::{CHECK_PREFIX, Invariant, Layer, TrialBy, ValidationPlan, Vault};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -13,6 +13,7 @@ use crate::plan::{Layer, ResourceType};
 use crate::run::RunId;
 use crate::timeline::CurrentBoundary;
 
+pub mod access_point;
 pub mod candidates;
 pub mod check_function;
 pub mod compare;

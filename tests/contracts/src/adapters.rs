@@ -57,7 +57,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 25] = [
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 63] = [
+const NAMED_OTHERWISE: [(&str, &str); 66] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -74,6 +74,9 @@ const NAMED_OTHERWISE: [(&str, &str); 63] = [
         "dynamodb:DescribeContinuousBackups",
     ),
     ("describe_time_to_live", "dynamodb:DescribeTimeToLive"),
+    ("create_backup_access_point", "backup:CreateBackupAccessPoint"),
+    ("delete_backup_access_point", "backup:DeleteBackupAccessPoint"),
+    ("describe_backup_access_point", "backup:DescribeBackupAccessPoint"),
     ("get_bucket_acl", "s3:GetBucketAcl"),
     ("get_bucket_replication", "s3:GetReplicationConfiguration"),
     ("get_bucket_versioning", "s3:GetBucketVersioning"),

@@ -300,9 +300,10 @@ fn the_reader_only_reads() {
 }
 
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
-const WITHOUT_RESOURCE: [&str; 23] = [
+const WITHOUT_RESOURCE: [&str; 24] = [
     "access-analyzer:CheckNoNewAccess",
     "access-analyzer:ValidatePolicy",
+    "backup:CreateBackupAccessPoint",
     "backup:DescribeRestoreJob",
     "backup:DescribeScanJob",
     "backup:GetRecoveryPointRestoreMetadata",

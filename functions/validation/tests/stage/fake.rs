@@ -13,6 +13,7 @@ use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
+use blackstart_core::validation::access_point::AccessPointState;
 use blackstart_core::validation::candidates::RecoveryPoint;
 use blackstart_core::validation::check_function::{Called, Question};
 use blackstart_core::validation::configuration::Observed;
@@ -40,6 +41,10 @@ pub(crate) struct State {
     /// Restore jobs: token to point, target and number of polls.
     pub(crate) restores: BTreeMap<String, (String, String, u32)>,
     pub(crate) scans: BTreeMap<String, String>,
+    /// Access points: name to point and number of looks. Empty: AWS Backup refuses to make any.
+    pub(crate) access_points: Option<BTreeMap<String, (String, u32)>>,
+    /// Access points of these recovery points fail.
+    pub(crate) broken_access: Vec<String>,
     /// Throw-away resources that exist: name to point.
     pub(crate) existing: BTreeMap<String, String>,
     pub(crate) ever_created: usize,
@@ -235,6 +240,46 @@ impl TrialAccount for World {
                 message: state.restore_messages.get(point).cloned(),
                 created: None,
             })
+        })
+    }
+
+    async fn create_access_point(&self, name: &str, point: &str) -> Result<String, PortError> {
+        self.call(|state| {
+            let points = state.access_points.as_mut().ok_or_else(|| PortError::Refused {
+                what: "making an access point".to_owned(),
+                why: "the vault allows none".to_owned(),
+            })?;
+            points.entry(name.to_owned()).or_insert((point.to_owned(), 0));
+            Ok(format!("arn:{name}"))
+        })
+    }
+
+    async fn access_point(&self, arn: &str) -> Result<AccessPointState, PortError> {
+        self.call(|state| {
+            let name = arn.strip_prefix("arn:").unwrap();
+            let points = state.access_points.as_mut().ok_or_else(|| missing(arn))?;
+            let (point, looks) = points.get_mut(name).ok_or_else(|| missing(arn))?;
+            *looks += 1;
+            let alias = format!("{name}-s3alias");
+            Ok(match *looks {
+                0..3 => AccessPointState::Creating,
+                _ if state.broken_access.contains(point) => {
+                    AccessPointState::Unusable("it is FAILED".to_owned())
+                }
+                _ => {
+                    state.existing.insert(alias.clone(), point.clone());
+                    AccessPointState::Available { alias }
+                }
+            })
+        })
+    }
+
+    async fn remove_access_point(&self, arn: &str) -> Result<bool, PortError> {
+        self.call(|state| {
+            let name = arn.strip_prefix("arn:").unwrap();
+            state.existing.remove(&format!("{name}-s3alias"));
+            let points = state.access_points.as_mut().ok_or_else(|| missing(arn))?;
+            Ok(points.remove(name).is_some())
         })
     }
 

@@ -8,6 +8,7 @@
     reason = "a test says by panicking what is wrong"
 )]
 
+mod access_points;
 mod ceiling;
 mod configuration;
 mod fake;

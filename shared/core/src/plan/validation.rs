@@ -39,6 +39,9 @@ pub struct ValidationPlan {
     /// or is gone, in percent. 100 where everything changes all the time.
     #[serde(default = "default_max_changed_percent")]
     pub max_changed_percent: u8,
+    /// How a recovery point is looked into.
+    #[serde(default, skip_serializing_if = "TrialBy::is_restore")]
+    pub trial: TrialBy,
     /// The approved template of each resource; the layer `configuration` compares with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub configuration: Vec<KnownGood>,
@@ -156,6 +159,26 @@ fn default_layers() -> BTreeSet<Layer> {
         Layer::ContentScan,
         Layer::Invariants,
     ])
+}
+
+/// How a recovery point is looked into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialBy {
+    /// It is restored, looked at, and thrown away. Proves that it can be restored.
+    #[default]
+    Restore,
+    /// A bucket's point is read through an access point of AWS Backup, which is quicker and copies nothing; what is no
+    /// bucket, or has no usable access point, is restored.
+    AccessPoint,
+}
+
+impl TrialBy {
+    /// Whether it is the default, which is left out of documents.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_restore(&self) -> bool {
+        *self == Self::Restore
+    }
 }
 
 /// A backup vault.

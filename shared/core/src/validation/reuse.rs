@@ -90,6 +90,7 @@ pub fn basis(plan: &Plan, resource: &Resource) -> Result<Digest, NotCanonical> {
         "resource": resource.id,
         "type": resource.resource_type,
         "layers": plan.validation.layers,
+        "trial": plan.validation.trial,
         "invariants": invariants,
         "yara_rules": rules,
         "max_changed_percent": plan.validation.max_changed_percent,

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::access_point::TrialAccess;
 use super::reuse::PointVerdict;
 use super::{LayerVerdict, RecoverySet, Verdict};
 use crate::artifact::Digest;
@@ -63,6 +64,9 @@ pub struct TrialResource {
     pub target: String,
     /// The restore job.
     pub restore: TrialJob,
+    /// The access point that takes its place, where the plan prefers one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<TrialAccess>,
     /// An earlier verdict on the point, which spares the jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused: Option<PointVerdict>,
@@ -114,6 +118,7 @@ impl TrialRecord {
                     target: target(run, &set.id, id, attempt),
                     reused: None,
                     restore: TrialJob::default(),
+                    access: None,
                     scan: scanned.then(TrialJob::default),
                 };
                 (id.clone(), trial)

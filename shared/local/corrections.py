@@ -19,6 +19,7 @@ def apply(tokens, crash_request):
     resources_of_requests(machines)
     conditions_of_policies()
     policies_of_buses()
+    booleans_of_health_checks()
     crash_on_request(crash_request)
     histories()
     drift_of_users()
@@ -217,6 +218,22 @@ def policies_of_buses():
         return json_response({})
 
     eventbridge._put_permission = put
+
+
+def booleans_of_health_checks():
+    """Health checks are answered with booleans as XML spells them (XML Schema part 2, 3.2.2), not as Python does."""
+    from ministack.services import route53
+
+    build = route53._build_health_check_el
+
+    def spelled(parent, check):
+        def written(value):
+            return str(value).lower() if isinstance(value, bool) else value
+
+        config = {field: written(value) for field, value in check.get("config", {}).items()}
+        build(parent, {**check, "config": config})
+
+    route53._build_health_check_el = spelled
 
 
 def crash_on_request(request):

@@ -3,6 +3,7 @@
 use blackstart_aws::ledger::Versioned;
 use blackstart_aws::records::Records;
 use blackstart_core::artifact::{ArtifactRef, Digest};
+use blackstart_core::cutover::rate::Spent;
 use blackstart_core::journal::{Entry, Event, Journal, Step};
 use blackstart_core::ledger::Key;
 use blackstart_core::run::RunId;
@@ -52,12 +53,14 @@ impl Log {
         }
     }
 
-    /// Records an event at the next free place, if it can follow what others recorded meanwhile.
+    /// Records an event at the next free place, if it can follow what others recorded meanwhile, and where the time
+    /// went since the one before.
     pub(crate) async fn append<R: Records>(
         &mut self,
         records: &R,
         event: Event,
         at: Timestamp,
+        spent: Spent,
     ) -> Result<(), CutoverError> {
         for _ in 0..ATTEMPTS {
             let mut next = self.journal.clone();
@@ -66,6 +69,7 @@ impl Log {
                 sequence: self.journal.next_sequence(),
                 at,
                 by: self.by.clone(),
+                spent,
                 event: event.clone(),
             };
             let key = Key::journal(&self.run, entry.sequence);

@@ -25,6 +25,8 @@ struct State {
     pace: Pace,
     budget: RetryBudget,
     spent: Spent,
+    /// How much of it the journal knows.
+    recorded: Spent,
 }
 
 impl Keeper {
@@ -89,5 +91,17 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             itself: all.saturating_sub(waited.rate_limits + waited.propagation),
             ..waited
         }
+    }
+
+    /// Where it went since the journal was last written to.
+    pub(crate) fn unrecorded(&self) -> Spent {
+        let spent = self.spent();
+        spent.since(self.pace.state().recorded)
+    }
+
+    /// The journal knows this much more.
+    pub(crate) fn was_recorded(&self, spent: Spent) {
+        let mut state = self.pace.state();
+        state.recorded = state.recorded.plus(spent);
     }
 }

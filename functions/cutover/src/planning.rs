@@ -67,8 +67,13 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             package: self.approved.digest.clone(),
             cutover: cutover.clone(),
         };
-        log.append(&self.deps.records, opened, self.deps.world.now())
-            .await?;
+        log.append(
+            &self.deps.records,
+            opened,
+            self.deps.world.now(),
+            self.unrecorded(),
+        )
+        .await?;
         // Another executor may have been first; its plan is the one in force.
         match self.opened().await? {
             Some((cutover, open)) => Ok(self.planned(cutover, &open.document)),

@@ -38,9 +38,12 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     }
 
     pub(crate) async fn record(&self, open: &mut Open, event: Event) -> Result<(), CutoverError> {
+        let spent = self.unrecorded();
         open.log
-            .append(&self.deps.records, event, self.deps.world.now())
-            .await
+            .append(&self.deps.records, event, self.deps.world.now(), spent)
+            .await?;
+        self.was_recorded(spent);
+        Ok(())
     }
 
     /// Applies the steps of one phase in one account, one after the other, as many as time allows.

@@ -103,7 +103,8 @@ pub fn classify_answer(
     let what = what.into();
     if is_throttling(code) || status == 429 {
         PortError::Transient { what, why }
-    } else if status >= 500 {
+    } else if status >= 500 || (200..300).contains(&status) {
+        // An answer of success that cannot be read is one: the service did what it was asked.
         match effect {
             Effect::Read | Effect::IdempotentWrite => PortError::Transient { what, why },
             Effect::Write => PortError::OutcomeUnknown { what, why },
@@ -197,6 +198,16 @@ mod tests {
             name(&service(503, "ServiceUnavailable"), Effect::Write),
             ErrorName::OutcomeUnknown
         );
+    }
+
+    #[test]
+    fn a_success_that_cannot_be_read_is_no_refusal() {
+        assert_eq!(name(&service(201, ""), Effect::Write), ErrorName::OutcomeUnknown);
+        assert_eq!(
+            name(&service(200, ""), Effect::IdempotentWrite),
+            ErrorName::Transient
+        );
+        assert_eq!(name(&service(400, ""), Effect::Write), ErrorName::PolicyRefused);
     }
 
     #[test]

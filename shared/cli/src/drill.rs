@@ -284,6 +284,7 @@ impl Drill {
         };
         show_critical_path(&report.critical_path, out);
         show_changes(report, out);
+        show_waits(report, out);
         let folder = save_report(stage, project, execution).await?;
         let mut checks = outside::checks(&stage.local, &stage.organisation, end).await?;
         checks.extend(stage.evidence_checks(&execution.run, end).await?);
@@ -475,6 +476,13 @@ fn show_changes(report: &Report, out: &mut Terminal<'_>) {
                 ));
             }
         }
+    }
+}
+
+/// Where the time of the cutover went.
+fn show_waits(report: &Report, out: &mut Terminal<'_>) {
+    if let Some(spent) = &report.cutover_spent {
+        out.line(&format!("\nCutover {spent}"));
     }
 }
 

@@ -120,6 +120,7 @@ impl Hub {
             sequence: self.written,
             at: Timestamp::UNIX_EPOCH,
             by: "Expand in account of exec-1".to_owned(),
+            spent: blackstart_core::cutover::rate::Spent::default(),
             event,
         };
         let key = Key::journal(&run(), self.written);

@@ -21,10 +21,12 @@ mod session;
 mod status;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 pub use plan::{CutoverFacts, CutoverRefused, plan};
 pub use session::session_policy;
 pub use status::{STATE_HEADING, Standing, Status};
+pub use waits::spent;
 
 /// The schema of a cutover plan.
 pub const SCHEMA: &str = "blackstart.cutover/1";

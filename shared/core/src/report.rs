@@ -15,7 +15,8 @@ use crate::artifact::Digest;
 use crate::chart::AttackTimeline;
 use crate::chart::attack::{CandidateMark, Seen, candidates};
 use crate::critical_path::{self, CriticalPath, Observed, RecordedStep, Recording};
-use crate::cutover::CutoverDocument;
+use crate::cutover::rate::Spent;
+use crate::cutover::{self, CutoverDocument};
 use crate::dns::TrafficChange;
 use crate::evidence::{self, Link};
 use crate::history::{self, ExecutionHistory};
@@ -240,6 +241,12 @@ pub struct Report {
     pub references: Vec<ReferenceChange>,
     /// Stage 5: records before and after.
     pub traffic: Option<TrafficChange>,
+    /// Stage 5: the shares by which traffic moves, in percent; empty where it moves at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traffic_shares: Vec<u8>,
+    /// Stage 5: what it spent waiting for rate limits, for propagation, and in itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutover_spent: Option<Spent>,
     /// Stage 5: the journal.
     pub journal: Vec<Entry>,
     /// The end of the evidence chain.
@@ -339,6 +346,12 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
     let open_items = next_steps::open_items(&facts);
     let next_steps = next_steps::next_steps(&run, &state);
     let attack = attack(&facts);
+    let cutover_spent = facts
+        .cutover
+        .as_ref()
+        .map(|cutover| cutover::spent(cutover, &facts.journal))
+        .filter(|spent| !spent.is_none());
+    let traffic_shares = facts.cutover.as_ref().map_or_else(Vec::new, shares);
     let (references, traffic) = facts.cutover.map_or_else(Default::default, |cutover| {
         let references = cutover
             .steps
@@ -382,10 +395,25 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
         items: facts.items,
         references,
         traffic,
+        traffic_shares,
+        cutover_spent,
         journal: facts.journal,
         evidence: facts.evidence,
         documents: facts.documents,
     }
+}
+
+/// The shares by which traffic moves; none where it moves at once.
+fn shares(cutover: &CutoverDocument) -> Vec<u8> {
+    if cutover.traffic_stages.is_empty() {
+        return Vec::new();
+    }
+    cutover
+        .course()
+        .steps()
+        .into_iter()
+        .map(|step| step.share)
+        .collect()
 }
 
 /// Why a run ended as it did; where an approver said why, in that person's words.

@@ -1,4 +1,5 @@
-//! The load balancer of the new environment: it serves, at one path, an object of the rebuild account.
+//! The load balancer of the new environment: it serves, at one path, an object of the rebuild account. By HTTP, and by
+//! HTTPS under a certificate for its name that an authority of its own issued.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,19 +9,34 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::accounts::{REBUILD, root_of};
+use crate::authority::{Authority, TlsListener};
 
 /// The path of the health document.
 pub const HEALTH_PATH: &str = "/health";
+
+/// How long its certificates are valid, before and after now, in hours.
+const VALID_HOURS: (i64, i64) = (24, 24 * 30);
 
 /// A running load balancer. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct Edge {
     address: SocketAddr,
-    server: JoinHandle<()>,
+    secure: Front,
+    servers: [JoinHandle<()>; 2],
+}
+
+/// Where a name is served by HTTPS.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// Port on the loopback interface.
+    pub port: u16,
+    /// The authority that issued its certificate, PEM.
+    pub authorities: String,
 }
 
 #[derive(Debug)]
@@ -31,11 +47,11 @@ struct Served {
 }
 
 impl Edge {
-    /// Starts it; the bucket need not exist yet.
+    /// Starts it under this name; the bucket need not exist yet.
     ///
     /// # Errors
-    /// The operating system's, when no port is free.
-    pub async fn start(emulator: &str, bucket: &str, key: &str) -> std::io::Result<Self> {
+    /// The operating system's, when no port is free; the cryptographic library's.
+    pub async fn start(emulator: &str, bucket: &str, key: &str, name: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let served = Arc::new(Served {
@@ -44,12 +60,29 @@ impl Edge {
             key: key.to_owned(),
         });
         let router = Router::new().route(HEALTH_PATH, get(health)).with_state(served);
-        let server = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!("the load balancer ended: {error}");
-            }
-        });
-        Ok(Self { address, server })
+        let now = Timestamp::now();
+        let (before, after) = VALID_HOURS;
+        let valid = (
+            now - SignedDuration::from_hours(before),
+            now + SignedDuration::from_hours(after),
+        );
+        let authority = Authority::new("Authority of the drill", valid)?;
+        let guarded = TlsListener::bind(authority.issue(name, valid)?).await?;
+        let secure = Front {
+            port: guarded.address()?.port(),
+            authorities: authority.pem(),
+        };
+        let plain = axum::serve(listener, router.clone()).into_future();
+        let encrypted = axum::serve(guarded, router).into_future();
+        let servers = [
+            tokio::spawn(until_it_ends(plain)),
+            tokio::spawn(until_it_ends(encrypted)),
+        ];
+        Ok(Self {
+            address,
+            secure,
+            servers,
+        })
     }
 
     /// Its port on the loopback interface.
@@ -57,11 +90,25 @@ impl Edge {
     pub fn port(&self) -> u16 {
         self.address.port()
     }
+
+    /// Where its name is served by HTTPS.
+    #[must_use]
+    pub fn secure(&self) -> &Front {
+        &self.secure
+    }
 }
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        self.server.abort();
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+async fn until_it_ends(server: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = server.await {
+        tracing::error!("the load balancer ended: {error}");
     }
 }
 

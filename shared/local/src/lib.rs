@@ -88,9 +88,14 @@ impl LocalAws {
             environment: standin.environment(),
         };
         let ministack = Ministack::start(&python, port, &options).await?;
-        let edge = Edge::start(&ministack.endpoint(), WEB_BUCKET, NONCE_KEY)
-            .await
-            .map_err(io("starting the load balancer"))?;
+        let edge = Edge::start(
+            &ministack.endpoint(),
+            WEB_BUCKET,
+            NONCE_KEY,
+            organisation::plan::HOST,
+        )
+        .await
+        .map_err(io("starting the load balancer"))?;
         Ok(Self {
             ministack,
             standin,

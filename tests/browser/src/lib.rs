@@ -126,6 +126,7 @@ pub fn hostile(size: Size) -> Result<Report, BadFixture> {
             sequence: 1,
             at: at(600),
             by: HOSTILE.to_owned(),
+            spent: blackstart_core::cutover::rate::Spent::default(),
             event: Event::Refused {
                 step: HOSTILE.to_owned(),
                 reason: HOSTILE.to_owned(),

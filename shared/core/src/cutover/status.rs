@@ -132,6 +132,15 @@ impl<'a> Status<'a> {
                 last.by
             ));
         }
+        if let Some(share) = self.share() {
+            line(format!(
+                "traffic: {share} % of the answers name the new environment"
+            ));
+        }
+        let spent = super::spent(self.document, self.entries);
+        if !spent.is_none() {
+            line(format!("time: {spent}"));
+        }
         let mut by_state: BTreeMap<StepState, Vec<&str>> = BTreeMap::new();
         for (id, state) in self.journal.states() {
             by_state.entry(state).or_default().push(id);
@@ -162,6 +171,17 @@ impl<'a> Status<'a> {
             }
         }
         page
+    }
+
+    /// The share of the last step of traffic that is done, where traffic moves share by share.
+    fn share(&self) -> Option<u8> {
+        if self.document.traffic_stages.is_empty() {
+            return None;
+        }
+        let steps = self.document.course().steps();
+        let done = |id: &str| matches!(self.journal.state(id), StepState::Applied | StepState::Verified);
+        let last = steps.iter().rev().find(|step| done(&step.id));
+        Some(last.map_or(0, |step| step.share))
     }
 
     fn next(&self) -> String {

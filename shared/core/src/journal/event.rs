@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactRef, Digest};
+use crate::cutover::rate::Spent;
 use crate::task::Failure;
 use crate::task::cutover::OperatorChoice;
 
@@ -18,6 +19,9 @@ pub struct Entry {
     pub at: Timestamp,
     /// Who recorded it: the execution, or the operator.
     pub by: String,
+    /// Where the executor's time went since it last recorded something. For people, like the instant.
+    #[serde(default, skip_serializing_if = "Spent::is_none")]
+    pub spent: Spent,
     /// What is recorded.
     pub event: Event,
 }
@@ -127,6 +131,26 @@ pub enum Direction {
 }
 
 impl Event {
+    /// The step that it is about.
+    #[must_use]
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Intent { step, .. }
+            | Self::Applied { step }
+            | Self::Refused { step, .. }
+            | Self::OutcomeUnknown { step, .. }
+            | Self::Conflict { step, .. }
+            | Self::Verified { step }
+            | Self::Contracted { step }
+            | Self::RevertIntent { step }
+            | Self::Reverted { step }
+            | Self::RevertFailed { step, .. } => Some(step),
+            Self::Opened { .. } | Self::Failed { .. } | Self::Direction { .. } | Self::Operator { .. } => {
+                None
+            }
+        }
+    }
+
     /// The step and what a person is told about it, where the event says more than its name.
     #[must_use]
     pub fn reason(&self) -> Option<(&str, String)> {

@@ -193,6 +193,7 @@ fn a_gap_or_a_doubled_entry_is_refused() {
         sequence,
         at: Timestamp::UNIX_EPOCH,
         by: "x".to_owned(),
+        spent: crate::cutover::rate::Spent::default(),
         event: opened(),
     };
     assert!(Journal::replay(&steps(4), &[entry(1)]).is_ok());

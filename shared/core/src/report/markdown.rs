@@ -45,6 +45,9 @@ pub fn summary(report: &Report) -> String {
     if !report.references.is_empty() {
         let _ = writeln!(text, "* {} references rewritten", report.references.len());
     }
+    if let Some(spent) = &report.cutover_spent {
+        let _ = writeln!(text, "* cutover: {spent}");
+    }
     let _ = writeln!(
         text,
         "* critical path: measured {}, formula {}, orchestration {}, parallel stages saved {}",

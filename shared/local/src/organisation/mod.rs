@@ -179,7 +179,7 @@ impl Organisation {
     pub async fn publish(&self, local: &LocalAws, deployed: &Deployed) -> Result<Ready, StepFailed> {
         let bucket = deployed.output("PlanBucket")?;
         let (plan, text) =
-            plan::plan(bucket, &self.zone, local.edge().port(), self.scenario).doing("writing the plan")?;
+            plan::plan(bucket, &self.zone, local.edge().secure(), self.scenario).doing("writing the plan")?;
         let s3 = aws_sdk_s3::Client::new(&local.root_of(RECOVERY));
         let documents = plan::TEMPLATES
             .into_iter()

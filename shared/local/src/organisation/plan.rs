@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::workload::{BUCKET, CANARY, KEY, TABLE, VAULT};
 use super::{LOG_BUCKET, LOG_PREFIX, PEOPLE, Scenario};
 use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
-use crate::edge::HEALTH_PATH;
+use crate::edge::{Front, HEALTH_PATH};
 use crate::standin::DATA_KEY;
 use crate::{NONCE_KEY, WEB_BUCKET};
 
@@ -21,12 +21,14 @@ pub const RESTORED_TABLE: &str = "orders-restored";
 pub const MAILER: &str = "orders-mailer";
 /// The name whose traffic moves.
 pub const NAME: &str = "orders.example.com.";
+/// The same, as a host is called.
+pub const HOST: &str = "orders.example.com";
 /// The approval team, in an organisation of its own.
 pub const TEAM: &str = "arn:aws:mpa:us-east-1:777777777777:approval-team/recovery";
 /// Address of the old environment.
 pub const OLD_ADDRESS: &str = "198.51.100.10";
-/// Address of the new environment.
-pub const NEW_ADDRESS: &str = "203.0.113.20";
+/// Address of the new environment: it is asked for its certificate, so it has to be there.
+pub const NEW_ADDRESS: &str = "127.0.0.1";
 /// Address of the holding page.
 pub const HOLDING_ADDRESS: &str = "203.0.113.99";
 
@@ -58,10 +60,10 @@ pub const KNOWN_GOOD: (&str, &str) = (
 pub fn plan(
     plan_bucket: &str,
     zone: &str,
-    health_port: u16,
+    front: &Front,
     scenario: Scenario,
 ) -> Result<(Plan, Vec<u8>), InvalidPlan> {
-    let mut document = document(plan_bucket, zone, health_port);
+    let mut document = document(plan_bucket, zone, front);
     if let Some(approval) = document.get_mut("approval").and_then(Value::as_object_mut) {
         approval.extend(of_scenario(scenario));
     }
@@ -96,7 +98,7 @@ fn known_good(resource: &str, logical_id: &str, not_restored: &str) -> Value {
     })
 }
 
-fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
+fn document(plan_bucket: &str, zone: &str, front: &Front) -> Value {
     let stack = |name: &str, wave: u16, key: &str, parameters: Value, items: Value| {
         let text = TEMPLATES
             .iter()
@@ -224,9 +226,16 @@ fn document(plan_bucket: &str, zone: &str, health_port: u16) -> Value {
                 "ttl": 60,
             }],
             "health": {
-                "address": "127.0.0.1",
-                "port": health_port,
+                "address": NEW_ADDRESS,
+                "port": front.port,
                 "path": HEALTH_PATH,
+                "tls": {
+                    "port": front.port,
+                    "authorities": {
+                        "pem": front.authorities,
+                        "sha256": Digest::of(front.authorities.as_bytes()),
+                    },
+                },
                 "nonce": {"bucket": WEB_BUCKET, "key": NONCE_KEY},
             },
         },
@@ -240,7 +249,11 @@ mod tests {
 
     #[test]
     fn the_plan_and_its_templates_are_sound() {
-        let (plan, _) = plan("plans", "Z123", 8080, Scenario::ApprovalTeam).unwrap();
+        let front = Front {
+            port: 8443,
+            authorities: "-----BEGIN CERTIFICATE-----".to_owned(),
+        };
+        let (plan, _) = plan("plans", "Z123", &front, Scenario::ApprovalTeam).unwrap();
         for (stack, (key, text)) in plan.rebuild.stacks.iter().zip(TEMPLATES) {
             assert_eq!(stack.template.key, key);
             let template: Value = serde_json::from_str(text).unwrap();

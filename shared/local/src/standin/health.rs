@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_route53::types::{HealthCheckConfig, HealthCheckType};
 use jiff::Timestamp;
 
-use super::Shared;
+use super::{Shared, unverified};
 use crate::accounts::root_of;
 
 /// Where checkers stand, and the address that each reports: documentation addresses.
@@ -85,9 +85,10 @@ async fn ask(http: &reqwest::Client, config: &HealthCheckConfig) -> (String, boo
     if config.disabled == Some(true) {
         return ("Success: the health check is disabled".to_owned(), true);
     }
+    let secure = config.r#type == HealthCheckType::HttpsStrMatch;
     let searched = if config.r#type == HealthCheckType::Http {
         None
-    } else if config.r#type == HealthCheckType::HttpStrMatch {
+    } else if secure || config.r#type == HealthCheckType::HttpStrMatch {
         config.search_string.clone()
     } else {
         return failure(format!("the stand-in has no checkers of type {}", config.r#type));
@@ -100,6 +101,16 @@ async fn ask(http: &reqwest::Client, config: &HealthCheckConfig) -> (String, boo
         return failure("The health check has neither address nor name".to_owned());
     };
     let path = config.resource_path.as_deref().unwrap_or("/");
+    if secure {
+        let name = config.fully_qualified_domain_name.as_deref().unwrap_or(host);
+        let port = config.port.unwrap_or(443);
+        let asked = unverified::get(host, u16::try_from(port).unwrap_or_default(), name, path);
+        return match tokio::time::timeout(CONNECT_WITHIN + ANSWER_WITHIN, asked).await {
+            Ok(Ok((status, body))) => judged(status, &body, searched.as_deref()),
+            Ok(Err(error)) => failure(format!("The endpoint is not reachable: {error}")),
+            Err(_) => failure("The endpoint did not answer in time.".to_owned()),
+        };
+    }
     let mut request = http
         .get(format!("http://{host}:{}{path}", config.port.unwrap_or(80)))
         .timeout(CONNECT_WITHIN + ANSWER_WITHIN);
@@ -113,25 +124,24 @@ async fn ask(http: &reqwest::Client, config: &HealthCheckConfig) -> (String, boo
         }
         Err(_) => return failure("The endpoint did not answer in time.".to_owned()),
     };
-    let status = answer.status();
-    if !status.is_success() && !status.is_redirection() {
-        return failure(format!("HTTP Status Code {status}."));
+    let status = answer.status().as_u16();
+    match answer.bytes().await {
+        Ok(body) => judged(status, &body, searched.as_deref()),
+        Err(_) => failure("The endpoint broke off.".to_owned()),
     }
-    let success = (format!("Success: HTTP Status Code {status}"), true);
-    let Some(searched) = searched else {
-        return success;
-    };
-    let Ok(body) = answer.bytes().await else {
-        return failure("The endpoint broke off.".to_owned());
-    };
+}
+
+/// What a checker says of an answer.
+fn judged(status: u16, body: &[u8], searched: Option<&str>) -> (String, bool) {
+    if !(200..400).contains(&status) {
+        return (format!("Failure: HTTP Status Code {status}."), false);
+    }
     let seen = body.get(..SEARCHED_BYTES.min(body.len())).unwrap_or_default();
-    if contains(seen, searched.as_bytes()) {
-        success
-    } else {
-        failure(format!(
-            "HTTP Status Code {status}, but the search string was not found in the first {SEARCHED_BYTES} bytes."
-        ))
+    if searched.is_none_or(|searched| contains(seen, searched.as_bytes())) {
+        return (format!("Success: HTTP Status Code {status}"), true);
     }
+    let why = format!("the search string was not found in the first {SEARCHED_BYTES} bytes");
+    (format!("Failure: HTTP Status Code {status}, but {why}."), false)
 }
 
 fn contains(text: &[u8], wanted: &[u8]) -> bool {

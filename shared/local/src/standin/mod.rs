@@ -15,6 +15,7 @@ mod organizations;
 mod restore;
 mod route53;
 mod sharing;
+mod unverified;
 mod vaults;
 mod wire;
 

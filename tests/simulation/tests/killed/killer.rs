@@ -1,6 +1,7 @@
 //! A killer between the function and AWS: at calls that its seed chooses, the function dies, before the request goes
 //! out or after the answer has come in.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use aws_smithy_http_client::tls;
@@ -10,6 +11,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
 /// Deaths per way through a cutover.
@@ -26,6 +28,8 @@ struct Fate {
     next: u64,
     left: usize,
     kills: usize,
+    /// Bodies of the requests for a session in another account.
+    assumed: Vec<Vec<u8>>,
 }
 
 impl Fate {
@@ -62,6 +66,7 @@ impl Killer {
                 next: 0,
                 left: 0,
                 kills: 0,
+                assumed: Vec::new(),
             })),
             died: Arc::new(Notify::new()),
         };
@@ -80,6 +85,20 @@ impl Killer {
     /// How often it killed.
     pub(crate) fn kills(&self) -> usize {
         self.fate.lock().unwrap().kills
+    }
+
+    /// What was asked for sessions in other accounts: field and value, as sent.
+    pub(crate) fn assumed(&self) -> Vec<BTreeMap<String, String>> {
+        let fate = self.fate.lock().unwrap();
+        fate.assumed.iter().map(|body| fields(body)).collect()
+    }
+
+    fn witness(&self, request: &HttpRequest) {
+        if let Some(body) = request.body().bytes()
+            && body.starts_with(b"Action=AssumeRole&")
+        {
+            self.fate.lock().unwrap().assumed.push(body.to_vec());
+        }
     }
 
     /// When the function dies.
@@ -119,6 +138,20 @@ impl HttpClient for Killer {
     }
 }
 
+/// The fields of a form.
+fn fields(body: &[u8]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(body);
+    let read = |text: &str| {
+        percent_decode_str(&text.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    text.split('&')
+        .filter_map(|field| field.split_once('='))
+        .map(|(name, value)| (read(name), read(value)))
+        .collect()
+}
+
 #[derive(Debug)]
 struct Deadly {
     killer: Killer,
@@ -128,6 +161,7 @@ struct Deadly {
 impl HttpConnector for Deadly {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (killer, inner) = (self.killer.clone(), self.inner.clone());
+        killer.witness(&request);
         let last = killer.last_call();
         HttpConnectorFuture::new(async move {
             if last == Some(false) {

@@ -42,6 +42,7 @@ async fn play(world: &World, seed: u64) -> usize {
     let ending = Box::pin(machine::drive(&execution)).await;
     assert_eq!(ending, Ending::Recovered, "seed {seed}");
     world.assert_recovered().await;
+    world.assert_sessions(&run, &killer.assumed());
     assert_eq!(world.contained(), matches!(play, Play::Expand), "seed {seed}");
     if matches!(play, Play::TurnBack) {
         killer.rearm(seed);

@@ -1,6 +1,6 @@
 //! Six siblings in the local AWS, an approved cutover of every reference in them, and an execution of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ use cutover::config::Config;
 use cutover::machine::{Failed, Tasks};
 use cutover::{Answer, Deps, handle, production};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::killer::Killer;
 
@@ -89,7 +89,7 @@ impl World {
         let local = LocalAws::start(&project, false).await.unwrap();
         let endpoints = Endpoints(local.environment().into_iter().collect());
         let zone = organisation::make_zone(&local).await.unwrap();
-        let (mut plan, _) = plan::plan(BUCKET, &zone, local.edge().port(), Scenario::Incident).unwrap();
+        let (mut plan, _) = plan::plan(BUCKET, &zone, local.edge().secure(), Scenario::Incident).unwrap();
         plan.accounts.siblings = SIBLINGS.map(account).to_vec();
         plan.references.waivers.clear();
         let mut contained = plan.clone();
@@ -237,6 +237,47 @@ impl World {
             );
         }
         assert_eq!(self.live_records().await, self.records);
+    }
+
+    /// Every session in another account was that of this run, short, under the deployment's external id; and one in
+    /// a sibling could write one approved document and nothing else.
+    pub(crate) fn assert_sessions(&self, run: &Run, sessions: &[BTreeMap<String, String>]) {
+        let approved: BTreeSet<(&str, &str)> = self
+            .documents
+            .iter()
+            .map(|document| (document.slot.account.as_str(), document.slot.arn.as_str()))
+            .collect();
+        let mut written = BTreeSet::new();
+        for session in sessions {
+            let field = |name: &str| session.get(name).map(String::as_str);
+            assert_eq!(field("DurationSeconds"), Some("900"), "{session:?}");
+            assert_eq!(field("SourceIdentity"), Some(run.id.as_str()), "{session:?}");
+            assert_eq!(field("ExternalId"), Some(EXTERNAL_ID), "{session:?}");
+            let policy: Value = serde_json::from_str(field("Policy").unwrap()).unwrap();
+            let role = field("RoleArn").unwrap();
+            let Some((account, "BlackstartReferenceWriter")) = role
+                .strip_prefix("arn:aws:iam::")
+                .and_then(|role| role.split_once(":role/"))
+            else {
+                assert!(!SIBLINGS.iter().any(|sibling| role.contains(sibling)), "{role}");
+                continue;
+            };
+            let statements = policy.get("Statement").and_then(Value::as_array).unwrap();
+            let [statement] = statements.as_slice() else {
+                panic!("{policy}");
+            };
+            let resource = statement.get("Resource").and_then(Value::as_str).unwrap();
+            let (_, arn) = approved
+                .iter()
+                .find(|(holder, arn)| *holder == account && *arn == resource)
+                .unwrap_or_else(|| panic!("`{resource}` in {account} was not approved"));
+            written.insert(*arn);
+        }
+        assert_eq!(
+            written.len(),
+            approved.len(),
+            "every document was written in a session of its own"
+        );
     }
 
     /// Whether the policy is attached to the old account.

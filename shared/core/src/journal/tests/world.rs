@@ -163,6 +163,7 @@ impl World {
                 sequence: self.log.len() as u64 + 1,
                 at: Timestamp::UNIX_EPOCH,
                 by: "executor".to_owned(),
+                spent: crate::cutover::rate::Spent::default(),
                 event,
             });
         }

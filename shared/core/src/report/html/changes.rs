@@ -122,9 +122,10 @@ pub(super) fn traffic(html: &mut String, report: &Report) {
     let Some(traffic) = &report.traffic else { return };
     let _ = write!(
         html,
-        "<h2>Traffic</h2><p>Zone <code>{}</code>, one batch.</p><table class=\"cards\"><tr><th scope=\"col\">before</th><th \
+        "<h2>Traffic</h2><p>Zone <code>{}</code>, {}.</p><table class=\"cards\"><tr><th scope=\"col\">before</th><th \
          scope=\"col\">after</th></tr><tr>",
-        escape_breakable(&traffic.zone)
+        escape_breakable(&traffic.zone),
+        batches(&report.traffic_shares)
     );
     for (name, tag, records) in [
         ("before", "del", &traffic.before),
@@ -141,6 +142,15 @@ pub(super) fn traffic(html: &mut String, report: &Report) {
         html.push_str("</td>");
     }
     html.push_str("</tr></table>");
+}
+
+/// How the records changed.
+fn batches(shares: &[u8]) -> String {
+    if shares.is_empty() {
+        return "one batch".to_owned();
+    }
+    let shares: Vec<String> = shares.iter().map(|share| format!("{share} %")).collect();
+    format!("one batch each for {}", shares.join(", "))
 }
 
 pub(super) fn journal(html: &mut String, report: &Report) {

@@ -66,6 +66,13 @@ fn targets(html: &mut String, report: &Report) {
             );
         }
     }
+    if let Some(spent) = &report.cutover_spent {
+        let _ = write!(
+            html,
+            "<dt>Cutover</dt><dd>{}; accounts that are written side by side count each</dd>",
+            escape(&spent.to_string())
+        );
+    }
     html.push_str("</dl>");
 }
 

@@ -7,24 +7,25 @@ use blackstart_aws::gate::GateRefused;
 use blackstart_aws::ledger::{LedgerError, Versioned};
 use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
-use blackstart_core::approval::DecisionPackage;
+use blackstart_core::approval::{DecisionPackage, outer};
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::evidence::{Event, Kind, PACKAGE};
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::Plan;
+use blackstart_core::plan::{Plan, Vault};
 use blackstart_core::restore::job::{JobState, RestoreJob, RestoreRecord};
-use blackstart_core::restore::removal::RemovalRefused;
-use blackstart_core::restore::request::{RestoreRefused, RestoreRequest, requests};
+use blackstart_core::restore::removal::{CopyState, RemovalRefused};
+use blackstart_core::restore::request::{RestoreRefused, RestoreRequest, requests, token};
 use blackstart_core::restore::verify::{Found, NotAsValidated, verify};
 use blackstart_core::restore::{RestoreDocument, SCHEMA};
 use blackstart_core::run::RunId;
 use blackstart_core::task::restore::{Operation, Removed, RestoreProgress, Restored};
 use blackstart_core::task::{Progress, Task};
-use blackstart_core::validation::{ContentManifest, SetVerdict};
+use blackstart_core::validation::{ContentManifest, SetVerdict, check_function};
 use jiff::Timestamp;
 use serde::Serialize;
 
+mod adopt;
 pub mod port;
 mod removal;
 
@@ -80,6 +81,12 @@ pub enum RestoreError {
     /// The restored data is not the validated data.
     #[error(transparent)]
     NotAsValidated(#[from] NotAsValidated),
+    /// Nothing was compared yet.
+    #[error("run `{0}` has restored data that was not compared: run `verify` first")]
+    NotVerified(RunId),
+    /// Restored resources are not what the plan makes of them.
+    #[error("what was restored is not adopted: {}", .0.join("; "))]
+    NotAdopted(Vec<String>),
     /// What this run restored is not to be removed.
     #[error(transparent)]
     NotRemoved(#[from] RemovalRefused),
@@ -103,9 +110,12 @@ impl StageError for RestoreError {
             Self::NoRun => ErrorName::InvalidInput,
             Self::Gate(error) => error.name(),
             Self::Refused(_) | Self::NotAsValidated(_) => ErrorName::PolicyRefused,
-            Self::OtherRestore(_) | Self::NotStarted(_) | Self::Failed(_) | Self::Unfinished(_) => {
-                ErrorName::PreconditionChanged
-            }
+            Self::OtherRestore(_)
+            | Self::NotStarted(_)
+            | Self::Failed(_)
+            | Self::Unfinished(_)
+            | Self::NotVerified(_)
+            | Self::NotAdopted(_) => ErrorName::PreconditionChanged,
             Self::NotRemoved(error) => error.name(),
             Self::Artifact(error) => error.name(),
             Self::Ledger(error) => error.name(),
@@ -130,8 +140,14 @@ pub async fn handle<R: Run, L: Records, A: RebuildAccount>(
             plan,
             package,
             digest,
+            attempt,
         } => {
-            start(&run, &plan, &package, &digest, deps, now).await?;
+            let approved = Approved {
+                plan: &plan,
+                package: &package,
+                digest: &digest,
+            };
+            start(&run, &approved, attempt, deps, now).await?;
             Ok(Output::Progress(RestoreProgress {
                 progress: Progress::Running,
             }))
@@ -148,6 +164,19 @@ pub async fn handle<R: Run, L: Records, A: RebuildAccount>(
         } => {
             let document = verify_all(&run, &plan, &package, &digest, deps, now).await?;
             Ok(Output::Restored(Restored { document }))
+        }
+        Operation::Adopt {
+            plan,
+            package,
+            digest,
+        } => {
+            let approved = Approved {
+                plan: &plan,
+                package: &package,
+                digest: &digest,
+            };
+            let progress = adopt::adopt(&run, &approved, deps, now).await?;
+            Ok(Output::Progress(RestoreProgress { progress }))
         }
         Operation::CleanUp { plan } => {
             let plan = deps.run.plan(&plan).await?;
@@ -168,49 +197,138 @@ async fn approved_requests<R: Run, L, A>(
     Ok(requests(run, plan_artifact, plan, package, &rebuilt)?)
 }
 
+/// What people approved, by place and digest.
+struct Approved<'a> {
+    plan: &'a ArtifactRef,
+    package: &'a ArtifactRef,
+    digest: &'a Digest,
+}
+
 async fn start<R: Run, L: Records, A: RebuildAccount>(
     run: &RunId,
-    plan_artifact: &ArtifactRef,
-    package: &ArtifactRef,
-    digest: &Digest,
+    approved: &Approved<'_>,
+    attempt: u32,
     deps: &Deps<R, L, A>,
     now: Timestamp,
 ) -> Result<(), RestoreError> {
+    let digest = approved.digest;
     let begun: Option<Versioned<RestoreRecord>> = deps.records.get(&Key::restore(run)).await?;
     let package = match &begun {
         // What began in time is carried through: an approval that lapses half-way leaves nothing half done.
         Some(record) if record.document.package == *digest => {
-            deps.run.in_execution(run, package, digest).await?
+            deps.run.in_execution(run, approved.package, digest).await?
         }
         Some(_) => return Err(RestoreError::OtherRestore(run.clone())),
-        None => deps.run.approved(run, package, digest, now).await?,
+        None => deps.run.approved(run, approved.package, digest, now).await?,
     };
-    let plan = deps.run.plan(plan_artifact).await?;
-    let requests = approved_requests(run, plan_artifact, &plan, &package, deps).await?;
-    let mut record = intend(run, digest, &requests, deps).await?;
-
+    let plan = deps.run.plan(approved.plan).await?;
+    let mut requests = approved_requests(run, approved.plan, &plan, &package, deps).await?;
     let account = deps.account.open(&plan, run).await?;
+    if begun.is_none() {
+        map_all(&vault_of(run, digest, &plan, &package), &mut requests, &account).await?;
+    }
+    let mut record = intend(run, digest, &requests, deps).await?;
+    record = begin_anew(run, attempt, &plan, record, &account, deps).await?;
+
     for request in &requests {
-        let started = record
-            .document
-            .jobs
-            .get(&request.resource)
-            .is_some_and(|job| job.id.is_some());
-        if started {
+        let Some(job) = record.document.jobs.get(&request.resource) else {
+            continue;
+        };
+        if job.id.is_some() {
             continue;
         }
-        let id = account.start(request).await?;
+        let told = RestoreRequest {
+            metadata: job.metadata.clone(),
+            token: token(run, &request.resource, &request.recovery_point, job.attempt),
+            ..request.clone()
+        };
+        let id = account.start(&told).await?;
         // Before the id is noted: what is noted is not looked at again.
         let event = Event::new(Kind::RestoreRequested, now)
             .subject(PACKAGE, digest)
             .fact("resource", request.resource.as_str())
             .fact("recovery_point", request.recovery_point.as_str())
+            .fact("attempt", job.attempt.to_string())
             .fact("job", id.as_str());
         record_once(&deps.records, run, event).await?;
         tracing::info!(resource = %request.resource, recovery_point = %request.recovery_point, job = %id, "restore started");
         record = note(run, record, &request.resource, deps, |job| job.id = Some(id)).await?;
     }
     Ok(())
+}
+
+/// The vault through which the rebuild account sees the recovery points.
+fn vault_of(run: &RunId, digest: &Digest, plan: &Plan, package: &DecisionPackage) -> Vault {
+    match package.outer_gate {
+        Some(_) => Vault {
+            name: outer::vault_name(run, digest),
+            account: None,
+        },
+        None => plan.validation.vault.clone(),
+    }
+}
+
+/// Maps what every recovery point remembers, before anything is started.
+async fn map_all(
+    vault: &Vault,
+    requests: &mut [RestoreRequest],
+    account: &impl Restorer,
+) -> Result<(), RestoreError> {
+    let mut problems = Vec::new();
+    for request in requests {
+        let original = account.original(vault, &request.recovery_point).await?;
+        match request.declared.map(&original) {
+            Ok(mapped) => request.metadata = mapped,
+            Err(unmapped) => problems.extend(unmapped),
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(RestoreRefused(problems).into())
+    }
+}
+
+/// After an operator's word, a job that failed without making anything is followed by another. The old one is noted as
+/// failed before the new one is started, and the new one has a token of its own: there are never two at work.
+async fn begin_anew<R, L: Records, A>(
+    run: &RunId,
+    attempt: u32,
+    plan: &Plan,
+    mut record: Versioned<RestoreRecord>,
+    account: &impl Restorer,
+    deps: &Deps<R, L, A>,
+) -> Result<Versioned<RestoreRecord>, RestoreError> {
+    let mut in_the_way = Vec::new();
+    for resource in &plan.resources {
+        let Some(job) = record.document.jobs.get(&resource.id).cloned() else {
+            continue;
+        };
+        let Some(id) = job.id.as_deref().filter(|_| job.attempt < attempt) else {
+            continue;
+        };
+        let JobState::Failed { empty, why } = state_of(&account.job(id).await?, &job.arn) else {
+            continue;
+        };
+        let left = if empty {
+            account.copy(resource, &job.arn).await?
+        } else {
+            CopyState::Present { run: None }
+        };
+        if left != CopyState::Absent {
+            in_the_way.push(format!(
+                "job `{id}` of `{}` ended badly ({why}) and left something behind as `{}`: look at it and remove it, then go on",
+                resource.id, resource.restore_to
+            ));
+            continue;
+        }
+        record = note(run, record, &resource.id, deps, |job| job.begin_anew(attempt)).await?;
+    }
+    if in_the_way.is_empty() {
+        Ok(record)
+    } else {
+        Err(RestoreError::Failed(in_the_way))
+    }
 }
 
 /// Writes down what is about to be started, or finds that it was.
@@ -246,16 +364,25 @@ async fn note<R, L: Records, A>(
     if let Some(job) = next.document.jobs.get_mut(resource) {
         change(job);
     }
+    write(run, next, &format!("the restore of `{resource}`"), deps).await
+}
+
+async fn write<R, L: Records, A>(
+    run: &RunId,
+    mut record: Versioned<RestoreRecord>,
+    what: &str,
+    deps: &Deps<R, L, A>,
+) -> Result<Versioned<RestoreRecord>, RestoreError> {
     if deps
         .records
-        .replace(&Key::restore(run), next.version, &next.document)
+        .replace(&Key::restore(run), record.version, &record.document)
         .await?
     {
-        next.version = next.version.saturating_add(1);
-        return Ok(next);
+        record.version = record.version.saturating_add(1);
+        return Ok(record);
     }
     Err(RestoreError::Port(PortError::Transient {
-        what: format!("noting the restore of `{resource}`"),
+        what: format!("noting {what}"),
         why: "another executor wrote at the same time".to_owned(),
     }))
 }
@@ -294,19 +421,26 @@ async fn poll<R: Run, L: Records, A: RebuildAccount>(
         };
         match state_of(&observed, &job.arn) {
             JobState::Running => progress = Progress::Running,
-            JobState::Completed { remark } => {
+            JobState::Completed { remark, made } => {
+                if job.made.is_none() {
+                    let made = made.clone();
+                    record = note(run, record, &resource, deps, |job| job.made = Some(made)).await?;
+                }
                 if !job.marked
                     && let Some(planned) = plan.resources.iter().find(|planned| planned.id == resource)
                 {
-                    account.mark(planned, &job.arn, run).await?;
-                    record = note(run, record, &resource, deps, |job| job.marked = true).await?;
+                    if account.mark(planned, &made, run).await? {
+                        record = note(run, record, &resource, deps, |job| job.marked = true).await?;
+                    } else {
+                        progress = Progress::Running;
+                    }
                 }
                 record_once(&deps.records, run, ended("completed")).await?;
                 if let Some(remark) = remark {
                     tracing::warn!(%resource, job = id, %remark, "restore completed with a remark; the content decides");
                 }
             }
-            JobState::Failed { why } => {
+            JobState::Failed { why, .. } => {
                 record_once(&deps.records, run, ended(&why)).await?;
                 failed.push(format!(
                     "the restore of `{resource}` (job `{id}`) made nothing: {why}"
@@ -333,28 +467,44 @@ async fn verify_all<R: Run, L: Records, A: RebuildAccount>(
     let plan = deps.run.plan(plan_artifact).await?;
     let requests = approved_requests(run, plan_artifact, &plan, &package, deps).await?;
     let intent = RestoreRecord::intend(digest, &requests);
-    match deps.records.get::<RestoreRecord>(&Key::restore(run)).await? {
-        Some(found) if found.document.is_same_intent(&intent) => {}
-        Some(_) => return Err(RestoreError::OtherRestore(run.clone())),
-        None => return Err(RestoreError::NotStarted(run.clone())),
+    let record = async || match deps.records.get::<RestoreRecord>(&Key::restore(run)).await? {
+        Some(found) if found.document.is_same_intent(&intent) => Ok(found.document),
+        Some(_) => Err(RestoreError::OtherRestore(run.clone())),
+        None => Err(RestoreError::NotStarted(run.clone())),
+    };
+    // What was compared once may be in use since.
+    if let Some(document) = record().await?.verified {
+        return Ok(document);
     }
     if poll(run, &plan, deps, now).await? == Progress::Running {
         return Err(RestoreError::Unfinished(run.clone()));
     }
+    let jobs = record().await?.jobs;
 
     let account = deps.account.open(&plan, run).await?;
     let mut resources = Vec::new();
     let mut problems = Vec::new();
     for (resource, request) in plan.resources.iter().zip(&requests) {
-        let content = account
+        let made = jobs
+            .get(&resource.id)
+            .map_or(request.arn.as_str(), |job| job.made());
+        let mut content = account
             .content(resource, &request.restore_to, &plan.validation.invariants)
             .await?;
+        // The functions that gave a verdict on the trial give one on the copy that stays.
+        let restored = (request.restore_to.as_str(), made);
+        for (function, question, seconds) in
+            check_function::questions(&plan, run, resource, restored, &request.recovery_point)
+        {
+            let called = account.ask(&function, &question, seconds).await?;
+            content.hear(resource, &function, &called);
+        }
         let found = Found {
             content: content.manifest,
             invariants: content.invariants,
         };
         let validated = validated_manifest(run, &package, request, deps).await;
-        match verify(request, &found, validated.as_ref()) {
+        match verify(request, made, &found, validated.as_ref()) {
             Ok(restored) => resources.push(restored),
             Err(found) => problems.extend(found),
         }
@@ -366,7 +516,15 @@ async fn verify_all<R: Run, L: Records, A: RebuildAccount>(
         schema: SCHEMA.to_owned(),
         resources,
     };
-    Ok(deps.run.keep(run, &document).await?)
+    let kept = deps.run.keep(run, &document).await?;
+    let mut noted: Versioned<RestoreRecord> = deps
+        .records
+        .get(&Key::restore(run))
+        .await?
+        .ok_or_else(|| RestoreError::NotStarted(run.clone()))?;
+    noted.document.verified = Some(kept.clone());
+    write(run, noted, "the comparison", deps).await?;
+    Ok(kept)
 }
 
 /// The manifest that was validated, to name differences. The comparison itself is by digest and does not need it.

@@ -1,23 +1,37 @@
 //! What the stage needs from outside, and AWS as the one that provides it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::backup::{Backup, RestoreJob, StartRestore};
-use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::check_function::CheckFunctions;
+use blackstart_aws::clients::{Accounts, Assume, SdkConfig};
+use blackstart_aws::cloudformation::CloudFormation;
 use blackstart_aws::content::{Content, ContentReader};
 use blackstart_aws::gate::{GateRefused, approved_package, package_in_execution, unmoved_boundary};
+use blackstart_aws::hooks::Hooks;
 use blackstart_aws::ledger::Ledger;
 use blackstart_aws::port::PortError;
 use blackstart_core::approval::DecisionPackage;
 use blackstart_core::artifact::{ArtifactRef, Digest};
-use blackstart_core::plan::{Invariant, Plan, Resource};
+use blackstart_core::plan::{FixUp, Invariant, Plan, Resource, Vault};
 use blackstart_core::rebuild::RebuildDocument;
+use blackstart_core::rebuild::change_set::ObservedChangeSet;
+use blackstart_core::rebuild::drift::ResourceDrift;
+use blackstart_core::rebuild::isolation::StackResource;
+use blackstart_core::rebuild::request::execution_role;
+use blackstart_core::rebuild::waves::ObservedStack;
 use blackstart_core::restore::RestoreDocument;
+use blackstart_core::restore::fix_up::Settings;
 use blackstart_core::restore::removal::CopyState;
-use blackstart_core::restore::request::{RestoreRequest, removal_policy, restore_role, session_policy};
+use blackstart_core::restore::request::{
+    RestoreRequest, adoption_policy, removal_policy, restore_role, session_policy,
+};
+use blackstart_core::rotation::hook::{HookAnswer, HookRequest};
 use blackstart_core::run::RunId;
 use blackstart_core::validation::ContentManifest;
+use blackstart_core::validation::check_function::{Called, Question};
 use jiff::Timestamp;
 
 /// The documents of the run, and its gate.
@@ -61,6 +75,19 @@ pub trait Run: Sync {
 pub trait Restorer: Send + Sync {
     /// Starts a restore and returns the job's id; a repeat with the same token returns the same.
     fn start(&self, request: &RestoreRequest) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// What a recovery point remembers of its resource.
+    fn original(
+        &self,
+        vault: &Vault,
+        point: &str,
+    ) -> impl Future<Output = Result<BTreeMap<String, String>, PortError>> + Send;
+    /// Asks a function of the plan for a verdict.
+    fn ask(
+        &self,
+        function: &str,
+        question: &Question,
+        seconds: u16,
+    ) -> impl Future<Output = Result<Called, PortError>> + Send;
     /// Asks for a restore job.
     fn job(&self, id: &str) -> impl Future<Output = Result<RestoreJob, PortError>> + Send;
     /// The restored resource as it is now.
@@ -69,15 +96,15 @@ pub trait Restorer: Send + Sync {
         resource: &Resource,
         arn: &str,
     ) -> impl Future<Output = Result<CopyState, PortError>> + Send;
-    /// Gives it the tag of the run.
+    /// Gives it the tag of the run; whether it has it now.
     fn mark(
         &self,
         resource: &Resource,
         arn: &str,
         run: &RunId,
-    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
     /// Removes it with everything in it.
-    fn remove(&self, resource: &Resource) -> impl Future<Output = Result<(), PortError>> + Send;
+    fn remove(&self, resource: &Resource, arn: &str) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Reads what was restored under this name.
     fn content(
         &self,
@@ -87,16 +114,85 @@ pub trait Restorer: Send + Sync {
     ) -> impl Future<Output = Result<Content, PortError>> + Send;
 }
 
+/// Putting settings back, and having stacks take what was restored.
+pub trait Adopter: Send + Sync {
+    /// The settings of a restored resource; as properties of a template where that is asked for.
+    fn settings(
+        &self,
+        resource: &Resource,
+        arn: &str,
+        as_properties: bool,
+    ) -> impl Future<Output = Result<Settings, PortError>> + Send;
+    /// Asks for a setting.
+    fn put_back(
+        &self,
+        resource: &Resource,
+        arn: &str,
+        fix_up: &FixUp,
+        token: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Asks a hook of the workload.
+    fn ask_hook(
+        &self,
+        function: &str,
+        request: &HookRequest,
+    ) -> impl Future<Output = Result<HookAnswer, PortError>> + Send;
+    /// A stack as it is now.
+    fn stack(&self, name: &str) -> impl Future<Output = Result<Option<ObservedStack>, PortError>> + Send;
+    /// The resources of a stack.
+    fn stack_resources(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<StackResource>, PortError>> + Send;
+    /// The template of a stack.
+    fn stack_template(&self, name: &str) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// A change set of a stack.
+    fn change_set(
+        &self,
+        stack: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<ObservedChangeSet>, PortError>> + Send;
+    /// Asks for the change set by which a stack takes a resource.
+    fn propose(
+        &self,
+        stack: &str,
+        name: &str,
+        parameters: &BTreeMap<String, String>,
+        taking: &Taking,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Has a change set executed.
+    fn execute(
+        &self,
+        stack: &str,
+        change_set: &str,
+        token: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Compares one resource of a stack with its template.
+    fn drift(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> impl Future<Output = Result<ResourceDrift, PortError>> + Send;
+}
+
 /// Opens the rebuild account of a plan.
 pub trait RebuildAccount: Sync {
     /// Restoring in it.
     type Restorer: Restorer;
+    /// Adopting in it.
+    type Adopter: Adopter;
     /// Assumes the plan's rebuild role for this run.
     fn open(
         &self,
         plan: &Plan,
         run: &RunId,
     ) -> impl Future<Output = Result<Self::Restorer, PortError>> + Send;
+    /// The same, for what the restored resources need before they are the workload's.
+    fn open_for_adoption(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+    ) -> impl Future<Output = Result<Self::Adopter, PortError>> + Send;
     /// The same, for removing the copy of one resource and nothing else.
     fn open_for_removal(
         &self,
@@ -154,6 +250,8 @@ impl Run for AwsRun {
     }
 }
 
+pub use blackstart_aws::cloudformation::Taking;
+
 /// The rebuild account, through an assumed role.
 #[derive(Debug, Clone)]
 pub struct AwsRebuildAccount(pub Accounts);
@@ -163,18 +261,18 @@ pub struct AwsRebuildAccount(pub Accounts);
 pub struct AwsRestorer {
     backup: Backup,
     reader: ContentReader,
+    functions: CheckFunctions,
     role_arn: String,
 }
 
 impl AwsRebuildAccount {
-    async fn enter(
+    async fn session(
         &self,
         plan: &Plan,
         run: &RunId,
         session_policy: String,
-    ) -> Result<AwsRestorer, PortError> {
-        let config = self
-            .0
+    ) -> Result<SdkConfig, PortError> {
+        self.0
             .assume(&Assume {
                 partition: &plan.partition,
                 account: &plan.accounts.rebuild,
@@ -183,17 +281,116 @@ impl AwsRebuildAccount {
                 region: &plan.region,
                 session_policy: Some(session_policy),
             })
-            .await?;
+            .await
+    }
+
+    async fn enter(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        session_policy: String,
+    ) -> Result<AwsRestorer, PortError> {
+        let config = self.session(plan, run, session_policy).await?;
         Ok(AwsRestorer {
             backup: Backup::new(&config),
-            reader: ContentReader::new(&config),
+            reader: ContentReader::new(&config, Some(execution_role(plan))),
+            functions: CheckFunctions::new(&config),
             role_arn: restore_role(plan),
         })
     }
 }
 
+/// Settings, hooks and stacks in the rebuild account.
+#[derive(Debug, Clone)]
+pub struct AwsAdopter {
+    reader: ContentReader,
+    hooks: Hooks,
+    stacks: CloudFormation,
+    role_arn: String,
+}
+
+impl Adopter for AwsAdopter {
+    async fn settings(
+        &self,
+        resource: &Resource,
+        arn: &str,
+        as_properties: bool,
+    ) -> Result<Settings, PortError> {
+        if as_properties {
+            return self.reader.properties(resource.resource_type, arn).await;
+        }
+        self.reader
+            .settings(resource.resource_type, &resource.restore_to, arn)
+            .await
+    }
+
+    async fn put_back(
+        &self,
+        resource: &Resource,
+        arn: &str,
+        fix_up: &FixUp,
+        token: &str,
+    ) -> Result<(), PortError> {
+        self.reader
+            .put_back(resource.resource_type, &resource.restore_to, arn, fix_up, token)
+            .await
+    }
+
+    async fn ask_hook(&self, function: &str, request: &HookRequest) -> Result<HookAnswer, PortError> {
+        self.hooks.ask(function, request).await
+    }
+
+    async fn stack(&self, name: &str) -> Result<Option<ObservedStack>, PortError> {
+        self.stacks.stack(name).await
+    }
+
+    async fn stack_resources(&self, name: &str) -> Result<Vec<StackResource>, PortError> {
+        self.stacks.resources(name).await
+    }
+
+    async fn stack_template(&self, name: &str) -> Result<String, PortError> {
+        Ok(self.stacks.template(name).await?.unwrap_or_default())
+    }
+
+    async fn change_set(&self, stack: &str, name: &str) -> Result<Option<ObservedChangeSet>, PortError> {
+        self.stacks.change_set(stack, name).await
+    }
+
+    async fn propose(
+        &self,
+        stack: &str,
+        name: &str,
+        parameters: &BTreeMap<String, String>,
+        taking: &Taking,
+    ) -> Result<(), PortError> {
+        self.stacks
+            .propose_taking(stack, name, parameters, taking, &self.role_arn)
+            .await
+            .map(|_| ())
+    }
+
+    async fn execute(&self, stack: &str, change_set: &str, token: &str) -> Result<(), PortError> {
+        self.stacks.execute(stack, change_set, token).await
+    }
+
+    async fn drift(&self, stack: &str, logical_id: &str) -> Result<ResourceDrift, PortError> {
+        self.stacks.resource_drift(stack, logical_id).await
+    }
+}
+
 impl RebuildAccount for AwsRebuildAccount {
     type Restorer = AwsRestorer;
+    type Adopter = AwsAdopter;
+
+    async fn open_for_adoption(&self, plan: &Plan, run: &RunId) -> Result<AwsAdopter, PortError> {
+        let config = self.session(plan, run, adoption_policy(plan)).await?;
+        Ok(AwsAdopter {
+            reader: ContentReader::new(&config, Some(execution_role(plan))),
+            hooks: Hooks::new(&config),
+            stacks: CloudFormation::new(&config),
+            role_arn: execution_role(plan),
+        })
+    }
 
     async fn open(&self, plan: &Plan, run: &RunId) -> Result<AwsRestorer, PortError> {
         self.enter(plan, run, session_policy(plan)).await
@@ -232,15 +429,29 @@ impl Restorer for AwsRestorer {
             .await
     }
 
-    async fn mark(&self, resource: &Resource, arn: &str, run: &RunId) -> Result<(), PortError> {
+    async fn original(&self, vault: &Vault, point: &str) -> Result<BTreeMap<String, String>, PortError> {
+        self.backup.restore_metadata(vault, point).await
+    }
+
+    async fn ask(&self, function: &str, question: &Question, seconds: u16) -> Result<Called, PortError> {
+        self.functions
+            .ask(function, question, seconds)
+            .await
+            .map_err(|error| PortError::Refused {
+                what: format!("asking function `{function}`"),
+                why: error.to_string(),
+            })
+    }
+
+    async fn mark(&self, resource: &Resource, arn: &str, run: &RunId) -> Result<bool, PortError> {
         self.reader
             .mark(resource.resource_type, &resource.restore_to, arn, run)
             .await
     }
 
-    async fn remove(&self, resource: &Resource) -> Result<(), PortError> {
+    async fn remove(&self, resource: &Resource, arn: &str) -> Result<(), PortError> {
         self.reader
-            .remove(resource.resource_type, &resource.restore_to)
+            .remove(resource.resource_type, &resource.restore_to, arn)
             .await?;
         Ok(())
     }

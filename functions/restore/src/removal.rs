@@ -39,17 +39,18 @@ pub(crate) async fn clean_up<R: Run, L: Records, A: RebuildAccount>(
             Some(id) => Some(state_of(&account.job(id).await?, &job.arn)),
             None => None,
         };
-        let copy = account.copy(resource, &job.arn).await?;
+        let copy = account.copy(resource, job.made()).await?;
         match removal(run, &job, state.as_ref(), &copy) {
             Removal::Gone => {}
             Removal::Wait => answer.progress = Progress::Running,
             Removal::Mark => {
-                account.mark(resource, &job.arn, run).await?;
-                record = note(run, record, &resource.id, deps, |job| job.marked = true).await?;
+                if account.mark(resource, job.made(), run).await? {
+                    record = note(run, record, &resource.id, deps, |job| job.marked = true).await?;
+                }
                 answer.progress = Progress::Running;
             }
             Removal::Delete => {
-                account.remove(resource).await?;
+                account.remove(resource, job.made()).await?;
                 tracing::info!(resource = %resource.id, name = %resource.restore_to, "copy removed");
                 answer.removed.push(resource.restore_to.clone());
                 answer.progress = Progress::Running;

@@ -12,7 +12,7 @@ use blackstart_core::approval::DecisionPackage;
 use blackstart_core::artifact::{ArtifactRef, Digest, canonical_digest};
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::{Invariant, Plan, Resource};
+use blackstart_core::plan::{Invariant, Plan, Resource, Vault};
 use blackstart_core::rebuild::{CheckStatus, IsolationCheck, RebuildDocument};
 use blackstart_core::restore::RestoreDocument;
 use blackstart_core::restore::removal::CopyState;
@@ -20,6 +20,7 @@ use blackstart_core::restore::request::RestoreRequest;
 use blackstart_core::run::{RunId, RunRecord};
 use blackstart_core::task::restore::{Operation, RestoreProgress};
 use blackstart_core::task::{Progress, StateContext, Task};
+use blackstart_core::validation::check_function::{Called, Question};
 use blackstart_core::validation::verdict::RestoreState;
 use blackstart_core::validation::{ContentManifest, LayerVerdict, Verdict};
 use jiff::Timestamp;
@@ -44,6 +45,17 @@ struct World {
     there: BTreeMap<String, Option<String>>,
     invariants: Verdict,
     kept: Vec<RestoreDocument>,
+    /// What the recovery points remember.
+    remembered: BTreeMap<String, String>,
+    /// What the jobs were told.
+    told: Vec<BTreeMap<String, String>>,
+    /// What the plan's functions answer, and what they were asked.
+    function: Called,
+    asked: Vec<Question>,
+    /// What is adopted, and by what.
+    workload: adopting::Workload,
+    /// What the plan says beside the file.
+    plan: fn(&mut Plan),
     calls: usize,
     fail: Option<(usize, Lost)>,
 }
@@ -74,6 +86,12 @@ impl Fake {
             there: BTreeMap::new(),
             invariants: Verdict::Clean,
             kept: Vec::new(),
+            remembered: BTreeMap::new(),
+            told: Vec::new(),
+            function: Called::TimedOut(1),
+            asked: Vec::new(),
+            workload: adopting::Workload::default(),
+            plan: |_| {},
             calls: 0,
             fail: None,
         }))
@@ -120,7 +138,9 @@ fn digest() -> Digest {
 
 impl Run for &Fake {
     async fn plan(&self, _plan: &ArtifactRef) -> Result<Plan, ArtifactError> {
-        Ok(Plan::parse(PLAN)?)
+        let mut plan = Plan::parse(PLAN)?;
+        (self.world().plan)(&mut plan);
+        Ok(plan)
     }
 
     async fn approved(
@@ -174,6 +194,11 @@ impl Run for &Fake {
 
 impl<'a> RebuildAccount for &'a Fake {
     type Restorer = &'a Fake;
+    type Adopter = &'a Fake;
+
+    async fn open_for_adoption(&self, plan: &Plan, run: &RunId) -> Result<&'a Fake, PortError> {
+        self.open(plan, run).await
+    }
 
     async fn open(&self, _plan: &Plan, _run: &RunId) -> Result<&'a Fake, PortError> {
         self.call(|_| ())?;
@@ -199,8 +224,20 @@ impl Restorer for &Fake {
                 message: None,
                 created: None,
             };
+            world.told.push(request.metadata.clone());
             let new = (id, request.restore_to.clone(), job);
             world.jobs.entry(request.token.clone()).or_insert(new).0.clone()
+        })
+    }
+
+    async fn original(&self, _vault: &Vault, _point: &str) -> Result<BTreeMap<String, String>, PortError> {
+        self.call(|world| world.remembered.clone())
+    }
+
+    async fn ask(&self, _function: &str, question: &Question, _seconds: u16) -> Result<Called, PortError> {
+        self.call(|world| {
+            world.asked.push(question.clone());
+            world.function.clone()
         })
     }
 
@@ -215,14 +252,15 @@ impl Restorer for &Fake {
         })
     }
 
-    async fn mark(&self, resource: &Resource, _arn: &str, run: &RunId) -> Result<(), PortError> {
+    async fn mark(&self, resource: &Resource, _arn: &str, run: &RunId) -> Result<bool, PortError> {
         self.call(|world| {
             let tag = world.there.get_mut(&resource.restore_to).unwrap();
             *tag = Some(run.to_string());
+            true
         })
     }
 
-    async fn remove(&self, resource: &Resource) -> Result<(), PortError> {
+    async fn remove(&self, resource: &Resource, _arn: &str) -> Result<(), PortError> {
         self.call(|world| {
             world.there.remove(&resource.restore_to);
         })
@@ -269,6 +307,11 @@ impl Bench {
     }
 
     async fn ask(&self, operation: &str) -> Result<Output, RestoreError> {
+        self.ask_again(operation, 0).await
+    }
+
+    /// The same, after an operator had the run go on `attempt` times.
+    async fn ask_again(&self, operation: &str, attempt: u32) -> Result<Output, RestoreError> {
         let (plan, run) = {
             let world = self.deps.run.world();
             (
@@ -282,8 +325,14 @@ impl Bench {
                 plan,
                 package,
                 digest: digest(),
+                attempt,
             },
             "poll" => Operation::Poll { plan },
+            "adopt" => Operation::Adopt {
+                plan,
+                package,
+                digest: digest(),
+            },
             "clean_up" => Operation::CleanUp { plan },
             _ => Operation::Verify {
                 plan,
@@ -578,3 +627,6 @@ async fn a_failed_job_and_a_broken_invariant_stop() {
         "{error}"
     );
 }
+
+mod adopting;
+mod again;

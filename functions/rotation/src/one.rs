@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use blackstart_aws::port::PortError;
-use blackstart_core::plan::{Credential, Secret};
+use blackstart_core::plan::{Credential, DatabaseKind, Secret};
+use blackstart_core::rotation::database::{PasswordStep, next_password_step, password_of};
 use blackstart_core::rotation::hook::HookRequest;
 use blackstart_core::rotation::{
     KeyStep, ParameterStep, RotatedCredential, SecretValue, Step, access_key_of, access_key_secret,
@@ -45,6 +46,20 @@ pub(crate) async fn credential(
 ) -> Result<Vec<RotatedCredential>, RotateError> {
     match credential {
         Credential::AccessKey { user, secret } => access_key(run, user, secret, account).await,
+        Credential::Database {
+            database,
+            of,
+            secret,
+            key,
+            length,
+        } => {
+            let secret = Secret {
+                name: secret.clone(),
+                length: *length,
+                keys: key.iter().cloned().collect(),
+            };
+            master_password(run, *of, database, &secret, account).await
+        }
         Credential::Parameter { name, length } => Ok(vec![parameter(run, name, *length, account).await?]),
         Credential::Hook { name, function } => {
             let request = HookRequest {
@@ -138,6 +153,53 @@ async fn access_key(
     Err(RotateError::Restless(user.to_owned()))
 }
 
+/// The secret first, then the database, then the labels of older values: at no time has the database a password that no
+/// version of the secret holds.
+async fn master_password(
+    run: &RunId,
+    of: DatabaseKind,
+    database: &str,
+    secret: &Secret,
+    account: &impl Credentials,
+) -> Result<Vec<RotatedCredential>, RotateError> {
+    let version = version_of(run, &secret.name);
+    for _ in 0..MAX_STEPS {
+        let step = next_step(&version, &account.versions(&secret.name).await?);
+        if step == Step::Write {
+            let value = new_value(secret, account).await?;
+            account.put(&secret.name, &version, &value).await?;
+            continue;
+        }
+        if matches!(step, Step::Overtaken { .. }) {
+            settled(&secret.name, step, account).await?;
+            continue;
+        }
+        match next_password_step(&version, &account.master_password(of, database).await?) {
+            PasswordStep::Set => {
+                let value = account.value(&secret.name, Some(&version)).await?;
+                let key = secret.keys.first().map(String::as_str);
+                let password = password_of(&secret.name, &value, key)?;
+                account
+                    .set_master_password(of, database, &password, &version)
+                    .await?;
+            }
+            PasswordStep::Wait => {
+                return Err(PortError::Transient {
+                    what: format!("giving database `{database}` its new password"),
+                    why: "it is still being changed".to_owned(),
+                }
+                .into());
+            }
+            PasswordStep::Done => {
+                if settled(&secret.name, step, account).await? {
+                    return Ok(vec![done(database, version.clone()), done(&secret.name, version)]);
+                }
+            }
+        }
+    }
+    Err(RotateError::Restless(database.to_owned()))
+}
+
 async fn parameter(
     run: &RunId,
     name: &str,
@@ -195,8 +257,8 @@ pub(crate) async fn remove(
                 removed.push(name.clone());
             }
         }
-        // What a hook made belongs to its function.
-        Credential::Hook { .. } => {}
+        // What a hook made belongs to its function, and a database goes with its copy.
+        Credential::Hook { .. } | Credential::Database { .. } => {}
     }
     Ok(removed)
 }

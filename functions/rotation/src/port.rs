@@ -6,6 +6,7 @@ use std::future::Future;
 use blackstart_aws::access_keys::AccessKeys;
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::databases::Databases;
 use blackstart_aws::evidence::{EvidenceError, record_once};
 use blackstart_aws::gate::{GateRefused, approved_package, package_in_execution, unmoved_boundary};
 use blackstart_aws::hooks::Hooks;
@@ -18,10 +19,11 @@ use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::evidence::Event;
 use blackstart_core::items::ItemsRecord;
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::Plan;
+use blackstart_core::plan::{DatabaseKind, Plan};
 use blackstart_core::rebuild::RebuildDocument;
 use blackstart_core::restore::RestoreDocument;
 use blackstart_core::restore::job::RestoreRecord;
+use blackstart_core::rotation::database::MasterPassword;
 use blackstart_core::rotation::hook::{HookAnswer, HookRequest};
 use blackstart_core::rotation::{AccessKey, RotationDocument, SecretValue, session_policy};
 use blackstart_core::run::{RunId, RunRecord};
@@ -133,6 +135,20 @@ pub trait Credentials: Send + Sync {
         version: i64,
         label: &str,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// What a database says about its master password.
+    fn master_password(
+        &self,
+        of: DatabaseKind,
+        database: &str,
+    ) -> impl Future<Output = Result<MasterPassword, PortError>> + Send;
+    /// Gives a database a new master password, and notes the version of the secret that it is of.
+    fn set_master_password(
+        &self,
+        of: DatabaseKind,
+        database: &str,
+        password: &SecretValue,
+        version: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Asks a hook of the workload.
     fn ask_hook(
         &self,
@@ -235,6 +251,7 @@ pub struct AwsCredentials {
     secrets: SecretsManager,
     keys: AccessKeys,
     parameters: Parameters,
+    databases: Databases,
     hooks: Hooks,
 }
 
@@ -257,6 +274,7 @@ impl RebuildAccount for AwsRebuildAccount {
             secrets: SecretsManager::new(&config),
             keys: AccessKeys::new(&config),
             parameters: Parameters::new(&config),
+            databases: Databases::new(&config),
             hooks: Hooks::new(&config),
         })
     }
@@ -326,6 +344,22 @@ impl Credentials for AwsCredentials {
 
     async fn label_parameter(&self, name: &str, version: i64, label: &str) -> Result<(), PortError> {
         self.parameters.label(name, version, label).await
+    }
+
+    async fn master_password(&self, of: DatabaseKind, database: &str) -> Result<MasterPassword, PortError> {
+        self.databases.master_password(of, database).await
+    }
+
+    async fn set_master_password(
+        &self,
+        of: DatabaseKind,
+        database: &str,
+        password: &SecretValue,
+        version: &str,
+    ) -> Result<(), PortError> {
+        self.databases
+            .set_master_password(of, database, password, version)
+            .await
     }
 
     async fn ask_hook(&self, function: &str, request: &HookRequest) -> Result<HookAnswer, PortError> {

@@ -1,3 +1,4 @@
+mod database;
 mod fake;
 
 use std::collections::{BTreeMap, BTreeSet};

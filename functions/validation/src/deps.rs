@@ -100,6 +100,12 @@ pub trait TrialAccount: Sync {
         &self,
         start: StartRestore<'_>,
     ) -> impl Future<Output = Result<String, PortError>> + Send;
+    /// What a recovery point remembers of its resource; see [`Backup::restore_metadata`].
+    fn restore_metadata(
+        &self,
+        vault: &Vault,
+        point: &str,
+    ) -> impl Future<Output = Result<BTreeMap<String, String>, PortError>> + Send;
     /// Asks for a restore job.
     fn restore_job(&self, id: &str) -> impl Future<Output = Result<RestoreJob, PortError>> + Send;
     /// Makes an access point; see [`Backup::create_access_point`].
@@ -146,11 +152,12 @@ pub trait TrialAccount: Sync {
         question: &Question,
         seconds: u16,
     ) -> impl Future<Output = Result<Called, NotCanonical>> + Send;
-    /// Removes the restored bucket or table.
+    /// Removes what was restored.
     fn remove(
         &self,
         resource_type: ResourceType,
         name: &str,
+        arn: &str,
     ) -> impl Future<Output = Result<bool, PortError>> + Send;
 }
 
@@ -240,7 +247,7 @@ impl EnterAccount for Enter {
         Ok(Entered {
             backup: Backup::new(&config),
             configuration: ConfigurationReader::new(&config),
-            content: ContentReader::new(&config),
+            content: ContentReader::new(&config, None),
             functions: CheckFunctions::new(&config),
         })
     }
@@ -266,6 +273,14 @@ impl TrialAccount for Entered {
 
     async fn start_restore(&self, start: StartRestore<'_>) -> Result<String, PortError> {
         self.backup.start_restore(start).await
+    }
+
+    async fn restore_metadata(
+        &self,
+        vault: &Vault,
+        point: &str,
+    ) -> Result<BTreeMap<String, String>, PortError> {
+        self.backup.restore_metadata(vault, point).await
     }
 
     async fn restore_job(&self, id: &str) -> Result<RestoreJob, PortError> {
@@ -322,7 +337,7 @@ impl TrialAccount for Entered {
         self.functions.ask(function, question, seconds).await
     }
 
-    async fn remove(&self, resource_type: ResourceType, name: &str) -> Result<bool, PortError> {
-        self.content.remove(resource_type, name).await
+    async fn remove(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {
+        self.content.remove(resource_type, name, arn).await
     }
 }

@@ -9,11 +9,11 @@ use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;
-use blackstart_core::plan::{Invariant, Layer, Plan, Resource, ResourceType};
+use blackstart_core::plan::{Layer, Plan, Resource, ResourceType};
 use blackstart_core::run::RunId;
 use blackstart_core::task::Failure;
 use blackstart_core::task::validation::Judged;
-use blackstart_core::validation::check_function::{self, CHECK_SCHEMA, Question};
+use blackstart_core::validation::check_function;
 use blackstart_core::validation::compare::Comparison;
 use blackstart_core::validation::configuration::{self, Declared};
 use blackstart_core::validation::content::{Signatures, shown};
@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use crate::deps::{Deps, EnterAccount, RunRecords, TrialAccount};
 use crate::error::ValidationError;
 use crate::rules;
-use crate::trial::{Open, find_set, recorded};
+use crate::trial::{Open, find_set, made, recorded};
 
 pub(crate) async fn judge<R: RunRecords, E: EnterAccount>(
     deps: &Deps<R, E>,
@@ -162,7 +162,9 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
             match self.read(resource, set, trial).await? {
                 Ok((manifest, content)) => {
                     manifests.insert(id.clone(), manifest);
-                    say(Layer::ContentScan, id, content.scan);
+                    if applies(Layer::ContentScan, resource.resource_type) {
+                        say(Layer::ContentScan, id, content.scan);
+                    }
                     say(Layer::Invariants, id, content.invariants);
                 }
                 Err(unreadable) => say(Layer::ContentScan, id, unreadable),
@@ -218,13 +220,11 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
                 return Err(error.into());
             }
         };
+        self.ask(resource, trial, &mut content).await?;
         let path = format!("validation/{}/{}.manifest.json", set.id, resource.id);
         let manifest = self.records.store(self.run, &path, &content.manifest).await?;
         if let Some(said) = self.compare(resource, set, &content.manifest).await? {
             content.scan = content.scan.and(said);
-        }
-        for said in self.ask(resource, trial).await? {
-            content.invariants = content.invariants.and(said);
         }
         Ok(Ok((manifest, content)))
     }
@@ -286,49 +286,22 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
         ))
     }
 
-    /// Asks every function that the plan names for this resource.
+    /// Asks every function that the plan names for this resource. Its figures are the content of what cannot be read
+    /// from outside.
     async fn ask(
         &self,
         resource: &Resource,
         trial: &TrialResource,
-    ) -> Result<Vec<LayerVerdict>, ValidationError> {
-        let mut said = Vec::new();
-        for invariant in &self.plan.validation.invariants {
-            let Invariant::Function {
-                resource: of,
-                function,
-                timeout_seconds,
-            } = invariant
-            else {
-                continue;
-            };
-            if *of != resource.id {
-                continue;
-            }
-            let question = Question {
-                schema: CHECK_SCHEMA.to_owned(),
-                run: self.run.to_string(),
-                resource: resource.id.clone(),
-                resource_type: resource.resource_type,
-                name: trial.place().to_owned(),
-                arn: self.arn(resource.resource_type, trial.place()),
-                recovery_point: trial.point.clone(),
-            };
-            let called = self.account.ask(function, &question, *timeout_seconds).await?;
-            said.push(check_function::judge(function, &called));
+        content: &mut Content,
+    ) -> Result<(), ValidationError> {
+        let arn = made(self.plan, trial);
+        let asked =
+            check_function::questions(self.plan, self.run, resource, (trial.place(), &arn), &trial.point);
+        for (function, question, seconds) in asked {
+            let called = self.account.ask(&function, &question, seconds).await?;
+            content.hear(resource, &function, &called);
         }
-        Ok(said)
-    }
-
-    fn arn(&self, resource_type: ResourceType, name: &str) -> String {
-        let plan = self.plan;
-        match resource_type {
-            ResourceType::S3 => format!("arn:{}:s3:::{name}", plan.partition),
-            ResourceType::DynamoDb => format!(
-                "arn:{}:dynamodb:{}:{}:table/{name}",
-                plan.partition, plan.region, plan.accounts.validation
-            ),
-        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,14 @@
 //! The trial of one set: start, poll, clean up. Every operation can be repeated.
 
+use std::collections::BTreeMap;
+
 use blackstart_aws::backup::{StartRestore, StartScan};
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Amount, Plan};
+use blackstart_core::restore::mapping::Declared;
+use blackstart_core::restore::request::arn_in;
 use blackstart_core::run::RunId;
 use blackstart_core::task::Progress;
 use blackstart_core::task::validation::{CleanedUp, Trial};
@@ -106,10 +110,10 @@ async fn start_jobs<A: TrialAccount>(
         )
     };
     let (role_arn, scanner_role_arn) = (role(BACKUP_ROLE), role(SCANNER_ROLE));
-    for resource in record
+    for (id, resource) in record
         .resources
-        .values_mut()
-        .filter(|resource| resource.reused.is_none())
+        .iter_mut()
+        .filter(|(_, resource)| resource.reused.is_none())
     {
         make_access_point(account, resource).await?;
         let token = |purpose| naming::token(run, &record.set, &resource.point, purpose, record.attempt);
@@ -133,12 +137,19 @@ async fn start_jobs<A: TrialAccount>(
         }
         let restore = &mut resource.restore;
         if restore.id.is_none() && restore.said.is_none() {
+            let metadata = match metadata(account, plan, id, &resource.point, &resource.target).await? {
+                Ok(metadata) => metadata,
+                Err(unmapped) => {
+                    restore.said = Some(unmapped);
+                    continue;
+                }
+            };
             let started = account
                 .start_restore(StartRestore {
                     point: &resource.point,
                     resource_type: resource.resource_type,
                     role_arn: &role_arn,
-                    metadata: naming::restore_metadata(resource.resource_type, &resource.target),
+                    metadata,
                     token: &token("trial"),
                 })
                 .await;
@@ -170,6 +181,37 @@ async fn make_access_point<A: TrialAccount>(
             resource.give_up_access(error.to_string());
             Ok(())
         }
+        Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => Err(error.into()),
+    }
+}
+
+/// What the trial of one point is told. The inner error: it names something of the old account that the plan does not map.
+///
+/// A bucket or table is restored with nothing but its new name; of the others the point itself says how they were built.
+async fn metadata<A: TrialAccount>(
+    account: &A,
+    plan: &Plan,
+    id: &str,
+    point: &str,
+    target: &str,
+) -> Result<Result<BTreeMap<String, String>, LayerVerdict>, ValidationError> {
+    let unknown = |why: String| Ok(Err(LayerVerdict::new(Verdict::Unknown, why)));
+    let Some(resource) = plan.resources.iter().find(|resource| resource.id == id) else {
+        return unknown("the plan has no such resource".to_owned());
+    };
+    let declared = Declared::for_trial(plan, resource, target);
+    if resource.resource_type.is_readable() {
+        return Ok(Ok(declared.metadata()));
+    }
+    match account.restore_metadata(&plan.validation.vault, point).await {
+        Ok(original) => match declared.map(&original) {
+            Ok(metadata) => Ok(Ok(metadata)),
+            Err(problems) => {
+                let named: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                unknown(named.join("; "))
+            }
+        },
+        Err(error @ (PortError::Refused { .. } | PortError::NotFound { .. })) => unknown(error.to_string()),
         Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => Err(error.into()),
     }
 }
@@ -234,6 +276,9 @@ async fn ask_jobs<A: TrialAccount>(account: &A, record: &mut TrialRecord) -> Res
             .filter(|_| resource.restore.said.is_none())
         {
             let job = account.restore_job(id).await;
+            if let Ok(job) = &job {
+                resource.restore.made.clone_from(&job.created);
+            }
             resource.restore.said = ended(job, |job| of_restore(&job.state, job.message.as_deref()))?;
         }
         let Some(scan) = &mut resource.scan else { continue };
@@ -302,7 +347,10 @@ pub(crate) async fn clean_up<R: RunRecords, E: EnterAccount>(
             let existed = account.remove_access_point(&arn).await?;
             removed = removed.saturating_add(u32::from(existed));
         }
-        let existed = account.remove(resource.resource_type, &resource.target).await?;
+        let arn = made(&plan, resource);
+        let existed = account
+            .remove(resource.resource_type, &resource.target, &arn)
+            .await?;
         removed = removed.saturating_add(u32::from(existed));
     }
     if running > 0 {
@@ -335,6 +383,18 @@ async fn access_to_remove<A: TrialAccount>(
         Err(PortError::Refused { .. } | PortError::NotFound { .. }) => Ok(None),
         Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => Err(error.into()),
     }
+}
+
+/// ARN of what a trial made, as far as it is known.
+pub(crate) fn made(plan: &Plan, trial: &TrialResource) -> String {
+    trial.restore.made.clone().unwrap_or_else(|| {
+        arn_in(
+            plan,
+            &plan.accounts.validation,
+            trial.resource_type,
+            trial.place(),
+        )
+    })
 }
 
 fn answer(set: &str, done: bool) -> Trial {

@@ -121,6 +121,33 @@ impl Backup {
         Ok(points)
     }
 
+    /// What a recovery point remembers of the resource that it was taken of: names, networks, keys, roles.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn restore_metadata(
+        &self,
+        vault: &Vault,
+        point: &str,
+    ) -> Result<BTreeMap<String, String>, PortError> {
+        let answer = self
+            .client
+            .get_recovery_point_restore_metadata()
+            .backup_vault_name(&vault.name)
+            .set_backup_vault_account_id(vault.account.as_ref().map(ToString::to_string))
+            .recovery_point_arn(point)
+            .send()
+            .await
+            .map_err(|error| {
+                classify(
+                    format!("reading the restore metadata of `{point}`"),
+                    Effect::Read,
+                    &error,
+                )
+            })?;
+        Ok(answer.restore_metadata.unwrap_or_default().into_iter().collect())
+    }
+
     /// Starts a restore and returns the job's id. A repeat with the same token returns the same job.
     ///
     /// # Errors

@@ -14,8 +14,10 @@ use crate::port::{Effect, PortError, classify};
 
 mod change_sets;
 mod drift;
+mod seam;
 
 pub use change_sets::{NewStack, Proposed};
+pub use seam::Taking;
 
 /// CloudFormation in one account and region.
 #[derive(Debug, Clone)]

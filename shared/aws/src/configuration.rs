@@ -56,6 +56,12 @@ impl ConfigurationReader {
                 found.insert("SSESpecification", seen(metadata, table_encryption));
                 Ok(Observed(found))
             }
+            ResourceType::Rds
+            | ResourceType::Aurora
+            | ResourceType::Ebs
+            | ResourceType::Ec2
+            | ResourceType::Efs
+            | ResourceType::Fsx => Ok(Observed(BTreeMap::new())),
         }
     }
 

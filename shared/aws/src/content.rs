@@ -11,14 +11,19 @@ use blackstart_core::error_name::error_chain;
 use blackstart_core::plan::{Invariant, Resource, ResourceType};
 use blackstart_core::rebuild::request::RUN_TAG;
 use blackstart_core::restore::removal::CopyState;
+use blackstart_core::restore::resource::{mark, run_of, template_resource};
 use blackstart_core::run::RunId;
+use blackstart_core::validation::check_function::{self, Called};
 use blackstart_core::validation::content::{Collection, ObjectFacts, ObjectScanner, Signatures};
 use blackstart_core::validation::invariants::InvariantCheck;
-use blackstart_core::validation::{ContentManifest, LayerVerdict};
+use blackstart_core::validation::{ContentManifest, LayerVerdict, Verdict};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::cloud_control::{CloudControl, Resource as TemplateResource};
 use crate::port::{Effect, PortError, classify};
+
+mod settings;
 
 /// How many objects are read at once. Each holds one chunk of its body and some 60 KiB of scanner state, and up to 8 MiB
 /// where rules are applied.
@@ -32,6 +37,7 @@ const ATTEMPTS: u32 = 3;
 pub struct ContentReader {
     s3: aws_sdk_s3::Client,
     dynamodb: aws_sdk_dynamodb::Client,
+    others: CloudControl,
 }
 
 /// What a restored resource holds, and what that says.
@@ -45,20 +51,41 @@ pub struct Content {
     pub invariants: LayerVerdict,
 }
 
+impl Content {
+    /// Takes over what a function says about the resource. Where nothing can be read from outside, its figures are the
+    /// content.
+    pub fn hear(&mut self, resource: &Resource, function: &str, called: &Called) {
+        let nothing = LayerVerdict {
+            verdict: Verdict::Clean,
+            reasons: Vec::new(),
+        };
+        let so_far = std::mem::replace(&mut self.invariants, nothing);
+        self.invariants = so_far.and(check_function::judge(function, called));
+        if !resource.resource_type.is_readable() {
+            self.manifest
+                .entries
+                .extend(check_function::figures(function, called));
+        }
+    }
+}
+
 impl ContentReader {
-    /// A reader with this configuration's account and region.
+    /// A reader with this configuration's account and region. Cloud Control API uses the role,
+    /// or the caller's own permissions.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(config: &aws_config::SdkConfig, role_arn: Option<String>) -> Self {
         Self {
             s3: crate::artifacts::s3_client(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
+            others: CloudControl::new(config, role_arn),
         }
     }
 
     /// Reads the whole bucket or table `name` that `resource` was restored to.
     ///
     /// # Errors
-    /// [`PortError`] if it cannot be listed; a single object that cannot be read is part of the verdict.
+    /// [`PortError`] if it cannot be listed; a single object that cannot be read is part of the verdict. Of a resource
+    /// that cannot be read from outside nothing is read, and the content scan is unknown.
     pub async fn read(
         &self,
         resource: &Resource,
@@ -86,8 +113,17 @@ impl ContentReader {
                 self.read_bucket(name, rules, &mut collection, &mut check).await?;
             }
             ResourceType::DynamoDb => self.read_table(name, rules, &mut collection, &mut check).await?,
+            ResourceType::Rds
+            | ResourceType::Aurora
+            | ResourceType::Ebs
+            | ResourceType::Ec2
+            | ResourceType::Efs
+            | ResourceType::Fsx => {}
         }
-        let (manifest, scan) = collection.finish();
+        let (manifest, mut scan) = collection.finish();
+        if !resource.resource_type.is_readable() {
+            scan = LayerVerdict::new(Verdict::Unknown, "what it holds cannot be read from outside");
+        }
         Ok(Content {
             invariants: check.finish(&manifest),
             manifest,
@@ -202,6 +238,12 @@ impl ContentReader {
         let found = match resource_type {
             ResourceType::S3 => self.bucket_tags(name).await.map(Some),
             ResourceType::DynamoDb => self.table_tags(name, arn).await,
+            ResourceType::Rds
+            | ResourceType::Aurora
+            | ResourceType::Ebs
+            | ResourceType::Ec2
+            | ResourceType::Efs
+            | ResourceType::Fsx => return self.other(resource_type, arn).await,
         };
         match found {
             Ok(Some(mut tags)) => Ok(CopyState::Present {
@@ -213,7 +255,43 @@ impl ContentReader {
         }
     }
 
-    /// Gives a bucket or table the tag of a run, beside the tags that it has. A repeat is harmless.
+    async fn other(&self, resource_type: ResourceType, arn: &str) -> Result<CopyState, PortError> {
+        let Some(resource) = cloud_resource(resource_type, arn) else {
+            return Ok(CopyState::Absent);
+        };
+        let found = self.others.get(&resource).await?;
+        Ok(found.map_or(CopyState::Absent, |properties| CopyState::Present {
+            run: run_of(resource_type, &properties).map(str::to_owned),
+        }))
+    }
+
+    async fn mark_other(
+        &self,
+        resource_type: ResourceType,
+        arn: &str,
+        run: &RunId,
+    ) -> Result<bool, PortError> {
+        let Some(resource) = cloud_resource(resource_type, arn) else {
+            return Err(unknown_to_cloud_control(format!("tagging `{arn}`")));
+        };
+        let Some(properties) = self.others.get(&resource).await? else {
+            return Err(PortError::NotFound {
+                what: format!("tagging `{arn}`"),
+                why: "it is not there".to_owned(),
+            });
+        };
+        if run_of(resource_type, &properties) == Some(run.as_str()) {
+            return Ok(true);
+        }
+        let patch = mark(resource_type, &properties, run);
+        self.others
+            .patch(&resource, &patch, &format!("blackstart-{run}-tag"))
+            .await?;
+        Ok(false)
+    }
+
+    /// Gives a restored resource the tag of a run, beside the tags that it has. A repeat is harmless. `false`: it was
+    /// asked for, and is not there yet.
     ///
     /// # Errors
     /// [`PortError`].
@@ -223,7 +301,10 @@ impl ContentReader {
         name: &str,
         arn: &str,
         run: &RunId,
-    ) -> Result<(), PortError> {
+    ) -> Result<bool, PortError> {
+        if !resource_type.is_readable() {
+            return self.mark_other(resource_type, arn, run).await;
+        }
         let what = format!("tagging `{arn}`");
         let unfit = |error: &dyn std::error::Error| PortError::Refused {
             what: what.clone(),
@@ -261,8 +342,14 @@ impl ContentReader {
                     .await
                     .map_err(|error| classify(what.as_str(), Effect::IdempotentWrite, &error))?;
             }
+            ResourceType::Rds
+            | ResourceType::Aurora
+            | ResourceType::Ebs
+            | ResourceType::Ec2
+            | ResourceType::Efs
+            | ResourceType::Fsx => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn bucket_tags(&self, bucket: &str) -> Result<BTreeMap<String, String>, PortError> {
@@ -329,11 +416,17 @@ impl ContentReader {
         }
     }
 
-    /// Removes a bucket with every version of every object, or a table. `false`: there was none.
+    /// Removes a bucket with every version of every object, a table, or what else was restored with this ARN. `false`:
+    /// there was none.
     ///
     /// # Errors
     /// [`PortError`].
-    pub async fn remove(&self, resource_type: ResourceType, name: &str) -> Result<bool, PortError> {
+    pub async fn remove(
+        &self,
+        resource_type: ResourceType,
+        name: &str,
+        arn: &str,
+    ) -> Result<bool, PortError> {
         let removed = match resource_type {
             ResourceType::S3 => self.remove_bucket(name).await,
             ResourceType::DynamoDb => self
@@ -350,6 +443,18 @@ impl ContentReader {
                         &error,
                     )
                 }),
+            ResourceType::Rds
+            | ResourceType::Aurora
+            | ResourceType::Ebs
+            | ResourceType::Ec2
+            | ResourceType::Efs
+            | ResourceType::Fsx => {
+                let Some(resource) = cloud_resource(resource_type, arn) else {
+                    return Err(unknown_to_cloud_control(format!("deleting `{arn}`")));
+                };
+                let token = format!("blackstart-remove-{}", resource.identifier);
+                return self.others.delete(&resource, &token).await;
+            }
         };
         match removed {
             Ok(()) => Ok(true),
@@ -462,6 +567,21 @@ impl ContentReader {
                 ),
             }),
         }
+    }
+}
+
+fn cloud_resource(resource_type: ResourceType, arn: &str) -> Option<TemplateResource<'_>> {
+    template_resource(resource_type, arn).map(|(type_name, identifier)| TemplateResource {
+        type_name,
+        identifier,
+    })
+}
+
+fn unknown_to_cloud_control(what: String) -> PortError {
+    PortError::Refused {
+        what,
+        why: "Cloud Control API has no resource of this type, or AWS Backup did not say what it made"
+            .to_owned(),
     }
 }
 

@@ -16,17 +16,16 @@ pub mod callbacks;
 #[cfg(feature = "lambda")]
 pub mod check_function;
 pub mod clients;
+#[cfg(feature = "signed")]
+pub mod cloud_control;
 #[cfg(feature = "cloudformation")]
 pub mod cloudformation;
-#[cfg(all(
-    feature = "artifacts",
-    feature = "backup",
-    feature = "s3",
-    feature = "dynamodb"
-))]
+#[cfg(all(feature = "backup", feature = "content"))]
 pub mod configuration;
-#[cfg(all(feature = "artifacts", feature = "s3", feature = "dynamodb"))]
+#[cfg(feature = "content")]
 pub mod content;
+#[cfg(feature = "databases")]
+pub mod databases;
 #[cfg(feature = "digests")]
 pub mod digest_signature;
 #[cfg(feature = "documents")]

@@ -153,6 +153,7 @@ fn check(
                 None => writeln!(out),
             })
             .map_err(PlanError::Output)?;
+            warn(&plan.unlisted_losses(), &name, &bytes, out)?;
             true
         }
         (Ok(_), Err(problems)) => say(&problems, &name, &bytes, out).map(|()| false)?,
@@ -164,8 +165,32 @@ fn check(
     }
 }
 
-/// Every problem with its line, in their order.
+/// What a sound plan leaves out and may do without.
+fn warn(
+    warnings: &[Problem],
+    name: &impl std::fmt::Display,
+    bytes: &[u8],
+    out: &mut impl Write,
+) -> Result<(), PlanError> {
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    list(warnings, name, bytes, out)?;
+    writeln!(out, "{} warning(s): the plan is sound", warnings.len()).map_err(PlanError::Output)
+}
+
+/// Every problem with its line, in their order, and their number.
 fn say(
+    problems: &[Problem],
+    name: &impl std::fmt::Display,
+    bytes: &[u8],
+    out: &mut impl Write,
+) -> Result<(), PlanError> {
+    list(problems, name, bytes, out)?;
+    writeln!(out, "{} problem(s)", problems.len()).map_err(PlanError::Output)
+}
+
+fn list(
     problems: &[Problem],
     name: &impl std::fmt::Display,
     bytes: &[u8],
@@ -186,7 +211,7 @@ fn say(
         )
         .map_err(PlanError::Output)?;
     }
-    writeln!(out, "{} problem(s)", problems.len()).map_err(PlanError::Output)
+    Ok(())
 }
 
 /// Compiles the plan's YARA rules, and says every problem with its file and line.

@@ -132,7 +132,8 @@ pub struct PlannedRestore {
     pub recovery_point: String,
     /// Name of the new resource.
     pub restore_to: String,
-    /// What `StartRestoreJob` is told. Nothing of the recovery point's own metadata is taken over.
+    /// What `StartRestoreJob` is told, as far as the plan gives it. Of the recovery point's own metadata only that is added
+    /// which names nothing of the old account, or what the plan maps.
     pub metadata: BTreeMap<String, String>,
     /// Digest of the manifest of the content that was validated.
     pub manifest: Digest,

@@ -104,6 +104,10 @@ pub enum Kind {
     RestoreRequested,
     /// The restore of one resource ended.
     RestoreEnded,
+    /// A setting that a restore loses was put back and read again.
+    SettingRestored,
+    /// A stack is proven to own a restored resource, or to refer to it.
+    ResourceAdopted,
     /// What a drill restored was removed.
     CopiesRemoved,
     /// All restores of the approved set were requested.
@@ -154,6 +158,8 @@ impl Kind {
     pub fn needs_approval(self) -> bool {
         match self {
             Self::RestoreRequested
+            | Self::SettingRestored
+            | Self::ResourceAdopted
             | Self::RestoreStarted
             | Self::DataRestored
             | Self::CredentialRotated

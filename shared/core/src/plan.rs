@@ -8,11 +8,13 @@ mod check_waiver;
 mod configuration;
 mod cost;
 mod cutover;
+mod fix_up;
 mod indicators;
 mod lines;
 mod mismatch;
 mod outer_gate;
 mod references;
+mod restore;
 mod rotation;
 mod rules;
 mod sources;
@@ -25,11 +27,13 @@ pub use cutover::{
     Authorities, ContainPlan, CutoverPlan, HealthPlan, NoncePlace, PolicyAttachment, Shift, TlsPlan,
     TrafficName,
 };
+pub use fix_up::{ExpiryRule, FixUp, Seam};
 pub use indicators::{Outcome, OwnIndicator, Predicate, RuleFile, Severity};
 pub use lines::line_of;
 pub use outer_gate::OuterGatePlan;
 pub use references::{IdentifierKind, IdentifierPair, ReferencesPlan, SnapshotPlace, Waiver};
-pub use rotation::{Credential, RotationPlan, Secret};
+pub use restore::RestorePlan;
+pub use rotation::{Credential, DatabaseKind, RotationPlan, Secret};
 pub use rules::{Must, TemplateRule};
 pub use sources::{Condition, DigestKey, LogSource, TimeFormat, WorkloadFormat, WorkloadIndicator};
 pub use validation::{CHECK_PREFIX, Invariant, Layer, TrialBy, ValidationPlan, Vault};
@@ -82,6 +86,9 @@ pub struct Plan {
     pub approval: ApprovalPlan,
     /// Stage 4: what is rebuilt from code.
     pub rebuild: RebuildPlan,
+    /// Stage 4: what becomes of identifiers that the recovery points remember.
+    #[serde(default, skip_serializing_if = "RestorePlan::is_empty")]
+    pub restore: RestorePlan,
     /// Stage 4: which credentials are replaced.
     #[serde(default)]
     pub rotation: RotationPlan,
@@ -204,7 +211,7 @@ fn default_margin_minutes() -> u32 {
 }
 
 /// A resource whose data comes back from backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resource {
     /// Name within the plan, for example `orders-data`.
@@ -214,11 +221,25 @@ pub struct Resource {
     /// What kind of resource it is.
     #[serde(rename = "type")]
     pub resource_type: ResourceType,
-    /// Name of the restored resource (bucket or table) in the rebuild account; it must not exist before the restore.
+    /// Name of the restored resource (bucket, table, database or cluster) in the rebuild account; it must not exist
+    /// before the restore. Volumes, instances and file systems get an id from AWS, and this is how the plan calls them.
     pub restore_to: String,
+    /// Restore metadata of AWS Backup that takes the place of what the recovery point says, by key: the network, keys
+    /// and roles of the new account. `${STACK.OUTPUT}` in a value is that output of a rebuilt stack.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// The same for the trial in the validation account, where no stack is rebuilt. Buckets and tables need none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trial_metadata: BTreeMap<String, String>,
+    /// Settings that a restore loses, and what puts each back. `blackstart plan check` names those that are not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fix_ups: Vec<FixUp>,
+    /// How a rebuilt stack takes the restored resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seam: Option<Seam>,
 }
 
-/// The resource types that can be restored.
+/// The resource types that can be restored, by the names that AWS Backup gives them.
 #[derive(
     Debug,
     Clone,
@@ -240,6 +261,28 @@ pub enum ResourceType {
     #[serde(rename = "DynamoDB")]
     #[strum(serialize = "DynamoDB")]
     DynamoDb,
+    /// A database instance.
+    #[serde(rename = "RDS")]
+    #[strum(serialize = "RDS")]
+    Rds,
+    /// A database cluster. Its instances come from code: a restore makes none.
+    Aurora,
+    /// A volume.
+    #[serde(rename = "EBS")]
+    #[strum(serialize = "EBS")]
+    Ebs,
+    /// An instance with its volumes.
+    #[serde(rename = "EC2")]
+    #[strum(serialize = "EC2")]
+    Ec2,
+    /// A file system of EFS.
+    #[serde(rename = "EFS")]
+    #[strum(serialize = "EFS")]
+    Efs,
+    /// A file system or volume of `FSx`.
+    #[serde(rename = "FSx")]
+    #[strum(serialize = "FSx")]
+    Fsx,
 }
 
 /// Stage 3 of a plan.

@@ -1,11 +1,17 @@
 //! Stage 4: data from the approved recovery set.
 //!
-//! [`request`] recomputes what may be restored and says how, [`job`] reads what became of a restore job, [`verify`]
+//! [`request`] recomputes what may be restored and says how, [`mapping`] makes what a recovery point remembers into what
+//! the new account needs, [`job`] reads what became of a restore job, [`verify`]
 //! compares what was restored with what was validated, and [`removal`] says what of a rehearsal is removed again.
 
+pub mod fix_up;
 pub mod job;
+pub mod losses;
+pub mod mapping;
 pub mod removal;
 pub mod request;
+pub mod resource;
+pub mod seam;
 pub mod verify;
 
 use schemars::JsonSchema;

@@ -14,6 +14,7 @@ use crate::plan::{Credential, Plan, Problem, RotationPlan};
 use crate::rebuild::request::MAX_SESSION_POLICY;
 use crate::run::RunId;
 
+pub mod database;
 pub mod hook;
 
 /// The schema of a [`RotationDocument`].
@@ -158,6 +159,10 @@ pub fn session_policy(plan: &Plan) -> String {
                     &["ssm:*Parameter*", "ssm:*Tags*"],
                     arn("ssm", &plan.region, &format!("parameter{name}")),
                 ),
+                Credential::Database { database, of, .. } => (
+                    &["rds:DescribeDB*", "rds:ModifyDB*", "rds:AddTagsToResource"],
+                    arn("rds", &plan.region, &format!("{}:{database}", of.arn_type())),
+                ),
                 Credential::Hook { function, .. } => (
                     &["lambda:InvokeFunction"],
                     arn("lambda", &plan.region, &format!("function:{function}")),
@@ -174,7 +179,7 @@ pub fn session_policy(plan: &Plan) -> String {
         .credentials
         .iter()
         .filter_map(|credential| match credential {
-            Credential::AccessKey { secret, .. } => Some(secret),
+            Credential::AccessKey { secret, .. } | Credential::Database { secret, .. } => Some(secret),
             Credential::Parameter { .. } | Credential::Hook { .. } => None,
         });
     let names: Vec<_> = plan

@@ -28,15 +28,17 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 25] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 27] = [
     ("access_keys", "iam", &[REBUILD]),
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
     ("callbacks", "states", &[GATE]),
-    ("check_function", "", &[VALIDATION]),
+    ("check_function", "", &[VALIDATION, REBUILD]),
+    ("cloud_control", "", &[VALIDATION, REBUILD]),
     ("cloudformation", "cloudformation", &[REBUILD]),
     ("configuration", "", &[VALIDATION]),
+    ("databases", "", &[REBUILD]),
     ("content", "", &[VALIDATION, REBUILD]),
     ("documents", "", &[READER]),
     ("documents_write", "", &[WRITER]),
@@ -57,7 +59,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 25] = [
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 66] = [
+const NAMED_OTHERWISE: [(&str, &str); 74] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -109,6 +111,27 @@ const NAMED_OTHERWISE: [(&str, &str); 66] = [
     ("remove_permission", "lambda:RemovePermission"),
     ("revoke_grant", "kms:RevokeGrant"),
     ("set_topic_attributes", "sns:SetTopicAttributes"),
+    // Settings of a restored bucket or table.
+    (
+        "get_bucket_lifecycle_configuration",
+        "s3:GetLifecycleConfiguration",
+    ),
+    (
+        "get_bucket_notification_configuration",
+        "s3:GetBucketNotification",
+    ),
+    (
+        "put_bucket_lifecycle_configuration",
+        "s3:PutLifecycleConfiguration",
+    ),
+    (
+        "put_bucket_notification_configuration",
+        "s3:PutBucketNotification",
+    ),
+    ("put_bucket_versioning", "s3:PutBucketVersioning"),
+    ("update_continuous_backups", "dynamodb:UpdateContinuousBackups"),
+    ("update_table", "dynamodb:UpdateTable"),
+    ("update_time_to_live", "dynamodb:UpdateTimeToLive"),
     // Parts of an object are put like an object (S3 user guide, "Multipart upload API and permissions").
     ("create_multipart_upload", "s3:PutObject"),
     ("upload_part", "s3:PutObject"),
@@ -278,7 +301,12 @@ fn every_request_of_an_adapter_is_permitted() {
 }
 
 /// Permissions that belong to a request by another name, or to something that is no request of an adapter.
-const ALSO_NEEDED: [&str; 12] = [
+const ALSO_NEEDED: [&str; 16] = [
+    // Cloud Control API removes a trial with the permissions of whoever asked for that.
+    "rds:DeleteDBCluster",
+    "rds:DeleteDBInstance",
+    "rds:DescribeDBClusters",
+    "rds:DescribeDBInstances",
     // AWS Backup opens the session with the permissions of whoever asked for the vault.
     "mpa:StartSession",
     // Making a parameter with tags.

@@ -300,7 +300,7 @@ fn the_reader_only_reads() {
 }
 
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
-const WITHOUT_RESOURCE: [&str; 24] = [
+const WITHOUT_RESOURCE: [&str; 27] = [
     "access-analyzer:CheckNoNewAccess",
     "access-analyzer:ValidatePolicy",
     "backup:CreateBackupAccessPoint",
@@ -310,7 +310,10 @@ const WITHOUT_RESOURCE: [&str; 24] = [
     "backup:PutRestoreValidationResult",
     "backup:StartRestoreJob",
     "backup:StartScanJob",
+    "cloudformation:DeleteResource",
     "cloudformation:DescribeStackDriftDetectionStatus",
+    "cloudformation:GetResource",
+    "cloudformation:UpdateResource",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

@@ -12,9 +12,10 @@ use blackstart_core::approval::DecisionPackage;
 use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::evidence::Event;
 use blackstart_core::items::ItemsRecord;
-use blackstart_core::plan::Plan;
+use blackstart_core::plan::{DatabaseKind, Plan};
 use blackstart_core::rebuild::RebuildDocument;
 use blackstart_core::restore::RestoreDocument;
+use blackstart_core::rotation::database::MasterPassword;
 use blackstart_core::rotation::hook::{HookAnswer, HookRequest};
 use blackstart_core::rotation::{AccessKey, CURRENT, MAX_ACCESS_KEYS, RotationDocument, SecretValue};
 use blackstart_core::run::{RunId, RunRecord};
@@ -44,6 +45,8 @@ pub(super) struct World {
     pub(super) made: usize,
     /// Version to value and labels of the one parameter.
     pub(super) parameter: BTreeMap<i64, (String, BTreeSet<String>)>,
+    /// The password of the one database, and what it says about it.
+    pub(super) database: (String, MasterPassword),
     /// Tokens with which the hook was asked.
     pub(super) hooked: BTreeSet<String>,
     pub(super) items: Option<ItemsRecord>,
@@ -79,6 +82,14 @@ impl Fake {
             mode: "drill",
             made: 0,
             parameter: BTreeMap::new(),
+            database: (
+                "stolen".to_owned(),
+                MasterPassword {
+                    version: None,
+                    pending: false,
+                    available: true,
+                },
+            ),
             hooked: BTreeSet::new(),
             items: None,
             randoms: 0,
@@ -336,6 +347,34 @@ impl Credentials for &Fake {
                 .unwrap()
                 .1
                 .insert(label.to_owned());
+        })
+    }
+
+    async fn master_password(&self, _: DatabaseKind, _: &str) -> Result<MasterPassword, PortError> {
+        self.call(|world| {
+            // The look after a change finds it made.
+            let now = world.database.1.clone();
+            world.database.1.pending = false;
+            now
+        })
+    }
+
+    async fn set_master_password(
+        &self,
+        _: DatabaseKind,
+        _: &str,
+        password: &SecretValue,
+        version: &str,
+    ) -> Result<(), PortError> {
+        self.call(|world| {
+            world.database = (
+                password.expose().to_owned(),
+                MasterPassword {
+                    version: Some(version.to_owned()),
+                    pending: true,
+                    available: true,
+                },
+            );
         })
     }
 

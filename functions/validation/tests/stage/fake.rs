@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) asked: Vec<Question>,
     /// Recovery point ARN to how its resource is configured.
     pub(crate) configurations: BTreeMap<String, Observed>,
+    /// What points remember of their resource.
+    pub(crate) remembered: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) calls: usize,
     /// Number of the call that fails, once.
     pub(crate) fault: Option<(usize, Fault)>,
@@ -222,6 +224,10 @@ impl TrialAccount for World {
         })
     }
 
+    async fn restore_metadata(&self, _: &Vault, point: &str) -> Result<BTreeMap<String, String>, PortError> {
+        self.call(|state| Ok(state.remembered.get(point).cloned().unwrap_or_default()))
+    }
+
     async fn restore_job(&self, id: &str) -> Result<RestoreJob, PortError> {
         self.call(|state| {
             let (point, target, polls) = state.restores.get_mut(id).ok_or_else(|| missing(id))?;
@@ -344,6 +350,7 @@ impl TrialAccount for World {
                     check.item(&key, &serde_json::from_slice(&bytes).unwrap_or_default());
                     collection.item(key, &bytes, Vec::new());
                 }
+                _ => {}
             }
         }
         let (manifest, scan) = collection.finish();
@@ -375,7 +382,7 @@ impl TrialAccount for World {
         Ok(answer.unwrap_or(Called::TimedOut(seconds)))
     }
 
-    async fn remove(&self, _: ResourceType, name: &str) -> Result<bool, PortError> {
+    async fn remove(&self, _: ResourceType, name: &str, _: &str) -> Result<bool, PortError> {
         self.call(|state| Ok(state.existing.remove(name).is_some()))
     }
 }

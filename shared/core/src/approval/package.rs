@@ -13,10 +13,10 @@ use crate::error_name::{ErrorName, StageError};
 use crate::plan::{ApprovalPlan, IdentifierKind, IdentifierPair, Plan, Problem};
 use crate::rebuild::RebuildDocument;
 use crate::references::{InventoryDocument, Waived};
+use crate::restore::mapping::Declared;
 use crate::run::{Mode, RunId, WorkloadName};
 use crate::timeline::BoundaryDocument;
 use crate::validation::SelectionDocument;
-use crate::validation::trial::restore_metadata;
 
 /// The schema of a decision package.
 pub const SCHEMA: &str = "blackstart.decision/1";
@@ -217,12 +217,19 @@ fn restores(facts: &Facts<'_>, problems: &mut Vec<Problem>) -> Vec<PlannedRestor
             );
             continue;
         };
+        let declared = match Declared::of(plan, resource, facts.rebuild.document) {
+            Ok(declared) => declared,
+            Err(missing) => {
+                problems.extend(missing);
+                continue;
+            }
+        };
         restores.push(PlannedRestore {
             resource: resource.id.clone(),
             resource_type: resource.resource_type,
             recovery_point: point.arn.clone(),
             restore_to: resource.restore_to.clone(),
-            metadata: restore_metadata(resource.resource_type, &resource.restore_to),
+            metadata: declared.metadata(),
             manifest: manifest.sha256.clone(),
         });
     }

@@ -92,7 +92,12 @@ impl Stage {
             | "Ask approval team"
             | "Await approval team"
             | "Wait for approval team" => Self::Approval,
-            "Restore data" | "Await restore" | "Wait for restore" | "Verify restored data" => Self::Restore,
+            "Restore data"
+            | "Await restore"
+            | "Wait for restore"
+            | "Verify restored data"
+            | "Adopt restored data"
+            | "Wait for adoption" => Self::Restore,
             "Rotate credentials" => Self::Rotate,
             "Cut over"
             | "Plan cutover"

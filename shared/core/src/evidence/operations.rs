@@ -318,8 +318,8 @@ impl Evident for restore::Operation {
             Self::Start { digest, .. } => {
                 vec![Event::new(Kind::RestoreStarted, at).subject(PACKAGE, digest)]
             }
-            // The end of each restore is recorded where it is noticed.
-            Self::Poll { .. } => Vec::new(),
+            // The end of each restore, and each thing put back, is recorded where it is noticed.
+            Self::Poll { .. } | Self::Adopt { .. } => Vec::new(),
             Self::Verify { digest, .. } => read(answer, at, |restored: restore::Restored| {
                 vec![
                     Event::new(Kind::DataRestored, at)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::artifact::Digest;
 
-use super::{GATE_MINUTES, InvalidPlan, Layer, Plan, Problem, ResourceType, SCHEMA, Shift};
+use super::{GATE_MINUTES, InvalidPlan, Layer, Plan, Problem, SCHEMA, Shift};
 
 /// Longest time for which a share of the traffic is looked at.
 const LONGEST_HOLD_SECONDS: u32 = 6 * 60 * 60;
@@ -32,6 +32,8 @@ impl Plan {
         found.extend(self.timeline.indicator_problems());
         found.extend(self.outer_gate_problems());
         found.extend(self.names());
+        found.extend(self.restore_problems());
+        found.extend(self.fix_up_problems());
         found.extend(self.rotation_problems());
         found.extend(self.rule_problems());
         found.extend(self.check_waiver_problems());
@@ -342,20 +344,8 @@ impl Plan {
             if !targets.insert((resource.resource_type, resource.restore_to.as_str())) {
                 problem(at("restore_to"), "is the target of another resource too");
             }
-            let (service, named) = match resource.resource_type {
-                ResourceType::S3 => (
-                    "s3",
-                    made_of(&resource.restore_to, 3..=63, |b| {
-                        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')
-                    }),
-                ),
-                ResourceType::DynamoDb => (
-                    "dynamodb",
-                    made_of(&resource.restore_to, 3..=255, |b| {
-                        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')
-                    }),
-                ),
-            };
+            let service = resource.resource_type.service();
+            let named = resource.resource_type.is_name(&resource.restore_to);
             if !named {
                 problem(
                     at("restore_to"),

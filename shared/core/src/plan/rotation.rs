@@ -58,6 +58,22 @@ pub enum Credential {
         #[serde(default = "default_length")]
         length: u16,
     },
+    /// The master password of a database in the rebuild account. Consumers read it from a secret.
+    Database {
+        /// Identifier of the instance or cluster.
+        database: String,
+        /// What it is the identifier of.
+        #[serde(default)]
+        of: DatabaseKind,
+        /// The secret from which consumers read the password.
+        secret: String,
+        /// Where the secret is a JSON object: the key of the password. The other keys stay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// Length of the new random password.
+        #[serde(default = "default_password_length")]
+        length: u16,
+    },
     /// Whatever only the workload knows how to replace: a certificate, a key of somebody else's interface.
     Hook {
         /// Name of the credential.
@@ -65,6 +81,34 @@ pub enum Credential {
         /// Name of the Lambda function in the rebuild account that replaces it.
         function: String,
     },
+}
+
+/// A database instance, or a cluster, whose instances share the password.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseKind {
+    /// An instance.
+    #[default]
+    Instance,
+    /// A cluster.
+    Cluster,
+}
+
+impl DatabaseKind {
+    /// What stands before the identifier in its ARN.
+    #[must_use]
+    pub fn arn_type(self) -> &'static str {
+        match self {
+            Self::Instance => "db",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+/// Shortest of the longest passwords that the engines of RDS take, in characters (`ModifyDBInstance`: 30 for Oracle, 41
+/// for MySQL and Aurora, 128 for others).
+fn default_password_length() -> u16 {
+    30
 }
 
 fn default_length() -> u16 {
@@ -77,6 +121,7 @@ impl Credential {
     pub fn name(&self) -> &str {
         match self {
             Self::AccessKey { user, .. } => user,
+            Self::Database { database, .. } => database,
             Self::Parameter { name, .. } | Self::Hook { name, .. } => name,
         }
     }
@@ -95,6 +140,10 @@ impl RotationPlan {
                 Credential::AccessKey { user, secret } => {
                     kinds.insert(user.as_str(), "access key");
                     kinds.insert(secret.as_str(), "secret of an access key");
+                }
+                Credential::Database { database, secret, .. } => {
+                    kinds.insert(database.as_str(), "database password");
+                    kinds.insert(secret.as_str(), "secret of a database password");
                 }
                 Credential::Parameter { name, .. } => {
                     kinds.insert(name.as_str(), "parameter");
@@ -158,6 +207,33 @@ impl Plan {
                     }
                     if !is_secret_name(secret) {
                         problem(at("secret"), "is not the name of a secret (no ARN, no wildcard)");
+                    }
+                }
+                Credential::Database {
+                    database,
+                    secret,
+                    key,
+                    length,
+                    ..
+                } => {
+                    known("database", database);
+                    known("secret", secret);
+                    if !super::check::made_of(database, 1..=63, |b| {
+                        b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+                    }) {
+                        problem(
+                            at("database"),
+                            "is not the identifier of a database (no ARN, no wildcard)",
+                        );
+                    }
+                    if !is_secret_name(secret) {
+                        problem(at("secret"), "is not the name of a secret (no ARN, no wildcard)");
+                    }
+                    if key.as_ref().is_some_and(String::is_empty) {
+                        problem(at("key"), "is empty");
+                    }
+                    if !(MIN_LENGTH..=128).contains(length) {
+                        problem(at("length"), "must be between 16 and 128");
                     }
                 }
                 Credential::Parameter { name, length } => {

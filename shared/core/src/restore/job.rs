@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::request::RestoreRequest;
-use crate::artifact::Digest;
+use crate::artifact::{ArtifactRef, Digest};
 use crate::validation::verdict::RestoreState;
 
 /// The restore jobs of a run, under [`crate::ledger::Key::restore`].
@@ -19,6 +19,9 @@ pub struct RestoreRecord {
     pub package: Digest,
     /// Plan resource id to its job.
     pub jobs: BTreeMap<String, RestoreJob>,
+    /// The document of what was restored, once everything was compared: from then on the data may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<ArtifactRef>,
 }
 
 /// One restore.
@@ -27,13 +30,31 @@ pub struct RestoreRecord {
 pub struct RestoreJob {
     /// Recovery point ARN.
     pub recovery_point: String,
-    /// ARN of the new resource.
+    /// ARN of the new resource; up to its last `/` or `:` where AWS chooses the id.
     pub arn: String,
+    /// What the job is told: fixed before the first is started, so that a repeat tells the same.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    /// How often an operator had it begun anew after a failed job.
+    #[serde(default)]
+    pub attempt: u32,
+    /// The jobs that failed before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
     /// AWS Backup's job id; absent until the job is known to be started.
     pub id: Option<String>,
+    /// ARN of what the job made, once it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
     /// Whether the new resource was given the run's tag.
     #[serde(default)]
     pub marked: bool,
+    /// Hooks of its fix-ups that were asked, and what each answered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, String>,
+    /// By what it is known that a stack has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
 }
 
 impl RestoreRecord {
@@ -46,8 +67,14 @@ impl RestoreRecord {
                 let job = RestoreJob {
                     recovery_point: request.recovery_point.clone(),
                     arn: request.arn.clone(),
+                    metadata: request.metadata.clone(),
+                    attempt: 0,
+                    failed: Vec::new(),
                     id: None,
+                    made: None,
                     marked: false,
+                    hooks: BTreeMap::new(),
+                    adopted: None,
                 };
                 (request.resource.clone(), job)
             })
@@ -55,6 +82,7 @@ impl RestoreRecord {
         Self {
             package: package.clone(),
             jobs,
+            verified: None,
         }
     }
 
@@ -72,6 +100,37 @@ impl RestoreRecord {
     }
 }
 
+impl RestoreJob {
+    /// ARN of the new resource, as far as it is known.
+    #[must_use]
+    pub fn made(&self) -> &str {
+        self.made.as_deref().unwrap_or(&self.arn)
+    }
+
+    /// Begins anew after a failed job, once an operator had the run go on `attempt` times.
+    pub fn begin_anew(&mut self, attempt: u32) {
+        if let Some(failed) = self.id.take_if(|_| self.attempt < attempt) {
+            self.failed.push(failed);
+            self.attempt = attempt;
+        }
+    }
+}
+
+/// Whether AWS Backup made what it should have: exactly `expected`, or something directly below it where that is only the
+/// beginning of an ARN.
+fn is_expected(created: &str, expected: &str) -> bool {
+    match created.strip_prefix(expected) {
+        Some("") => true,
+        Some(id) => {
+            expected.ends_with(['/', ':'])
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-/".contains(&b))
+        }
+        None => false,
+    }
+}
+
 /// What a restore job has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobState {
@@ -81,11 +140,15 @@ pub enum JobState {
     Completed {
         /// What AWS Backup adds: it completes jobs that lost objects, and says so only here.
         remark: Option<String>,
+        /// ARN of what it made.
+        made: String,
     },
     /// It restored nothing, or something else.
     Failed {
         /// Why.
         why: String,
+        /// Whether it ended without making anything, so that another job may follow.
+        empty: bool,
     },
 }
 
@@ -93,7 +156,8 @@ impl JobState {
     /// Reads what AWS Backup says about the job that should have made `arn`.
     #[must_use]
     pub fn of(state: &RestoreState, message: Option<&str>, created: Option<&str>, arn: &str) -> Self {
-        let failed = |what: &str| Self::Failed {
+        let failed = |what: &str, empty: bool| Self::Failed {
+            empty: empty && created.is_none(),
             why: format!(
                 "it {what}: {}",
                 message.map_or_else(
@@ -107,18 +171,24 @@ impl JobState {
             // The first state of a job, which only some of AWS Backup's interfaces show.
             RestoreState::Other(name) if name == "CREATED" => Self::Running,
             RestoreState::Completed => match created {
-                Some(created) if created != arn => Self::Failed {
+                Some(created) if !is_expected(created, arn) => Self::Failed {
                     why: format!("it made `{}`, not `{arn}`", created.escape_debug()),
+                    empty: false,
                 },
+                None if arn.ends_with(['/', ':']) => {
+                    failed("is completed and does not say what it made", false)
+                }
                 Some(_) | None => Self::Completed {
                     remark: message.map(str::to_owned),
+                    made: created.unwrap_or(arn).to_owned(),
                 },
             },
-            RestoreState::Aborted => failed("was aborted"),
-            RestoreState::Failed => failed("failed"),
-            RestoreState::Other(name) => {
-                failed(&format!("is in the unknown state `{}`", name.escape_debug()))
-            }
+            RestoreState::Aborted => failed("was aborted", true),
+            RestoreState::Failed => failed("failed", true),
+            RestoreState::Other(name) => failed(
+                &format!("is in the unknown state `{}`", name.escape_debug()),
+                false,
+            ),
         }
     }
 }

@@ -128,8 +128,14 @@ mod tests {
         RestoreJob {
             recovery_point: "p".to_owned(),
             arn: "arn:aws:s3:::x".to_owned(),
+            metadata: std::collections::BTreeMap::new(),
+            attempt: 0,
+            failed: Vec::new(),
             id: Some("j".to_owned()),
+            made: None,
             marked,
+            hooks: std::collections::BTreeMap::new(),
+            adopted: None,
         }
     }
 
@@ -137,8 +143,14 @@ mod tests {
         prop_oneof![
             Just(None),
             Just(Some(JobState::Running)),
-            Just(Some(JobState::Completed { remark: None })),
-            Just(Some(JobState::Failed { why: String::new() })),
+            Just(Some(JobState::Completed {
+                remark: None,
+                made: "arn:aws:s3:::x".to_owned()
+            })),
+            Just(Some(JobState::Failed {
+                why: String::new(),
+                empty: true
+            })),
         ]
     }
 

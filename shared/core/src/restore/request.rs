@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
+use super::mapping::Declared;
 use crate::approval::{DecisionPackage, PlannedRestore};
 use crate::artifact::{ArtifactRef, Digest};
-use crate::plan::{Plan, Problem, Resource, ResourceType};
+use crate::plan::{CHECK_PREFIX, FixUp, Invariant, Plan, Problem, Resource, ResourceType};
 use crate::rebuild::RebuildDocument;
-use crate::rebuild::request::MAX_SESSION_POLICY;
-use crate::run::RunId;
-use crate::validation::trial::restore_metadata;
+use crate::rebuild::request::{MAX_SESSION_POLICY, execution_role};
+use crate::run::{AccountId, RunId};
 
 /// Role in the rebuild account with which AWS Backup restores; `infra/accounts/rebuild.yaml` makes it.
 pub const RESTORE_ROLE: &str = "BlackstartBackupRestore";
@@ -28,28 +28,55 @@ pub fn restore_role(plan: &Plan) -> String {
 #[must_use]
 pub fn session_policy(plan: &Plan) -> String {
     let policy = |named: &[String]| {
-        serde_json::json!({
-            "Version": "2012-10-17",
-            "Statement": [
-                { "Effect": "Allow", "Action": "backup:*", "Resource": "*" },
-                { "Effect": "Allow", "Action": "iam:PassRole", "Resource": restore_role(plan) },
-                {
-                    "Effect": "Allow",
-                    "Action": [
-                        "dynamodb:DescribeTable",
-                        "dynamodb:ListTagsOfResource",
-                        "dynamodb:Scan",
-                        "dynamodb:TagResource",
-                        "s3:GetBucketTagging",
-                        "s3:GetObject*",
-                        "s3:ListBucket",
-                        "s3:PutBucketTagging",
-                    ],
-                    "Resource": named,
-                },
-            ],
-        })
-        .to_string()
+        let mut statements = vec![
+            serde_json::json!({ "Effect": "Allow", "Action": "backup:*", "Resource": "*" }),
+            serde_json::json!({
+                "Effect": "Allow",
+                "Action": "iam:PassRole",
+                "Resource": [restore_role(plan), execution_role(plan)],
+            }),
+            serde_json::json!({
+                "Effect": "Allow",
+                "Action": [
+                    "dynamodb:DescribeTable",
+                    "dynamodb:ListTagsOfResource",
+                    "dynamodb:Scan",
+                    "dynamodb:TagResource",
+                    "s3:GetBucketTagging",
+                    "s3:GetObject*",
+                    "s3:ListBucket",
+                    "s3:PutBucketTagging",
+                ],
+                "Resource": named,
+            }),
+        ];
+        if plan
+            .validation
+            .invariants
+            .iter()
+            .any(|invariant| matches!(invariant, Invariant::Function { .. }))
+        {
+            statements.push(serde_json::json!({
+                "Effect": "Allow",
+                "Action": "lambda:InvokeFunction",
+                "Resource": format!(
+                    "arn:{}:lambda:{}:{}:function:{CHECK_PREFIX}*",
+                    plan.partition, plan.region, plan.accounts.rebuild
+                ),
+            }));
+        }
+        if plan
+            .resources
+            .iter()
+            .any(|resource| !resource.resource_type.is_readable())
+        {
+            statements.push(serde_json::json!({
+                "Effect": "Allow",
+                "Action": ["cloudformation:GetResource", "cloudformation:UpdateResource"],
+                "Resource": "*",
+            }));
+        }
+        serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
     };
     let named: Vec<String> = plan
         .resources
@@ -64,9 +91,92 @@ pub fn session_policy(plan: &Plan) -> String {
     }
 }
 
+/// What a session may do at most that puts settings back and has stacks take what was restored.
+#[must_use]
+pub fn adoption_policy(plan: &Plan) -> String {
+    let arn = |service: &str, resource: &str| {
+        format!(
+            "arn:{}:{service}:{}:{}:{resource}",
+            plan.partition, plan.region, plan.accounts.rebuild
+        )
+    };
+    let mut named = Vec::new();
+    let mut hooks = Vec::new();
+    let mut stacks = Vec::new();
+    for resource in &plan.resources {
+        if !resource.fix_ups.is_empty() && resource.resource_type.is_readable() {
+            named.push(restored_arn(plan, resource.resource_type, &resource.restore_to));
+        }
+        hooks.extend(resource.fix_ups.iter().filter_map(|fix_up| match fix_up {
+            FixUp::Hook { function, .. } => Some(arn("lambda", &format!("function:{function}"))),
+            FixUp::TimeToLive { .. }
+            | FixUp::Stream { .. }
+            | FixUp::PointInTimeRecovery {}
+            | FixUp::DeletionProtection {}
+            | FixUp::Tags { .. }
+            | FixUp::Versioning {}
+            | FixUp::Lifecycle { .. }
+            | FixUp::EventNotifications {}
+            | FixUp::Properties { .. }
+            | FixUp::Without { .. } => None,
+        }));
+        stacks.extend(
+            resource
+                .seam
+                .iter()
+                .map(|seam| arn("cloudformation", &format!("stack/{}/*", seam.stack()))),
+        );
+    }
+    stacks.dedup();
+    let policy = |named: &[String], hooks: &[String], stacks: &[String]| {
+        let statements: Vec<_> = [
+            (&["dynamodb:*", "s3:*Bucket*", "s3:*LifecycleConfiguration"][..], named),
+            (&["lambda:InvokeFunction"][..], hooks),
+            (&["cloudformation:*"][..], stacks),
+            (
+                &["cloudformation:GetResource", "cloudformation:UpdateResource"][..],
+                &["*".to_owned()][..],
+            ),
+            (&["iam:PassRole"][..], &[execution_role(plan)][..]),
+        ]
+        .into_iter()
+        .filter(|(_, resources)| !resources.is_empty())
+        .map(|(actions, resources)| {
+            serde_json::json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
+        })
+        .collect();
+        serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+    };
+    let exact = policy(&named, &hooks, &stacks);
+    if exact.len() <= MAX_SESSION_POLICY {
+        return exact;
+    }
+    let all = ["*".to_owned()];
+    policy(&all, &all, &all)
+}
+
 /// What a session may do at most that removes the copy of one resource: it can reach no other.
 #[must_use]
 pub fn removal_policy(plan: &Plan, resource: &Resource) -> String {
+    if !resource.resource_type.is_readable() {
+        return serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [
+                { "Effect": "Allow", "Action": "backup:DescribeRestoreJob", "Resource": "*" },
+                { "Effect": "Allow", "Action": "iam:PassRole", "Resource": execution_role(plan) },
+                {
+                    "Effect": "Allow",
+                    "Action": [
+                        "cloudformation:DeleteResource",
+                        "cloudformation:GetResource",
+                        "cloudformation:UpdateResource",
+                    ],
+                    "Resource": "*",
+                },
+            ],
+        })
+        .to_string();
+    }
     serde_json::json!({
         "Version": "2012-10-17",
         "Statement": [
@@ -96,7 +206,10 @@ fn resource_arns(plan: &Plan, resource: &Resource) -> Vec<String> {
     let arn = restored_arn(plan, resource.resource_type, &resource.restore_to);
     match resource.resource_type {
         ResourceType::S3 => vec![format!("{arn}/*"), arn],
-        ResourceType::DynamoDb => vec![arn],
+        ResourceType::DynamoDb | ResourceType::Rds | ResourceType::Aurora => vec![arn],
+        ResourceType::Ebs | ResourceType::Ec2 | ResourceType::Efs | ResourceType::Fsx => {
+            vec![format!("{arn}*")]
+        }
     }
 }
 
@@ -111,11 +224,12 @@ pub struct RestoreRequest {
     pub recovery_point: String,
     /// Name of the new resource.
     pub restore_to: String,
-    /// ARN of the new resource.
+    /// ARN of the new resource; up to its last `/` or `:` where AWS chooses the id.
     pub arn: String,
-    /// Restore metadata; nothing of the recovery point's own metadata is taken over, because it names networks and
-    /// keys of the old account.
+    /// Restore metadata as far as the plan gives it, which is what was approved.
     pub metadata: BTreeMap<String, String>,
+    /// What the plan says about identifiers that the recovery point remembers.
+    pub declared: Declared,
     /// `IdempotencyToken`: a repeat of the request is the same job.
     pub token: String,
     /// Digest of the manifest that was validated.
@@ -198,12 +312,22 @@ pub fn requests(
             problem(&at, "was not approved".to_owned());
             continue;
         };
+        let declared = match Declared::of(plan, resource, rebuilt) {
+            Ok(declared) => declared,
+            Err(missing) => {
+                for Problem { at, what } in missing {
+                    problem(&at, what);
+                }
+                continue;
+            }
+        };
+        let metadata = declared.metadata();
         let recomputed = PlannedRestore {
             resource: resource.id.clone(),
             resource_type: resource.resource_type,
             recovery_point: point.arn.clone(),
             restore_to: resource.restore_to.clone(),
-            metadata: restore_metadata(resource.resource_type, &resource.restore_to),
+            metadata: metadata.clone(),
             // Only validation knows it; the comparison after the restore is against this one.
             manifest: planned.manifest.clone(),
         };
@@ -226,8 +350,9 @@ pub fn requests(
             resource: resource.id.clone(),
             resource_type: resource.resource_type,
             arn: restored_arn(plan, resource.resource_type, &resource.restore_to),
-            metadata: restore_metadata(resource.resource_type, &resource.restore_to),
-            token: token(run, &resource.id, &point.arn),
+            metadata,
+            declared,
+            token: token(run, &resource.id, &point.arn, 0),
             recovery_point: point.arn.clone(),
             restore_to: resource.restore_to.clone(),
             manifest: planned.manifest.clone(),
@@ -246,10 +371,15 @@ pub fn requests(
     }
 }
 
-/// The idempotency token of a restore for good; a trial of the same point has another.
+/// The idempotency token of a restore for good; a trial of the same point has another, and so has the attempt that
+/// follows a failed one.
 #[must_use]
-pub fn token(run: &RunId, resource: &str, recovery_point: &str) -> String {
-    Digest::of(format!("{run}\n{resource}\n{recovery_point}\nrestore").as_bytes())
+pub fn token(run: &RunId, resource: &str, recovery_point: &str, attempt: u32) -> String {
+    let again = match attempt {
+        0 => String::new(),
+        attempt => format!("\n{attempt}"),
+    };
+    Digest::of(format!("{run}\n{resource}\n{recovery_point}\nrestore{again}").as_bytes())
         .as_str()
         .to_owned()
 }
@@ -257,11 +387,28 @@ pub fn token(run: &RunId, resource: &str, recovery_point: &str) -> String {
 /// ARN of what is restored under this name into the rebuild account.
 #[must_use]
 pub fn restored_arn(plan: &Plan, resource_type: ResourceType, name: &str) -> String {
-    match resource_type {
-        ResourceType::S3 => format!("arn:{}:s3:::{name}", plan.partition),
-        ResourceType::DynamoDb => format!(
-            "arn:{}:dynamodb:{}:{}:table/{name}",
-            plan.partition, plan.region, plan.accounts.rebuild
-        ),
-    }
+    arn_in(plan, &plan.accounts.rebuild, resource_type, name)
+}
+
+/// ARN of what is restored under this name into an account of the plan; up to its last `/` or `:` where AWS chooses the
+/// id.
+#[must_use]
+pub fn arn_in(plan: &Plan, account: &AccountId, resource_type: ResourceType, name: &str) -> String {
+    let resource = match resource_type {
+        ResourceType::S3 => return format!("arn:{}:s3:::{name}", plan.partition),
+        ResourceType::DynamoDb => format!("table/{name}"),
+        ResourceType::Rds => format!("db:{name}"),
+        ResourceType::Aurora => format!("cluster:{name}"),
+        ResourceType::Ebs => "volume/".to_owned(),
+        ResourceType::Ec2 => "instance/".to_owned(),
+        ResourceType::Efs => "file-system/".to_owned(),
+        // A volume or a file system: the kind of the backup says which.
+        ResourceType::Fsx => String::new(),
+    };
+    format!(
+        "arn:{}:{}:{}:{account}:{resource}",
+        plan.partition,
+        resource_type.service(),
+        plan.region
+    )
 }

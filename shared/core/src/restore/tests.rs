@@ -135,10 +135,11 @@ fn anything_else_than_what_was_approved_is_refused() {
 fn a_restore_for_good_is_never_taken_for_a_trial() {
     let run = world().package.run;
     let trial = crate::validation::trial::token(&run, "set", "point", "trial", 1);
-    assert_ne!(token(&run, "data", "point"), trial);
-    assert_ne!(token(&run, "data", "point"), token(&run, "data", "point-2"));
+    assert_ne!(token(&run, "data", "point", 0), trial);
+    assert_ne!(token(&run, "data", "point", 0), token(&run, "data", "point-2", 0));
+    assert_ne!(token(&run, "data", "point", 0), token(&run, "data", "point", 1));
     let other = RunId::try_from("orders-000000000000".to_owned()).unwrap();
-    assert_ne!(token(&run, "data", "point"), token(&other, "data", "point"));
+    assert_ne!(token(&run, "data", "point", 0), token(&other, "data", "point", 0));
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn a_job_counts_only_as_what_it_says_and_made() {
     }
     assert!(matches!(
         job(RestoreState::Completed, Some("arn:aws:s3:::new")),
-        JobState::Completed { remark: Some(_) }
+        JobState::Completed { remark: Some(_), .. }
     ));
     for (state, created) in [
         (RestoreState::Completed, Some("arn:aws:s3:::other")),
@@ -204,8 +205,8 @@ proptest! {
         let mut request = planned(|_| {}).unwrap().remove(0);
         request.manifest = canonical_digest(&manifest(&wanted)).unwrap();
         let found = |entries| Found { content: manifest(entries), invariants: LayerVerdict::new(Verdict::Clean, String::new()) };
-        prop_assert!(verify(&request, &found(&wanted), None).is_ok());
-        let answer = verify(&request, &found(&got), Some(&manifest(&wanted)));
+        prop_assert!(verify(&request, &request.arn, &found(&wanted), None).is_ok());
+        let answer = verify(&request, &request.arn, &found(&got), Some(&manifest(&wanted)));
         prop_assert_eq!(answer.is_ok(), wanted == got);
         if let Err(problems) = answer {
             let plain = problems[0].what.chars().all(|c| c != '\u{202e}');
@@ -225,6 +226,6 @@ fn an_invariant_that_is_not_proven_stops_even_equal_content() {
             content: content.clone(),
             invariants: said,
         };
-        assert!(verify(&request, &found, None).is_err());
+        assert!(verify(&request, &request.arn, &found, None).is_err());
     }
 }

@@ -35,12 +35,13 @@ pub struct Found {
 
 /// Compares one restored resource with the manifest that was validated, by digest, and reads its invariants.
 ///
-/// `validated` only serves to name the differences.
+/// `made` is the ARN of what was restored. `validated` only serves to name the differences.
 ///
 /// # Errors
 /// Every reason why it is not the same.
 pub fn verify(
     request: &RestoreRequest,
+    made: &str,
     found: &Found,
     validated: Option<&ContentManifest>,
 ) -> Result<RestoredResource, Vec<Problem>> {
@@ -71,7 +72,7 @@ pub fn verify(
             resource: request.resource.clone(),
             resource_type: request.resource_type,
             recovery_point: request.recovery_point.clone(),
-            arn: request.arn.clone(),
+            arn: made.to_owned(),
             entries: u64::try_from(found.content.entries.len()).unwrap_or(u64::MAX),
             manifest: request.manifest.clone(),
         })

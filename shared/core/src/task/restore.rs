@@ -18,6 +18,9 @@ pub enum Operation {
         package: ArtifactRef,
         /// The approved digest.
         digest: Digest,
+        /// How often an operator had the run go on. A job that failed is followed by another one only after that.
+        #[serde(default)]
+        attempt: u32,
     },
     /// Asks whether they have ended.
     Poll {
@@ -33,6 +36,16 @@ pub enum Operation {
         /// The approved digest.
         digest: Digest,
     },
+    /// Puts back what a restore loses, and has the stacks take what was restored: one look, and the next step for each
+    /// resource. A repeat goes on where the last one ended.
+    Adopt {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The approved decision package.
+        package: ArtifactRef,
+        /// The approved digest.
+        digest: Digest,
+    },
     /// Removes what a drill restored: what carries the run's tag, and nothing else. A repeat goes on where the last
     /// one ended.
     CleanUp {
@@ -41,11 +54,11 @@ pub enum Operation {
     },
 }
 
-/// The answer to [`Operation::Start`] and [`Operation::Poll`].
+/// The answer to [`Operation::Start`], [`Operation::Poll`] and [`Operation::Adopt`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreProgress {
-    /// Whether all jobs have ended.
+    /// Whether all jobs have ended, or everything is adopted.
     pub progress: Progress,
 }
 

@@ -10,8 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::content::shown;
-use super::{LayerVerdict, Verdict};
-use crate::plan::ResourceType;
+use super::{ContentEntry, LayerVerdict, Verdict};
+use crate::artifact::Digest;
+use crate::plan::{Invariant, Plan, Resource, ResourceType};
+use crate::run::RunId;
 
 /// How many reasons of an answer are kept.
 const REASONS: usize = 10;
@@ -48,7 +50,8 @@ pub struct Answer {
     /// Why, for people; at least one for anything but clean.
     #[serde(default)]
     pub reasons: Vec<String>,
-    /// Figures worth keeping, for people.
+    /// Figures worth keeping, for people. Of a database, a disk or a file system they are the content that is compared:
+    /// count of rows, sums, digests. The copy that goes into production must give the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, i64>,
 }
@@ -64,6 +67,67 @@ pub enum Called {
     TimedOut(u16),
     /// It could not be called.
     NotCalled(String),
+}
+
+/// What the plan's functions are asked about one restored resource: function, question, and how many seconds it may take.
+#[must_use]
+pub fn questions(
+    plan: &Plan,
+    run: &RunId,
+    resource: &Resource,
+    restored: (&str, &str),
+    recovery_point: &str,
+) -> Vec<(String, Question, u16)> {
+    let (name, arn) = restored;
+    plan.validation
+        .invariants
+        .iter()
+        .filter_map(|invariant| {
+            let Invariant::Function {
+                resource: of,
+                function,
+                timeout_seconds,
+            } = invariant
+            else {
+                return None;
+            };
+            let question = Question {
+                schema: CHECK_SCHEMA.to_owned(),
+                run: run.to_string(),
+                resource: resource.id.clone(),
+                resource_type: resource.resource_type,
+                name: name.to_owned(),
+                arn: arn.to_owned(),
+                recovery_point: recovery_point.to_owned(),
+            };
+            (*of == resource.id).then(|| (function.clone(), question, *timeout_seconds))
+        })
+        .collect()
+}
+
+/// The figures of an answer as entries of a manifest, so that a later answer about another copy can be compared with
+/// them: what a resource holds that cannot be read from outside.
+#[must_use]
+pub fn figures(function: &str, called: &Called) -> BTreeMap<String, ContentEntry> {
+    let Called::Returned(bytes) = called else {
+        return BTreeMap::new();
+    };
+    let Ok(answer) = serde_json::from_slice::<Answer>(bytes) else {
+        return BTreeMap::new();
+    };
+    answer
+        .figures
+        .iter()
+        .map(|(name, value)| {
+            let value = value.to_string();
+            let entry = ContentEntry {
+                sha256: Digest::of(value.as_bytes()),
+                bytes: u64::try_from(value.len()).unwrap_or(u64::MAX),
+                centibits: None,
+            };
+            (format!("{function}: {}", shown(name)), entry)
+        })
+        .collect()
 }
 
 /// What that says about the resource.
@@ -145,6 +209,15 @@ mod tests {
         ] {
             assert_eq!(judge("f", &called).verdict, Verdict::Unknown);
         }
+    }
+
+    #[test]
+    fn another_figure_is_another_content() {
+        let of = |answer: &str| figures("f", &Called::Returned(answer.as_bytes().to_vec()));
+        let twelve = of(r#"{"verdict": "clean", "figures": {"rows": 12}}"#);
+        assert_eq!(twelve.keys().collect::<Vec<_>>(), ["f: rows"]);
+        assert_ne!(twelve, of(r#"{"verdict": "clean", "figures": {"rows": 11}}"#));
+        assert!(of("{}").is_empty() && figures("f", &Called::TimedOut(1)).is_empty());
     }
 
     #[test]

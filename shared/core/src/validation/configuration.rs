@@ -54,6 +54,13 @@ pub fn compared(resource_type: ResourceType) -> &'static [&'static str] {
             "StreamSpecification",
             "TimeToLiveSpecification",
         ],
+        // The plan's function looks at these.
+        ResourceType::Rds
+        | ResourceType::Aurora
+        | ResourceType::Ebs
+        | ResourceType::Ec2
+        | ResourceType::Efs
+        | ResourceType::Fsx => &[],
     }
 }
 
@@ -62,10 +69,7 @@ const NAMES: [&str; 3] = ["BucketName", "TableName", "Tags"];
 
 /// CloudFormation's name of the type.
 fn template_type(resource_type: ResourceType) -> &'static str {
-    match resource_type {
-        ResourceType::S3 => "AWS::S3::Bucket",
-        ResourceType::DynamoDb => "AWS::DynamoDB::Table",
-    }
+    crate::restore::resource::template_type(resource_type).unwrap_or_default()
 }
 
 /// What the template declares of a resource, by property; an error for what only CloudFormation can know.

@@ -171,15 +171,13 @@ fn judge(
             }
         }
         (
-            Invariant::MinimumObjects { .. } | Invariant::KnownObject { .. } | Invariant::Function { .. },
-            ResourceType::DynamoDb,
-        )
-        | (
-            Invariant::MinimumItems { .. }
+            Invariant::MinimumObjects { .. }
+            | Invariant::KnownObject { .. }
+            | Invariant::MinimumItems { .. }
             | Invariant::RequiredAttributes { .. }
             | Invariant::KnownItem { .. }
             | Invariant::Function { .. },
-            ResourceType::S3,
+            _,
         ) => {
             let name: &str = resource_type.into();
             LayerVerdict::new(

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use super::content::shown;
 use super::{Candidate, CandidateDocument, RecoverySet, Verdict};
-use crate::plan::ResourceType;
 use crate::timeline::{BoundaryDocument, Reason};
 
 /// Services whose acts can touch the backup of any resource.
@@ -62,10 +61,7 @@ fn of_set(set: &RecoverySet, suspects: &[Reason]) -> Vec<String> {
 fn touches(reason: &Reason, point: &Candidate) -> bool {
     let (from, to) = window(point);
     let service = reason.what.split(':').next().unwrap_or_default();
-    let own = match point.resource_type {
-        ResourceType::S3 => "s3",
-        ResourceType::DynamoDb => "dynamodb",
-    };
+    let own = point.resource_type.service();
     (from..=to).contains(&reason.at) && (service == own || ANY_RESOURCE.contains(&service))
 }
 

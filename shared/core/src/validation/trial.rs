@@ -82,6 +82,9 @@ pub struct TrialJob {
     pub id: Option<String>,
     /// What it said; absent until it has ended or could not be started.
     pub said: Option<LayerVerdict>,
+    /// ARN of what a restore made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
 }
 
 impl TrialRecord {
@@ -188,26 +191,6 @@ pub fn target(run: &RunId, set: &str, resource: &str, attempt: u32) -> String {
 pub fn token(run: &RunId, set: &str, point: &str, purpose: &str, attempt: u32) -> String {
     let digest = Digest::of(format!("{run}\n{set}\n{point}\n{purpose}\n{attempt}").as_bytes());
     digest.as_str().to_owned()
-}
-
-/// What `StartRestoreJob` must be told to restore into a new resource of this name.
-///
-/// Nothing of the recovery point's own metadata is taken over: it names networks and keys of the old account.
-#[must_use]
-pub fn restore_metadata(resource_type: ResourceType, name: &str) -> BTreeMap<String, String> {
-    let pairs: &[(&str, &str)] = match resource_type {
-        ResourceType::S3 => &[
-            ("DestinationBucketName", name),
-            ("NewBucket", "true"),
-            ("Encrypted", "true"),
-            ("EncryptionType", "SSE-S3"),
-        ],
-        ResourceType::DynamoDb => &[("targetTableName", name), ("encryptionType", "Default")],
-    };
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
 }
 
 #[cfg(test)]

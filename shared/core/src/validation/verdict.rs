@@ -139,13 +139,17 @@ pub fn of_scan(
 
 /// Whether a layer can look at a resource of this type at all.
 ///
-/// AWS Backup scans EBS, EC2 and S3 recovery points (`ScanResourceType`); a table holds no files.
+/// AWS Backup scans EBS, EC2 and S3 recovery points (`ScanResourceType`); a table holds no files. What is behind a network
+/// or a file system has no bytes to look at from outside: the plan's function judges it, as an invariant.
 #[must_use]
 pub fn applies(layer: Layer, resource_type: ResourceType) -> bool {
-    match (layer, resource_type) {
-        (Layer::MalwareScan, ResourceType::DynamoDb) => false,
-        (Layer::MalwareScan, ResourceType::S3)
-        | (Layer::TrialRestore | Layer::ContentScan | Layer::Invariants | Layer::Configuration, _) => true,
+    match layer {
+        Layer::MalwareScan => matches!(
+            resource_type,
+            ResourceType::S3 | ResourceType::Ebs | ResourceType::Ec2
+        ),
+        Layer::ContentScan => resource_type.is_readable(),
+        Layer::Configuration | Layer::TrialRestore | Layer::Invariants => true,
     }
 }
 

@@ -137,12 +137,20 @@ fn document(plan_bucket: &str, zone: &str, front: &Front) -> Value {
             "margin_minutes": 60,
         },
         "resources": [
-            {"id": "orders-data", "type": "S3", "arn": format!("arn:aws:s3:::{BUCKET}"), "restore_to": RESTORED_BUCKET},
+            // The points remember keys of the old account, which nobody in the new one may use.
+            {
+                "id": "orders-data",
+                "type": "S3",
+                "arn": format!("arn:aws:s3:::{BUCKET}"),
+                "restore_to": RESTORED_BUCKET,
+                "metadata": {"EncryptionType": "SSE-S3"},
+            },
             {
                 "id": "orders-table",
                 "type": "DynamoDB",
                 "arn": format!("arn:aws:dynamodb:{REGION}:{OLD}:table/{TABLE}"),
                 "restore_to": RESTORED_TABLE,
+                "metadata": {"encryptionType": "Default"},
             },
         ],
         "validation": {

@@ -196,8 +196,20 @@ fn find(
     arn: &str,
 ) -> Result<Point, ServiceError> {
     let state = shared.control.state();
-    let owner = query.backup_vault_account_id.as_deref().unwrap_or(account);
-    if !state.sees(account, owner, vault) {
+    let asked = (
+        query
+            .backup_vault_account_id
+            .as_deref()
+            .unwrap_or(account)
+            .to_owned(),
+        vault.to_owned(),
+    );
+    // A restore access vault shows the points of the vault that it opens.
+    let (owner, vault) = state
+        .access_vaults
+        .get(&asked)
+        .map_or(asked, |access| access.source.clone());
+    if !state.sees(account, &owner, &vault) {
         return Err(ServiceError::not_found(format!(
             "Backup vault `{vault}` does not exist"
         )));

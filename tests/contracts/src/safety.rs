@@ -10,7 +10,7 @@ use crate::asl::{self, Machine};
 use crate::operations;
 
 /// Operations that change something outside Blackstart's own records.
-const EFFECTS: [(&str, &str); 15] = [
+const EFFECTS: [(&str, &str); 16] = [
     ("approval", "ask_team"),
     ("cutover", "apply"),
     ("cutover", "contain"),
@@ -20,6 +20,7 @@ const EFFECTS: [(&str, &str); 15] = [
     ("cutover", "shift_traffic"),
     ("rebuild", "advance"),
     ("rebuild", "clean_up"),
+    ("restore", "adopt"),
     ("restore", "clean_up"),
     ("restore", "start"),
     ("rotation", "clean_up"),

@@ -77,6 +77,7 @@ fn schemas() -> BTreeMap<String, Schema> {
         ("report-seal", schema_for!(task::report::Sealed)),
         ("report-write", schema_for!(task::report::Written)),
         ("restore-clean_up", schema_for!(task::restore::Removed)),
+        ("restore-adopt", schema_for!(task::restore::RestoreProgress)),
         ("restore-poll", schema_for!(task::restore::RestoreProgress)),
         ("restore-start", schema_for!(task::restore::RestoreProgress)),
         ("restore-verify", schema_for!(task::restore::Restored)),

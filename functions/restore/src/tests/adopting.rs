@@ -67,9 +67,12 @@ impl Adopter for &Fake {
         _arn: &str,
         _as_properties: bool,
     ) -> Result<Settings, PortError> {
-        self.call(|world| match resource.resource_type {
-            blackstart_core::plan::ResourceType::S3 => Settings::Bucket(world.workload.bucket.clone()),
-            _ => Settings::Table(world.workload.table.clone()),
+        self.call(|world| {
+            if resource.resource_type == blackstart_core::plan::ResourceType::S3 {
+                Settings::Bucket(world.workload.bucket.clone())
+            } else {
+                Settings::Table(world.workload.table.clone())
+            }
         })
     }
 
@@ -93,7 +96,12 @@ impl Adopter for &Fake {
                 FixUp::PointInTimeRecovery {} => table.point_in_time = true,
                 FixUp::Versioning {} => bucket.versioning = true,
                 FixUp::Tags { tags } => bucket.tags.extend(tags.clone()),
-                other => panic!("not faked: {other:?}"),
+                FixUp::DeletionProtection {}
+                | FixUp::Lifecycle { .. }
+                | FixUp::EventNotifications {}
+                | FixUp::Properties { .. }
+                | FixUp::Hook { .. }
+                | FixUp::Without { .. } => panic!("not faked: {fix_up:?}"),
             }
         })
     }

@@ -350,7 +350,12 @@ impl TrialAccount for World {
                     check.item(&key, &serde_json::from_slice(&bytes).unwrap_or_default());
                     collection.item(key, &bytes, Vec::new());
                 }
-                _ => {}
+                ResourceType::Rds
+                | ResourceType::Aurora
+                | ResourceType::Ebs
+                | ResourceType::Ec2
+                | ResourceType::Efs
+                | ResourceType::Fsx => {}
             }
         }
         let (manifest, scan) = collection.finish();

@@ -106,7 +106,7 @@ impl DatabaseKind {
 }
 
 /// Shortest of the longest passwords that the engines of RDS take, in characters (`ModifyDBInstance`: 30 for Oracle, 41
-/// for MySQL and Aurora, 128 for others).
+/// for `MySQL` and Aurora, 128 for others).
 fn default_password_length() -> u16 {
     30
 }

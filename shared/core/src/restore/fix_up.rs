@@ -73,10 +73,14 @@ pub fn standing(fix_up: &FixUp, settings: &Settings) -> Standing {
         (FixUp::Properties { properties }, Settings::Properties(there)) => of(properties
             .iter()
             .all(|(name, wanted)| there.get(name).is_some_and(|there| holds(there, wanted)))),
-        (_, Settings::Table(table)) => match table_standing(fix_up, table) {
-            Standing::Open if !table.is_active => Standing::Changing,
-            standing => standing,
-        },
+        (_, Settings::Table(table)) => {
+            let standing = table_standing(fix_up, table);
+            if standing == Standing::Open && !table.is_active {
+                Standing::Changing
+            } else {
+                standing
+            }
+        }
         (FixUp::Versioning {}, Settings::Bucket(bucket)) => of(bucket.versioning),
         (FixUp::EventNotifications {}, Settings::Bucket(bucket)) => of(bucket.event_notifications),
         (FixUp::Lifecycle { rules }, Settings::Bucket(bucket)) => {
@@ -172,13 +176,15 @@ pub fn is_generic(fix_up: &FixUp) -> bool {
 #[must_use]
 pub fn name(fix_up: &FixUp, resource_type: ResourceType) -> String {
     let restores: Vec<String> = fix_up.restores(resource_type).into_iter().collect();
-    match fix_up {
-        FixUp::Hook { name, .. } => name.clone(),
-        FixUp::Properties { properties } if restores.is_empty() => {
-            properties.keys().cloned().collect::<Vec<_>>().join(", ")
-        }
-        _ => restores.join(", "),
+    if let FixUp::Hook { name, .. } = fix_up {
+        return name.clone();
     }
+    if let FixUp::Properties { properties } = fix_up
+        && restores.is_empty()
+    {
+        return properties.keys().cloned().collect::<Vec<_>>().join(", ");
+    }
+    restores.join(", ")
 }
 
 #[cfg(test)]
@@ -213,7 +219,12 @@ mod tests {
             FixUp::PointInTimeRecovery {} => table.point_in_time = true,
             FixUp::DeletionProtection {} => table.deletion_protection = true,
             FixUp::Tags { tags } => table.tags.extend(tags.clone()),
-            _ => {}
+            FixUp::Versioning {}
+            | FixUp::Lifecycle { .. }
+            | FixUp::EventNotifications {}
+            | FixUp::Properties { .. }
+            | FixUp::Hook { .. }
+            | FixUp::Without { .. } => {}
         }
     }
 

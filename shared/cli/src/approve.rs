@@ -33,14 +33,14 @@ pub(crate) struct Approve {
     address: Address,
 }
 
-/// Where the gateway is.
+/// Where the gate is.
 #[derive(Debug, Args)]
 pub(crate) struct Address {
-    /// Address of the gateway, an output of the deployed stack.
-    #[arg(long, env = "BLACKSTART_GATEWAY")]
+    /// Address of the gate: the stack's output `GateUrl`.
+    #[arg(long = "gate", env = "BLACKSTART_GATE")]
     gateway: String,
-    /// On a local AWS only, whose function URLs verify nobody: the ARN to act as. `--gateway` is then the name of
-    /// the gateway's function.
+    /// On a local AWS only, whose function URLs verify nobody: the ARN to act as. `--gate` is then the name of the
+    /// gate's function.
     #[arg(long, env = "BLACKSTART_LOCAL_IDENTITY", hide = true)]
     local_identity: Option<String>,
 }
@@ -123,7 +123,7 @@ mod tests {
         let common = [
             "approve",
             "orders-0123456789ab",
-            "--gateway",
+            "--gate",
             "https://x.lambda-url.us-east-1.on.aws",
         ];
         Line::try_parse_from(common.iter().chain(arguments))

@@ -241,7 +241,7 @@ async fn a_decision_goes_to_the_gate_with_its_reason() {
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", RECOVERY),
         ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("BLACKSTART_GATEWAY", "gate"),
+        ("BLACKSTART_GATE", "gate"),
         ("BLACKSTART_LOCAL_IDENTITY", "arn:aws:iam::111111111111:user/ada"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));

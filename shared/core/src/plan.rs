@@ -412,7 +412,7 @@ pub enum Classification {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateRef {
-    /// Bucket in the recovery account.
+    /// The stack's plan bucket: the only one that the rebuild function may read.
     pub bucket: String,
     /// Object key.
     pub key: String,

@@ -106,7 +106,8 @@ impl Predicate {
 pub struct RuleFile {
     /// Key in the bucket of the plans, for example `rules/orders.yml`.
     pub key: String,
-    /// Digest of the file's bytes; any other content stops the timeline.
+    /// Digest of the file's bytes. With any other content Sigma rules are a gap in the coverage, and YARA rules stop
+    /// validation.
     pub sha256: Digest,
 }
 

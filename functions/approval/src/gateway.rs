@@ -198,6 +198,10 @@ async fn answer<P: Ports>(request: &Request, deps: &Deps<P>, now: Timestamp) -> 
     };
     let run = record.document.run.clone();
     let answered = Box::pin(admitted(request, action, &identity, record.document, deps, now)).await;
+    // Whoever is not on the roster is no part of the run, and cannot make its chain longer.
+    if let (Err(NoAnswer::TurnedAway(TurnedAway::NotOnRoster)), true) = (&answered, request.acts) {
+        return stray(request, Some(&identity), TurnedAway::NotOnRoster, deps, now).await;
+    }
     // A look at the package changes nothing, not even the evidence.
     if let (Err(NoAnswer::TurnedAway(reason) | NoAnswer::Shown(reason, _)), true) = (&answered, request.acts)
     {

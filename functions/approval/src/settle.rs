@@ -5,7 +5,7 @@ use blackstart_aws::evidence::{EvidenceError, record_once};
 use blackstart_aws::ledger::{LedgerError, Versioned};
 use blackstart_aws::port::PortError;
 use blackstart_aws::records::Records;
-use blackstart_aws::tokens::{TokenError, Wait};
+use blackstart_aws::tokens::{Taken, TokenError, Wait};
 use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::approval::quorum::{Outcome, tally};
 use blackstart_core::approval::vote::{Choice, Vote};
@@ -95,6 +95,10 @@ pub(crate) async fn decide<R: Records>(
         let Some(state) = GateState::decided(&tally.outcome, approvers, now) else {
             return Ok((gate.document, Some(tally.outcome)));
         };
+        // What is counted is in the evidence, even if the request that brought it died before.
+        for vote in tally.counted.values() {
+            record_once(records, &gate.document.run, vote_event(vote)).await?;
+        }
         let key = Key::gate(&gate.document.run, &gate.document.digest);
         let decided = GateRecord {
             state,
@@ -109,6 +113,16 @@ pub(crate) async fn decide<R: Records>(
     }
     record_once(records, &gate.document.run, decided_event(&gate.document, now)).await?;
     Ok((gate.document, None))
+}
+
+pub(crate) fn vote_event(vote: &Vote) -> Event {
+    let decision: &str = vote.decision.into();
+    Event::new(Kind::VoteTaken, vote.at)
+        .subject("package", &vote.digest)
+        .fact("person", vote.person.as_str())
+        .fact("identity", vote.identity.as_str())
+        .fact("decision", decision)
+        .fact("rationale", vote.rationale.as_str())
 }
 
 pub(crate) fn decided_event(gate: &GateRecord, now: Timestamp) -> Event {
@@ -126,10 +140,12 @@ pub(crate) fn decided_event(gate: &GateRecord, now: Timestamp) -> Event {
 /// What became of the answer to Step Functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// The state machine goes on.
-    Now,
-    /// There is nothing to send, or another sender is at it.
-    NothingToDo,
+    /// The state machine goes on: now, or since an earlier answer.
+    GoesOn,
+    /// There is nothing to tell yet.
+    NotDecided,
+    /// Another sender has the token, or died with it; it can be tried again after a minute.
+    Unsure,
     /// The state machine no longer waits.
     TooLate,
 }
@@ -142,43 +158,51 @@ pub(crate) async fn tell<P: Ports>(
     now: Timestamp,
 ) -> Result<Told, SettleError> {
     let Some(decision) = gate.decision() else {
-        return Ok(Told::NothingToDo);
+        return Ok(Told::NotDecided);
     };
     let output = serde_json::to_string(&decision).map_err(SettleError::Unwritable)?;
-    let wait = Wait::Gate(&gate.digest);
-    let told = send(deps, &gate.run, wait, output, now).await?;
-    if told == Told::Now {
-        mark_answered(&deps.records, gate, now).await?;
-    }
+    let tokens = deps.tokens();
+    let Some(taken) = tokens.take(&gate.run, Wait::Gate(&gate.digest), now).await? else {
+        return Ok(if answered(&deps.records, gate).await? {
+            Told::GoesOn
+        } else {
+            Told::Unsure
+        });
+    };
+    let (taken, delivery) = deliver(deps, taken, output).await?;
+    // Before the token is forgotten: what is left of a sender that dies in between must say that it was heard.
+    let told = match delivery {
+        Delivery::Taken => {
+            mark_answered(&deps.records, gate, now).await?;
+            Told::GoesOn
+        }
+        Delivery::NotWaiting if answered(&deps.records, gate).await? => Told::GoesOn,
+        Delivery::NotWaiting => Told::TooLate,
+    };
+    tokens.spend(taken).await?;
     Ok(told)
 }
 
-/// Sends an answer with the token of this wait.
-pub(crate) async fn send<P: Ports>(
+/// Sends an answer, and gives the token back if it could not be sent.
+pub(crate) async fn deliver<P: Ports>(
     deps: &Deps<P>,
-    run: &RunId,
-    wait: Wait<'_>,
+    taken: Taken,
     output: String,
-    now: Timestamp,
-) -> Result<Told, SettleError> {
-    let tokens = deps.tokens();
-    let Some(taken) = tokens.take(run, wait, now).await? else {
-        return Ok(Told::NothingToDo);
-    };
+) -> Result<(Taken, Delivery), SettleError> {
     match deps.callbacks.succeed(&taken.token, output).await {
-        Ok(delivery) => {
-            tokens.spend(taken).await?;
-            Ok(if delivery == Delivery::Taken {
-                Told::Now
-            } else {
-                Told::TooLate
-            })
-        }
+        Ok(delivery) => Ok((taken, delivery)),
         Err(error) => {
-            tokens.give_back(taken).await?;
+            deps.tokens().give_back(taken).await?;
             Err(error.into())
         }
     }
+}
+
+/// Whether Step Functions has taken the decision of this gate.
+async fn answered<R: Records>(records: &R, gate: &GateRecord) -> Result<bool, SettleError> {
+    let key = Key::gate(&gate.run, &gate.digest);
+    let current = records.get::<GateRecord>(&key).await?;
+    Ok(current.is_some_and(|current| current.document.answered.is_some()))
 }
 
 async fn mark_answered<R: Records>(

@@ -132,7 +132,8 @@ pub(crate) async fn poll<P: Ports>(
             return Ok(record.decision(now));
         }
         record = OuterRecord {
-            session: access.session.as_ref().map(|session| session.arn.clone()),
+            approvals: access.session.as_ref().map_or(0, |session| session.approvals),
+            session: access.session.map(|session| session.arn),
             state,
             ..record
         };
@@ -141,18 +142,18 @@ pub(crate) async fn poll<P: Ports>(
             // Somebody else has decided it; the next look reads how.
             return Err(ApprovalError::Contended(asked.digest.clone()));
         }
-        let approvals = access.session.map_or(0, |session| session.approvals);
-        record_once(&deps.records, asked.run, decided(&record, approvals, now)).await?;
     }
+    // Whoever wrote the decision down may have died before its evidence was.
+    record_once(&deps.records, asked.run, decided(&record, now)).await?;
     Ok(record.decision(now))
 }
 
-fn decided(record: &OuterRecord, approvals: usize, now: Timestamp) -> Event {
+fn decided(record: &OuterRecord, now: Timestamp) -> Event {
     let state: &str = (&record.state).into();
     let event = Event::new(Kind::TeamDecided, now)
         .subject(PACKAGE, &record.package)
         .fact("state", state)
-        .fact("approvals", approvals.to_string())
+        .fact("approvals", record.approvals.to_string())
         .fact("session", record.session.as_deref().unwrap_or("none"));
     match &record.state {
         OuterState::Failed { reason, .. } => event.fact("reason", reason.as_str()),

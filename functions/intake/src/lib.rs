@@ -196,8 +196,16 @@ async fn claim(
         since: context.started,
     };
     let key = Key::active_run(&workload);
-    if !deps.ledger.put_new(&key, &lock).await?
-        && let Some(held) = deps.ledger.get::<ActiveRun>(&key).await?
+    // Whoever held it may close between the two calls; then it is free, and is not ours until we wrote it.
+    let held = loop {
+        if deps.ledger.put_new(&key, &lock).await? {
+            break None;
+        }
+        if let Some(held) = deps.ledger.get::<ActiveRun>(&key).await? {
+            break Some(held);
+        }
+    };
+    if let Some(held) = held
         && held.document.run != run
     {
         let taken_over = request.supersede.as_ref() == Some(&held.document.run)
@@ -206,7 +214,7 @@ async fn claim(
             let active = held.document.run;
             record_trigger(&active, &request, context, deps).await?;
             let reason = format!(
-                "run `{active}` of `{workload}` is active since {}; if its execution is dead, start with {{\"supersede\": \"{active}\"}}",
+                "run `{active}` of `{workload}` is active since {}; if its execution is dead, start with {{\"workload\": \"{workload}\", \"supersede\": \"{active}\"}}",
                 held.document.since
             );
             return attached(active, &request, reason, deps).await;

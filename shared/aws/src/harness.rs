@@ -89,16 +89,6 @@ pub trait StepRecorder<Operation>: Sync {
     }
 }
 
-/// Records nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct NoRecorder;
-
-impl<Operation: Sync> StepRecorder<Operation> for NoRecorder {
-    async fn record(&self, _step: Step<'_, Operation>) -> Result<(), crate::port::PortError> {
-        Ok(())
-    }
-}
-
 /// Serves invocations until Lambda ends the process.
 ///
 /// # Errors

@@ -119,13 +119,35 @@ pub mod memory {
     #[derive(Debug, Default)]
     pub struct MemoryRecords {
         items: Mutex<BTreeMap<Key, (Value, u64)>>,
-        failures: Mutex<VecDeque<bool>>,
+        faults: Mutex<VecDeque<Fault>>,
+    }
+
+    /// What happens to a call.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Fault {
+        /// Nothing.
+        None,
+        /// It fails before it acts.
+        Fails,
+        /// It acts, and its answer is lost.
+        AnswerLost,
+        /// It acts, its answer is lost, and the SDK makes it once more: a condition that held no longer does.
+        MadeTwice,
     }
 
     impl MemoryRecords {
         /// Fails the calls for which the script says `true`, before they act; calls beyond the script succeed.
         pub fn fail(&self, script: impl IntoIterator<Item = bool>) {
-            *lock(&self.failures) = script.into_iter().collect();
+            self.suffer(
+                script
+                    .into_iter()
+                    .map(|fails| if fails { Fault::Fails } else { Fault::None }),
+            );
+        }
+
+        /// Lets these faults happen to the next calls, one to each; calls beyond the script succeed.
+        pub fn suffer(&self, script: impl IntoIterator<Item = Fault>) {
+            *lock(&self.faults) = script.into_iter().collect();
         }
 
         /// Everything, as text.
@@ -143,13 +165,25 @@ pub mod memory {
                 .count()
         }
 
-        async fn begin(&self) -> Result<(), LedgerError> {
+        async fn begin(&self) -> Result<Fault, LedgerError> {
             tokio::task::yield_now().await;
-            if lock(&self.failures).pop_front() == Some(true) {
-                let (what, why) = ("a call".to_owned(), "the script says so".to_owned());
-                return Err(PortError::Transient { what, why }.into());
+            match lock(&self.faults).pop_front().unwrap_or(Fault::None) {
+                Fault::Fails => Err(cut()),
+                fault @ (Fault::None | Fault::AnswerLost | Fault::MadeTwice) => Ok(fault),
             }
-            Ok(())
+        }
+    }
+
+    fn cut() -> LedgerError {
+        let (what, why) = ("a call".to_owned(), "the script says so".to_owned());
+        PortError::Transient { what, why }.into()
+    }
+
+    fn written(done: bool, fault: Fault) -> Result<bool, LedgerError> {
+        match fault {
+            Fault::AnswerLost => Err(cut()),
+            Fault::MadeTwice => Ok(false),
+            Fault::None | Fault::Fails => Ok(done),
         }
     }
 
@@ -171,14 +205,14 @@ pub mod memory {
 
     impl Records for MemoryRecords {
         async fn put_new<T: Serialize + Sync>(&self, key: &Key, document: &T) -> Result<bool, LedgerError> {
-            self.begin().await?;
+            let fault = self.begin().await?;
             let document = serde_json::to_value(document).map_err(LedgerError::NotJson)?;
             let mut items = lock(&self.items);
             let free = !items.contains_key(key);
             if free {
                 items.insert(key.clone(), (document, 1));
             }
-            Ok(free)
+            written(free, fault)
         }
 
         async fn put_new_both<A: Serialize + Sync, B: Serialize + Sync>(
@@ -186,7 +220,7 @@ pub mod memory {
             first: (&Key, &A),
             second: (&Key, &B),
         ) -> Result<bool, LedgerError> {
-            self.begin().await?;
+            let fault = self.begin().await?;
             let documents = [
                 (
                     first.0,
@@ -202,7 +236,7 @@ pub mod memory {
             if free {
                 items.extend(documents.map(|(key, document)| (key.clone(), (document, 1))));
             }
-            Ok(free)
+            written(free, fault)
         }
 
         async fn replace<T: Serialize + Sync>(
@@ -211,31 +245,33 @@ pub mod memory {
             expected: u64,
             document: &T,
         ) -> Result<bool, LedgerError> {
-            self.begin().await?;
+            let fault = self.begin().await?;
             let document = serde_json::to_value(document).map_err(LedgerError::NotJson)?;
             let mut items = lock(&self.items);
             let unchanged = items.get(key).is_some_and(|item| item.1 == expected);
             if unchanged {
                 items.insert(key.clone(), (document, expected + 1));
             }
-            Ok(unchanged)
+            written(unchanged, fault)
         }
 
         async fn remove(&self, key: &Key, expected: u64) -> Result<bool, LedgerError> {
-            self.begin().await?;
+            let fault = self.begin().await?;
             let mut items = lock(&self.items);
             let unchanged = items.get(key).is_some_and(|item| item.1 == expected);
             if unchanged {
                 items.remove(key);
             }
-            Ok(unchanged)
+            written(unchanged, fault)
         }
 
         async fn get<T: DeserializeOwned + Send>(
             &self,
             key: &Key,
         ) -> Result<Option<Versioned<T>>, LedgerError> {
-            self.begin().await?;
+            if self.begin().await? == Fault::AnswerLost {
+                return Err(cut());
+            }
             lock(&self.items).get(key).map(|item| read(key, item)).transpose()
         }
 
@@ -244,7 +280,9 @@ pub mod memory {
             pk: &str,
             prefix: &str,
         ) -> Result<Vec<(Key, Versioned<T>)>, LedgerError> {
-            self.begin().await?;
+            if self.begin().await? == Fault::AnswerLost {
+                return Err(cut());
+            }
             lock(&self.items)
                 .iter()
                 .filter(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))
@@ -257,7 +295,9 @@ pub mod memory {
             pk: &str,
             prefix: &str,
         ) -> Result<Option<Versioned<T>>, LedgerError> {
-            self.begin().await?;
+            if self.begin().await? == Fault::AnswerLost {
+                return Err(cut());
+            }
             lock(&self.items)
                 .iter()
                 .rfind(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))

@@ -30,6 +30,8 @@ use crate::signed::Signed;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A token signed with a key that is not known makes the keys be read again, but not more often than this.
 const SETTLED: SignedDuration = SignedDuration::from_secs(60);
+/// Keys older than this are read again before they vouch for anybody: the issuer may have taken one out of use.
+const TRUSTED: SignedDuration = SignedDuration::from_mins(10);
 /// The path to which the issuer sends people back.
 pub const RETURN_PATH: &str = "/signed-in";
 
@@ -245,7 +247,8 @@ impl Issuer {
 
     async fn known(&self, now: Timestamp, again: bool) -> Result<Known, PortError> {
         let kept = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = kept.filter(|known| !again || now.duration_since(known.read) < SETTLED) {
+        let oldest = if again { SETTLED } else { TRUSTED };
+        if let Some(known) = kept.filter(|known| now.duration_since(known.read) < oldest) {
             return Ok(known);
         }
         let what = "reading the issuer's metadata";
@@ -378,6 +381,19 @@ mod tests {
 
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:gate";
 
+    fn settings() -> Settings {
+        Settings {
+            issuer: "https://i.example".to_owned(),
+            client: "gate 1".to_owned(),
+            secret: Some(ARN.to_owned()),
+            origin: "https://gate.example".to_owned(),
+        }
+    }
+
+    fn secrets(wire: &Wire) -> Signed {
+        Signed::over(&wire.config(), wire.connector())
+    }
+
     /// What the issuer was sent when a sign-in was redeemed with this secret, and what came of it.
     async fn redeemed(methods: &str, stored: &str, status: u16) -> (Wire, Result<String, SignInError>) {
         let metadata = format!(
@@ -396,18 +412,33 @@ mod tests {
                 _ => (404, String::new()),
             }
         });
-        let settings = Settings {
-            issuer: "https://i.example".to_owned(),
-            client: "gate 1".to_owned(),
-            secret: Some(ARN.to_owned()),
-            origin: "https://gate.example".to_owned(),
-        };
-        let secrets = Signed::over(&wire.config(), wire.connector());
-        let issuer = Issuer::over(settings, wire.connector(), secrets);
+        let issuer = Issuer::over(settings(), wire.connector(), secrets(&wire));
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
         let begun = SignIn::begin(&[7; 32], "/", now);
         let answer = issuer.redeem("code", &begun, now).await;
         (wire, answer)
+    }
+
+    /// A key that the issuer takes out of use vouches for nobody after that, however busy the gate is.
+    #[tokio::test]
+    async fn keys_are_read_again_every_ten_minutes() {
+        let (wire, _) = redeemed("", "s:e", 200).await;
+        let issuer = Issuer::over(settings(), wire.connector(), secrets(&wire));
+        let start: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let mut reads = Vec::new();
+        for minutes in [0, 5, 9, 11, 12] {
+            let now = start + SignedDuration::from_mins(minutes);
+            let begun = SignIn::begin(&[7; 32], "/", now);
+            issuer.address(&begun, now).await.unwrap();
+            let of_keys = wire
+                .asked()
+                .iter()
+                .filter(|asked| asked.uri.ends_with("/keys"))
+                .count();
+            reads.push(of_keys);
+        }
+        let first = reads[0];
+        assert_eq!(reads, [first, first, first, first + 1, first + 1]);
     }
 
     #[tokio::test]

@@ -182,6 +182,14 @@ pub struct Taken {
     stored: SealedToken,
 }
 
+impl Taken {
+    /// Which attempt to wait the token belongs to.
+    #[must_use]
+    pub fn attempt(&self) -> &str {
+        &self.stored.attempt
+    }
+}
+
 /// The store of task tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenStore<'a, R, C> {
@@ -258,19 +266,40 @@ impl<'a, R: Records, C: Cipher> TokenStore<'a, R, C> {
         if !self.records.replace(&key, held.version, &stored).await? {
             return Ok(None);
         }
+        let version = held.version.saturating_add(1);
+        match self.opened(run, wait, &stored).await {
+            Ok(token) => Ok(Some(Taken {
+                token,
+                key,
+                version,
+                stored,
+            })),
+            Err(error) => {
+                let free = SealedToken {
+                    taken: None,
+                    ..stored
+                };
+                self.records.replace(&key, version, &free).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn opened(
+        &self,
+        run: &RunId,
+        wait: Wait<'_>,
+        stored: &SealedToken,
+    ) -> Result<TaskToken, TokenError> {
         let malformed = || TokenError::Malformed(run.clone());
         let ciphertext = STANDARD.decode(&stored.ciphertext).map_err(|_| malformed())?;
         let secret = self
             .cipher
             .decrypt(&ciphertext, &binding(run, wait, &stored.attempt))
             .await?;
-        let token = TaskToken::new(String::from_utf8(secret).map_err(|_| malformed())?);
-        Ok(Some(Taken {
-            token,
-            key,
-            version: held.version.saturating_add(1),
-            stored,
-        }))
+        Ok(TaskToken::new(
+            String::from_utf8(secret).map_err(|_| malformed())?,
+        ))
     }
 
     /// Forgets a token that Step Functions has taken or no longer knows.

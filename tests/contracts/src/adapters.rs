@@ -21,6 +21,7 @@ const CONTAINMENT: Grantor = ("infra/accounts/management.yaml", "ContainmentRole
 const CUTOVER: Grantor = ("template.yaml", "CutoverRole");
 const REFERENCES: Grantor = ("template.yaml", "ReferencesRole");
 const CLIENT_SECRET: Grantor = ("template.yaml", "ReadClientSecret");
+const APPROVAL: Grantor = ("template.yaml", "ApprovalRole");
 const GATE: Grantor = ("template.yaml", "GateRole");
 const INTAKE: Grantor = ("template.yaml", "IntakeRole");
 const REPORT: Grantor = ("template.yaml", "ReportRole");
@@ -45,9 +46,9 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 27] = [
     ("guardduty", "guardduty", &[INTAKE]),
     ("histories", "states", &[REPORT]),
     ("hooks", "lambda", &[REBUILD]),
-    ("ledger", "dynamodb", &[RECORDS]),
+    ("ledger", "dynamodb", &[RECORDS, GATE]),
     ("logs", "s3", &[LOG_READER]),
-    ("notices", "sns", &[CUTOVER, GATE]),
+    ("notices", "sns", &[CUTOVER, APPROVAL]),
     ("organizations", "organizations", &[CONTAINMENT]),
     ("parameters", "", &[REBUILD]),
     ("route53", "route53", &[CUTOVER]),

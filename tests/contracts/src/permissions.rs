@@ -466,3 +466,23 @@ fn every_adapter_of_a_function_has_permissions_and_every_permission_an_adapter()
         );
     }
 }
+
+/// Gates, votes and evidence lie in the same table as the locks, the leases and the sealed tokens: only who has to take
+/// one of these away again may delete.
+#[test]
+fn only_who_forgets_something_may_delete_from_the_ledger() {
+    let template = template::recovery_account();
+    let deletes = |statements: &[Value]| {
+        statements
+            .iter()
+            .flat_map(template::actions)
+            .any(|action| action == "dynamodb:DeleteItem")
+    };
+    let roles: BTreeSet<String> = template::resources(&template, "AWS::IAM::Role")
+        .iter()
+        .filter(|(_, role)| deletes(&template::role_statements(&template, role)))
+        .map(|(id, _)| id.clone())
+        .collect();
+    let forgetful = ["ApprovalRole", "CutoverRole", "GateRole", "IntakeRole"];
+    assert_eq!(roles, forgetful.map(str::to_owned).into());
+}

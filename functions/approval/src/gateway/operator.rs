@@ -1,6 +1,7 @@
 //! The answer of an operator to a cutover that waits for one.
 
-use blackstart_aws::evidence::record;
+use blackstart_aws::callbacks::Delivery;
+use blackstart_aws::evidence::record_once;
 use blackstart_aws::tokens::Wait;
 use blackstart_core::approval::vote::check_rationale;
 use blackstart_core::evidence::{Event, Kind};
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Caller, NoAnswer, TurnedAway};
-use crate::settle::{SettleError, Told, send};
+use crate::settle::{SettleError, deliver};
 use crate::{Deps, Ports};
 
 /// What an operator sends.
@@ -46,16 +47,28 @@ pub(crate) async fn choose<P: Ports>(
     };
     let output = serde_json::to_string(&choice).map_err(SettleError::Unwritable)?;
     let run = &caller.run.run;
-    match send(deps, run, Wait::Operator, output, now).await? {
-        Told::Now => {}
-        Told::NothingToDo | Told::TooLate => return Err(TurnedAway::NobodyWaits.into()),
-    }
+    let tokens = deps.tokens();
+    let taken = tokens
+        .take(run, Wait::Operator, now)
+        .await
+        .map_err(SettleError::from)?;
+    let taken = taken.ok_or(TurnedAway::NobodyWaits)?;
     let chosen: &str = answer.choice.into();
     let event = Event::new(Kind::OperatorAnswered, now)
         .fact("person", caller.person.as_str())
         .fact("identity", caller.identity.as_str())
         .fact("choice", chosen)
-        .fact("rationale", answer.rationale.as_str());
-    record(&deps.records, run, event).await?;
+        .fact("rationale", answer.rationale.as_str())
+        .fact("attempt", taken.attempt());
+    // Before the run goes on: an answer that takes effect is in the evidence.
+    if let Err(error) = record_once(&deps.records, run, event).await {
+        tokens.give_back(taken).await.map_err(SettleError::from)?;
+        return Err(error.into());
+    }
+    let (taken, delivery) = deliver(deps, taken, output).await?;
+    tokens.spend(taken).await.map_err(SettleError::from)?;
+    if delivery == Delivery::NotWaiting {
+        return Err(TurnedAway::NobodyWaits.into());
+    }
     Ok(json!({"run": run, "choice": chosen, "message": "the run goes on with your answer"}))
 }

@@ -8,7 +8,6 @@ use blackstart_core::approval::gate::{GateRecord, GateState};
 use blackstart_core::approval::page::Notice;
 use blackstart_core::approval::quorum::{Ignored, Outcome, admit};
 use blackstart_core::approval::vote::{Ballot, Choice, Vote};
-use blackstart_core::evidence::{Event, Kind};
 use blackstart_core::ledger::Key;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -18,7 +17,7 @@ use super::response::Response;
 use super::session::key_of_page;
 use super::summary::{current_gate, package_of, proposal};
 use super::{Caller, NoAnswer, TurnedAway};
-use crate::settle::{Told, decide, moved, tell};
+use crate::settle::{Told, decide, moved, tell, vote_event};
 use crate::{Deps, Ports};
 
 /// A vote from the page: one form, shown to be from this session's own page, and answered by a page.
@@ -81,11 +80,7 @@ pub(crate) async fn vote<P: Ports>(
     };
 
     let key = Key::vote(run, &ballot.digest, &caller.person);
-    let earlier = deps
-        .records
-        .get::<Vote>(&key)
-        .await?
-        .map(|earlier| earlier.document);
+    let mut earlier = document(&key, deps).await?;
     let repeated = earlier.as_ref().is_some_and(|earlier| same(earlier, &vote));
     if !repeated {
         if let Err(reason) = admit(&vote, &gate.document.rules(&caller.plan)) {
@@ -101,11 +96,18 @@ pub(crate) async fn vote<P: Ports>(
             settle(gate, caller, &package, deps, now).await?;
             return Err(TurnedAway::Void.into());
         }
-        if earlier.is_some() || !deps.records.put_new(&key, &vote).await? {
+        if earlier.is_some() {
             return Err(TurnedAway::VotedAlready.into());
         }
+        if !deps.records.put_new(&key, &vote).await? {
+            // Ours all the same, if only the answer to the first attempt at this write was lost.
+            earlier = document(&key, deps).await?.filter(|written| same(written, &vote));
+            if earlier.is_none() {
+                return Err(TurnedAway::VotedAlready.into());
+            }
+        }
     }
-    let cast = earlier.filter(|_| repeated).unwrap_or(vote);
+    let cast = earlier.unwrap_or(vote);
     record_once(&deps.records, run, vote_event(&cast)).await?;
 
     let (gate, pending, told) = settle(gate, caller, &package, deps, now).await?;
@@ -123,6 +125,11 @@ pub(crate) async fn vote<P: Ports>(
         fields.insert("needed".to_owned(), json!(needed));
     }
     Ok(answer)
+}
+
+async fn document<P: Ports>(key: &Key, deps: &Deps<P>) -> Result<Option<Vote>, NoAnswer> {
+    let found = deps.records.get::<Vote>(key).await?;
+    Ok(found.map(|found| found.document))
 }
 
 async fn gate_of<P: Ports>(
@@ -178,16 +185,6 @@ fn same(earlier: &Vote, vote: &Vote) -> bool {
     ) == (&vote.person, &vote.digest, vote.decision, &vote.rationale)
 }
 
-fn vote_event(vote: &Vote) -> Event {
-    let decision: &str = vote.decision.into();
-    Event::new(Kind::VoteTaken, vote.at)
-        .subject("package", &vote.digest)
-        .fact("person", vote.person.as_str())
-        .fact("identity", vote.identity.as_str())
-        .fact("decision", decision)
-        .fact("rationale", vote.rationale.as_str())
-}
-
 fn turned_away(reason: Ignored, package: &DecisionPackage) -> TurnedAway {
     match reason {
         Ignored::Requester => TurnedAway::Requester,
@@ -202,7 +199,12 @@ fn turned_away(reason: Ignored, package: &DecisionPackage) -> TurnedAway {
 fn sentence(state: &GateState, told: Told) -> &'static str {
     match (state, told) {
         (GateState::Open {}, _) => "your vote is recorded; more approvals are needed",
-        (_, Told::TooLate) => "your vote is recorded, but the run no longer waits for this decision",
+        (_, Told::TooLate) => {
+            "your vote is recorded; the run no longer waits for this decision: it has heard it, or its time was over"
+        }
+        (_, Told::Unsure) => {
+            "your vote is recorded and the package is decided; whether the run was told is not known yet, so repeat your vote in a minute"
+        }
         (GateState::Approved { .. }, _) => {
             "your vote is recorded; the package is approved and the run goes on"
         }

@@ -1,5 +1,6 @@
 use std::sync::PoisonError;
 
+use blackstart_aws::records::memory::Fault;
 use blackstart_core::approval::outer::{OuterState, TeamSession, comment};
 
 use super::*;
@@ -220,4 +221,31 @@ async fn a_request_that_may_not_have_arrived_is_repeated() {
         TeamDecision::Waiting { .. }
     ));
     assert_eq!(scene.deps.vaults.asked.lock().unwrap().len(), 1);
+}
+
+/// Whoever writes down what the team decided may die before its evidence is there; the next look makes up for it.
+#[tokio::test]
+async fn what_the_team_decided_is_in_the_evidence_whatever_is_cut_off() {
+    for fault in [Fault::Fails, Fault::AnswerLost, Fault::MadeTwice] {
+        for call in 0..16 {
+            let scene = approved_scene().await;
+            team(&scene, "ask_team", 2).await;
+            says(
+                &scene,
+                session(&scene, "APPROVED", None, Some("EXECUTED"), "AVAILABLE"),
+            );
+            let script = (0..=call).map(|n| if n == call { fault } else { Fault::None });
+            scene.deps.records.suffer(script);
+            let first = scene.of_team("poll_team", later(3)).await;
+            scene.deps.records.suffer([]);
+            if first.is_err() {
+                assert_eq!(team(&scene, "poll_team", 4).await, TeamDecision::Open {});
+            }
+            assert_eq!(
+                kinds(&scene).await,
+                [Kind::TeamAsked, Kind::TeamDecided],
+                "{fault:?} at {call}"
+            );
+        }
+    }
 }

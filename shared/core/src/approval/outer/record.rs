@@ -34,6 +34,9 @@ pub struct OuterRecord {
     /// ARN of the team's session, once it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// How many members of the team had said yes by then.
+    #[serde(default)]
+    pub approvals: usize,
     /// What became of it. Never changes again once decided.
     pub state: OuterState,
 }
@@ -119,6 +122,7 @@ impl OuterRecord {
             asked: now,
             decide_by,
             session: None,
+            approvals: 0,
             state: OuterState::Asked {},
         }
     }

@@ -298,6 +298,19 @@ fn an_artifact_that_changed_after_the_chain_named_it_is_found() {
 }
 
 #[test]
+fn an_artifact_that_is_gone_is_missed() {
+    let mut ledger = recovery();
+    ledger.artifacts.clear();
+    assert_eq!(
+        ledger.faults(),
+        [BundleFault::MissingArtifact {
+            name: "restore.json".to_owned(),
+            seq: 6
+        }]
+    );
+}
+
+#[test]
 fn an_effect_needs_an_approval_of_its_own_package_before_it() {
     let mut early = Ledger::new();
     early.record(event(Kind::DataRestored, 0));
@@ -310,6 +323,15 @@ fn an_effect_needs_an_approval_of_its_own_package_before_it() {
     let mut unnamed = recovery();
     unnamed.record(Event::new(Kind::TrafficShifted, at(9)));
     assert_eq!(unnamed.faults(), [BundleFault::NotApproved { seq: 8 }]);
+}
+
+#[test]
+fn an_approval_that_expired_after_all_stands_behind_nothing() {
+    let mut ledger = recovery();
+    ledger.record(event(Kind::GateDecided, 8).fact("state", "expired"));
+    assert!(verify(&lines(&ledger.export()).unwrap(), None, &signed).is_ok());
+    ledger.record(event(Kind::TrafficShifted, 9));
+    assert_eq!(ledger.faults(), [BundleFault::NotApproved { seq: 9 }]);
 }
 
 #[test]

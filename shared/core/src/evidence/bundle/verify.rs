@@ -97,6 +97,14 @@ pub enum BundleFault {
     /// An artifact is listed twice.
     #[error("artifact `{0}` is listed twice")]
     ListedTwice(String),
+    /// An artifact that the chain names was not exported.
+    #[error("the artifact `{name}`, named by link {seq}, was not exported")]
+    MissingArtifact {
+        /// Path within the run.
+        name: String,
+        /// The last link that names it.
+        seq: u64,
+    },
     /// The artifact that was exported is not the one of the chain.
     #[error("artifact `{name}` was changed after link {seq}: no link names it with the digest that it has")]
     OtherArtifact {
@@ -375,12 +383,17 @@ fn artifacts(
         }
     }
     for (name, (seq, digests)) in named {
-        if artifacts
-            .get(name)
-            .is_some_and(|exported| !digests.contains(exported))
-        {
-            let name = name.to_owned();
-            faults.insert(BundleFault::OtherArtifact { name, seq });
+        let is_path = name.contains('.');
+        match artifacts.get(name) {
+            Some(exported) if !digests.contains(exported) => {
+                let name = name.to_owned();
+                faults.insert(BundleFault::OtherArtifact { name, seq });
+            }
+            None if is_path => {
+                let name = name.to_owned();
+                faults.insert(BundleFault::MissingArtifact { name, seq });
+            }
+            Some(_) | None => {}
         }
     }
     artifacts
@@ -425,6 +438,9 @@ fn approvals(links: &[Link], faults: &mut BTreeSet<BundleFault>) -> (Vec<Approva
                 quorum,
                 people,
             });
+        } else if link.event.kind == Kind::GateDecided {
+            // A gate that was decided otherwise after all: nothing may stand behind its approval any more.
+            approvals.retain(|known| package != Some(&known.package));
         } else if link.event.kind.needs_approval() {
             effects += 1;
             let approved =

@@ -397,6 +397,36 @@ prop_compose! {
     }
 }
 
+/// Every answer with every addition, in AWS's own order: most are read without the parser.
+#[test]
+fn credentials_that_calls_made_are_those_that_the_full_parser_sees() {
+    for answer in ANSWERS {
+        for addition in ADDITIONS {
+            for (error, request) in [
+                ("", "null"),
+                (r#""errorCode":"AccessDenied","#, "null"),
+                (
+                    "",
+                    r#"{"responseElements":{"credentials":{"accessKeyId":"T"}},"sharedEventID":"T"}"#,
+                ),
+            ] {
+                for (source, name) in [("sts", "AssumeRole"), ("s3", "PutObject"), ("s3", "AssumeRole")] {
+                    let record = format!(
+                        concat!(
+                            r#"{{"eventVersion":"1.08","userIdentity":{},"eventTime":"2023-07-10T11:54:33Z","#,
+                            r#""eventSource":"{}.amazonaws.com","eventName":"{}","awsRegion":"us-east-1","#,
+                            r#""sourceIPAddress":"203.0.113.7","userAgent":"aws-cli/2",{}"requestParameters":{},"#,
+                            r#""responseElements":{},"eventID":"1"{}}}"#
+                        ),
+                        IDENTITIES[0], source, name, error, request, answer, addition
+                    );
+                    same(format!(r#"{{"Records":[{record}]}}"#).as_bytes()).unwrap();
+                }
+            }
+        }
+    }
+}
+
 /// Puts white space where JSON allows it, by the bits of `seed`.
 fn spread(text: &str, seed: u64) -> String {
     let (mut spread, mut inside, mut escaped, mut bits) = (String::new(), false, false, seed);

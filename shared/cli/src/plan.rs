@@ -407,8 +407,13 @@ mod tests {
         let (sound, out) = check(&classified);
         assert!(sound, "{out}");
         assert!(
-            out.contains("10 item(s): 2 rebuilt, 2 restored, 6 rotated"),
+            out.contains("12 item(s): 2 rebuilt, 2 restored, 8 rotated"),
             "{out}"
+        );
+        assert!(
+            out.contains("resources[0].fix_ups: `versioning` is lost on restore")
+                && !out.contains("`point_in_time_recovery` is lost"),
+            "what the plan puts back is not warned about: {out}"
         );
 
         let (sound, out) = check(&plan("").replace("AWS::S3::Bucket", "AWS::S3::Other"));

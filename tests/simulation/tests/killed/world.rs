@@ -205,8 +205,22 @@ impl World {
         records
     }
 
-    /// Puts everything back as it was, as the root of each account.
+    /// Puts everything back as it was, as the root of each account. So much time has passed that leases of whoever died
+    /// have run out: what comes next is another execution.
     pub(crate) async fn reset(&self) {
+        let ledger = Ledger::new(&self.root_of(RECOVERY), TABLE.to_owned());
+        let others = [
+            format!("zone/{}/prepare", self.zone),
+            format!("zone/{}/records", self.zone),
+            format!("policy/{QUARANTINE}/{OLD}"),
+        ];
+        let documents = self.documents.iter().map(|document| document.slot.arn.clone());
+        for name in documents.chain(others) {
+            let key = Key::lease(&name);
+            if let Some(held) = ledger.get::<Value>(&key).await.unwrap() {
+                assert!(ledger.remove(&key, held.version).await.unwrap());
+            }
+        }
         for document in &self.documents {
             if !same_document(&self.live(document).await, &document.text) {
                 let slot = document.slot.clone();

@@ -116,7 +116,7 @@ impl Seam {
 }
 
 impl FixUp {
-    /// What is put back, by the names of [`losses`].
+    /// What is put back, by the names of [`mod@losses`].
     #[must_use]
     pub fn restores(&self, resource_type: ResourceType) -> BTreeSet<String> {
         let one = |name: &str| BTreeSet::from([name.to_owned()]);

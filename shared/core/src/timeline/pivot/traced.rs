@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::timeline::actor::Act;
 use crate::timeline::sketch::{Caller, Numbered, place};
 
-/// What the rounds of a [`Pivot`] found.
+/// What the rounds of a [`super::Pivot`] found.
 #[derive(Debug)]
 pub struct Traced {
     /// The strong acts of each chosen actor.
@@ -28,7 +28,7 @@ pub struct Traced {
 
 impl Traced {
     /// Whether the object must be read for the timeline: it holds acts of an actor, or a strong indicator that the
-    /// boundary document names. `number` is the one that [`Pivot::see`] was given.
+    /// boundary document names. `number` is the one that [`super::Pivot::see`] was given.
     #[must_use]
     pub fn wants(&self, number: u64, object: &str) -> bool {
         self.objects.contains(number) || self.names.contains(object)

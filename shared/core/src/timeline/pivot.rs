@@ -70,9 +70,27 @@ struct Start {
 #[derive(Debug, Default)]
 struct Presence {
     exact: HashMap<Caller, bool, Numbered>,
-    credentials: HashMap<u64, bool, Numbered>,
-    addresses: HashMap<u64, bool, Numbered>,
-    pairs: HashMap<(u64, u64), bool, Numbered>,
+    credentials: HashMap<u64, Use, Numbered>,
+    addresses: HashMap<u64, Use, Numbered>,
+    pairs: HashMap<(u64, u64), Use, Numbered>,
+}
+
+/// Who used a credential, an address, or the one from the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Nobodys,
+    OnlyOwners,
+    Others,
+}
+
+impl Use {
+    fn see(&mut self, by_owner: bool) {
+        if !by_owner {
+            *self = Self::Others;
+        } else if *self == Self::Nobodys {
+            *self = Self::OnlyOwners;
+        }
+    }
 }
 
 impl Presence {
@@ -81,28 +99,28 @@ impl Presence {
         for Start { who, .. } in starts {
             presence.exact.insert(*who, false);
             if who.credential != 0 {
-                presence.credentials.insert(who.credential, false);
+                presence.credentials.insert(who.credential, Use::Nobodys);
             }
             if who.address != 0 {
-                presence.addresses.insert(who.address, false);
+                presence.addresses.insert(who.address, Use::Nobodys);
             }
             if who.credential != 0 && who.address != 0 {
-                presence.pairs.insert((who.credential, who.address), false);
+                presence.pairs.insert((who.credential, who.address), Use::Nobodys);
             }
         }
         presence
     }
 
     /// Takes note of a way of acting; the start that it is, whatever it was done with where that is not said.
-    fn see(&mut self, who: Caller) -> Option<Caller> {
-        if let Some(seen) = self.credentials.get_mut(&who.credential) {
-            *seen = true;
+    fn see(&mut self, who: Caller, by_owner: bool) -> Option<Caller> {
+        if let Some(credential) = self.credentials.get_mut(&who.credential) {
+            credential.see(by_owner);
             if let Some(both) = self.pairs.get_mut(&(who.credential, who.address)) {
-                *both = true;
+                both.see(by_owner);
             }
         }
-        if let Some(seen) = self.addresses.get_mut(&who.address) {
-            *seen = true;
+        if let Some(address) = self.addresses.get_mut(&who.address) {
+            address.see(by_owner);
         }
         let start = [who, who.with_any_agent()]
             .into_iter()
@@ -207,7 +225,7 @@ impl Pivot {
                     if let Some(habit) = self.habits.get_mut(&who.tool().with_any_agent()) {
                         habit.see(who.agent, *first);
                     }
-                    if let Some(start) = presence.see(*who)
+                    if let Some(start) = presence.see(*who, self.reach.is_owners(*who))
                         && let Some(group) = self.reach.members.get(&start).copied()
                     {
                         self.reach.expand(*who, group);
@@ -314,12 +332,21 @@ impl Pivot {
             if presence.exact.get(who) == Some(&true) {
                 continue;
             }
-            if presence.pairs.get(&(credential, address)) == Some(&true) {
-                self.reach.want_both(credential, address, group);
-            } else if presence.credentials.get(&credential) == Some(&true) {
+            let used = |known: Option<&Use>| known.copied().filter(|known| *known != Use::Nobodys);
+            let both = used(presence.pairs.get(&(credential, address)));
+            let alone = used(presence.credentials.get(&credential));
+            let there = used(presence.addresses.get(&address)).filter(|_| credential == 0);
+            // What only the owner's tool did ties nothing to the start, not even the maker of the credential.
+            if both.is_some() {
+                if both == Some(Use::Others) {
+                    self.reach.want_both(credential, address, group);
+                }
+            } else if alone.is_some() {
                 // The pair was never seen together: rather too much than nothing.
-                self.reach.want_credential(credential, group);
-            } else if credential == 0 && presence.addresses.get(&address) == Some(&true) {
+                if alone == Some(Use::Others) {
+                    self.reach.want_credential(credential, group);
+                }
+            } else if there == Some(Use::Others) {
                 self.reach.want_address(address, group);
             }
         }

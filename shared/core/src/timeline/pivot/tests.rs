@@ -209,6 +209,45 @@ proptest! {
     }
 }
 
+/// A credential that only its owner's tool used at the place of the start does not lead back to its maker.
+#[test]
+fn the_owners_use_of_a_credential_does_not_accuse_its_maker() {
+    let caller = |principal, credential, agent| Caller {
+        principal,
+        credential,
+        address: 1,
+        agent: Agent::of_word(agent).unwrap(),
+    };
+    let sketches = [
+        Sketch {
+            acting: vec![Acting {
+                who: caller(1, 1, 2),
+                first: 7,
+            }],
+            issuing: Vec::new(),
+        },
+        Sketch {
+            acting: Vec::new(),
+            issuing: vec![Issuing {
+                by: caller(2, 0, 2),
+                credential: 1,
+                shared: 0,
+            }],
+        },
+    ];
+    let start = caller(0, 1, 0);
+    let found = |owners: &[Caller]| {
+        let owners = owners.iter().map(|who| who.tool()).collect();
+        let traced = run(pivot(&BTreeSet::from([start]), &owners), &sketches);
+        traced.members.into_keys().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(found(&[caller(1, 1, 2)]), BTreeSet::from([start]));
+    assert_eq!(
+        found(&[]),
+        BTreeSet::from([start, caller(1, 1, 2), caller(2, 0, 2)])
+    );
+}
+
 #[test]
 fn neighbours_are_drawn_in_unless_too_many_share_the_address() {
     for (principals, drawn_in) in [

@@ -363,6 +363,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_fix_ups_and_seams_is_told_with_its_line() {
+        let plan = include_str!("../../../tests/data/plan/orders.json").replace(
+            "\"restore_to\": \"orders-restored\"\n",
+            "\"restore_to\": \"orders-restored\",\n      \"fix_ups\": [{\"kind\": \"versioning\"}],\n      \"seam\": {\n        \
+             \"by\": \"parameter\",\n        \"stack\": \"elsewhere\",\n        \"parameter\": \"Table\"\n      }\n",
+        );
+        let line = |needle: &str| plan.lines().position(|line| line.contains(needle)).unwrap() + 1;
+        let (sound, out) = check(&plan);
+        assert!(!sound);
+        let fix_up = format!(
+            "plan.json:{}: resources[1].fix_ups[0]: is for buckets only",
+            line("versioning")
+        );
+        assert!(out.contains(&fix_up), "{out}");
+        let seam = format!(
+            "plan.json:{}: resources[1].seam.stack: `elsewhere` is no stack",
+            line("elsewhere")
+        );
+        assert!(out.contains(&seam), "{out}");
+        assert!(out.ends_with("2 problem(s)\n"), "{out}");
+    }
+
+    #[test]
     fn with_its_templates_a_plan_names_what_is_neither_rebuilt_nor_restored_nor_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let template = r#"{"Resources": {"Data": {"Type": "AWS::S3::Bucket"}, "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": true}}}}"#;

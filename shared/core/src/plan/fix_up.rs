@@ -113,6 +113,14 @@ impl Seam {
             Self::Parameter { stack, .. } | Self::Import { stack, .. } => stack,
         }
     }
+
+    /// The field that names the place in the stack, and that place.
+    fn place(&self) -> (&'static str, &str) {
+        match self {
+            Self::Parameter { parameter, .. } => ("parameter", parameter),
+            Self::Import { logical_id, .. } => ("logical_id", logical_id),
+        }
+    }
 }
 
 impl FixUp {
@@ -169,6 +177,7 @@ impl Plan {
     /// What is wrong with fix-ups and seams.
     pub(super) fn fix_up_problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
+        let mut taken = BTreeSet::new();
         for (i, resource) in self.resources.iter().enumerate() {
             for (k, fix_up) in resource.fix_ups.iter().enumerate() {
                 let mut problem = |what: &str| {
@@ -186,6 +195,13 @@ impl Plan {
             }
             if let Some(seam) = &resource.seam {
                 self.seam_problems(&format!("resources[{i}].seam"), resource, seam, &mut found);
+                let (field, place) = seam.place();
+                if !taken.insert((seam.stack(), field, place)) {
+                    found.push(Problem {
+                        at: format!("resources[{i}].seam.{field}"),
+                        what: "is what another resource is taken by, too".to_owned(),
+                    });
+                }
             }
         }
         found
@@ -369,3 +385,6 @@ fn contents(fix_up: &FixUp, resource_type: ResourceType) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

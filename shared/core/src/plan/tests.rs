@@ -3,13 +3,13 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const PLAN: &str = include_str!("../../../../tests/data/plan/orders.json");
+pub(super) const PLAN: &str = include_str!("../../../../tests/data/plan/orders.json");
 
-fn sound() -> Value {
+pub(super) fn sound() -> Value {
     serde_json::from_str(PLAN).unwrap()
 }
 
-fn problems(document: &Value) -> Vec<String> {
+pub(super) fn problems(document: &Value) -> Vec<String> {
     match Plan::parse(document.to_string().as_bytes()) {
         Ok(_) => Vec::new(),
         Err(invalid) => invalid.0.into_iter().map(|problem| problem.at).collect(),

@@ -249,6 +249,7 @@ impl EnterAccount for Enter {
             configuration: ConfigurationReader::new(&config),
             content: ContentReader::new(&config, None),
             functions: CheckFunctions::new(&config),
+            run: run.clone(),
         })
     }
 }
@@ -256,6 +257,7 @@ impl EnterAccount for Enter {
 /// The validation account by its adapters.
 #[derive(Debug, Clone)]
 pub struct Entered {
+    run: RunId,
     backup: Backup,
     configuration: ConfigurationReader,
     content: ContentReader,
@@ -338,6 +340,8 @@ impl TrialAccount for Entered {
     }
 
     async fn remove(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {
-        self.content.remove(resource_type, name, arn).await
+        self.content
+            .remove_trial(resource_type, name, arn, &self.run)
+            .await
     }
 }

@@ -23,6 +23,7 @@ def apply(tokens, crash_request):
     crash_on_request(crash_request)
     histories()
     drift_of_users()
+    networks_of_accounts()
 
 
 def events_of_aws():
@@ -326,3 +327,23 @@ def drift_of_users():
         return {"UserName": user["UserName"], "Path": user["Path"], "Tags": _tag_map(user.get("Tags"))}
 
     drift._DRIFT_READERS["AWS::IAM::User"] = (read, frozenset({"UserName", "Path", "Tags"}))
+
+
+def networks_of_accounts():
+    """Accounts have no default network, as where it was deleted; lists that are empty here are answered."""
+    from ministack.core.responses import get_account_id, get_region
+    from ministack.services import ec2
+
+    def none():
+        ec2._default_initialized_scopes.add((get_account_id(), get_region()))
+
+    ec2._init_defaults = none
+
+    def empty(action, element):
+        return lambda _params: ec2._xml(200, f"{action}Response", f"<{element}/>")
+
+    for action, element in [
+        ("DescribeTransitGatewayAttachments", "transitGatewayAttachments"),
+        ("DescribeClientVpnEndpoints", "clientVpnEndpoint"),
+    ]:
+        ec2._ACTION_MAP.setdefault(action, empty(action, element))

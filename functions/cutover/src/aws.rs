@@ -312,14 +312,7 @@ impl World for Aws {
     ) -> Result<(), PortError> {
         let config = self
             .accounts
-            .assume(&Assume {
-                partition: &plan.partition,
-                account: &plan.accounts.rebuild,
-                role: &plan.roles.rebuild,
-                run,
-                region: &plan.region,
-                session_policy: Some(nonce_policy(plan, place)),
-            })
+            .in_rebuild_account(plan, run, nonce_policy(plan, place))
             .await?;
         s3_client(&config)
             .put_object()

@@ -3,9 +3,10 @@
 use std::future::Future;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
-use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::clients::Accounts;
 use blackstart_aws::cloudformation::{CloudFormation, NewStack, Proposed};
 use blackstart_aws::port::PortError;
+use blackstart_aws::surroundings::Surroundings;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::plan::{Plan, TemplateRef};
 use blackstart_core::rebuild::RebuildDocument;
@@ -14,6 +15,7 @@ use blackstart_core::rebuild::drift::{Detection, ResourceDrift};
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::request::session_policy;
+use blackstart_core::rebuild::surroundings::{self, Survey};
 use blackstart_core::rebuild::waves::ObservedStack;
 use blackstart_core::run::{RunId, RunRecord};
 
@@ -76,6 +78,8 @@ pub trait Builders: Sync {
         plan: &Plan,
         run: &RunRecord,
     ) -> impl Future<Output = Result<Self::Stacks, PortError>> + Send;
+    /// Looks at what else the account holds, in a session that can do nothing else.
+    fn survey(&self, plan: &Plan, run: &RunRecord) -> impl Future<Output = Result<Survey, PortError>> + Send;
 }
 
 /// Documents in S3.
@@ -111,16 +115,21 @@ impl Builders for AwsBuilders {
         let config = self
             .0
             .in_mode(run.mode)
-            .assume(&Assume {
-                partition: &plan.partition,
-                account: &plan.accounts.rebuild,
-                role: &plan.roles.rebuild,
-                run: &run.run,
-                region: &plan.region,
-                session_policy: Some(session_policy(plan)),
-            })
+            .in_rebuild_account(plan, &run.run, session_policy(plan))
             .await?;
         Ok(CloudFormation::new(&config))
+    }
+
+    async fn survey(&self, plan: &Plan, run: &RunRecord) -> Result<Survey, PortError> {
+        let config = self
+            .0
+            .in_mode(run.mode)
+            .in_rebuild_account(plan, &run.run, surroundings::session_policy())
+            .await?;
+        Ok(Survey {
+            home: self.0.home().await?,
+            found: Surroundings::new(&config).look_around().await?,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use blackstart_aws::access_keys::AccessKeys;
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
-use blackstart_aws::clients::{Accounts, Assume};
+use blackstart_aws::clients::Accounts;
 use blackstart_aws::databases::Databases;
 use blackstart_aws::evidence::{EvidenceError, record_once};
 use blackstart_aws::gate::{GateRefused, approved_package, package_in_execution, unmoved_boundary};
@@ -259,17 +259,7 @@ impl RebuildAccount for AwsRebuildAccount {
     type Credentials = AwsCredentials;
 
     async fn open(&self, plan: &Plan, run: &RunId) -> Result<AwsCredentials, PortError> {
-        let config = self
-            .0
-            .assume(&Assume {
-                partition: &plan.partition,
-                account: &plan.accounts.rebuild,
-                role: &plan.roles.rebuild,
-                run,
-                region: &plan.region,
-                session_policy: Some(session_policy(plan)),
-            })
-            .await?;
+        let config = self.0.in_rebuild_account(plan, run, session_policy(plan)).await?;
         Ok(AwsCredentials {
             secrets: SecretsManager::new(&config),
             keys: AccessKeys::new(&config),

@@ -3,22 +3,22 @@ mod fake;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use blackstart_aws::faults::{every_loss, task};
 use blackstart_core::artifact::Digest;
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::rotation::{AccessKey, CURRENT, SecretValue};
 use blackstart_core::task::rotation::{Operation, Rotated};
-use blackstart_core::task::{StateContext, Task};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::port::Credentials;
 use crate::{Deps, Output, RotateError, handle};
 
-use self::fake::{Fake, Lost, SECRET};
+use self::fake::{Fake, SECRET, one_secret, readable};
 
 /// A world with a credential of every kind, and what an intruder may know of each.
 fn every_kind() -> Fake {
-    let fake = Fake::new();
+    let fake = one_secret();
     {
         let mut world = fake.world();
         let rotation = json!({
@@ -103,18 +103,16 @@ async fn a_failure_at_any_call_leaves_no_old_credential_of_any_kind_in_use() {
     let total = {
         let fake = every_kind();
         rotate(&fake).await.unwrap();
-        fake.world().calls
+        fake.calls()
     };
-    for lost in [Lost::Request, Lost::Answer] {
-        for n in 1..=total {
-            let fake = every_kind();
-            fake.world().fail = Some((n, lost));
-            if let Err(error) = rotate(&fake).await {
-                assert_eq!(error.name(), ErrorName::Transient, "call {n}: {error}");
-                rotate(&fake).await.unwrap();
-            }
-            is_all_new(&fake);
+    for (n, lost) in every_loss(total) {
+        let fake = every_kind();
+        fake.lose(n, lost);
+        if let Err(error) = rotate(&fake).await {
+            assert_eq!(error.name(), ErrorName::Transient, "call {n}: {error}");
+            rotate(&fake).await.unwrap();
         }
+        is_all_new(&fake);
     }
 }
 
@@ -167,23 +165,11 @@ async fn clean_up(fake: &Fake) -> Result<Vec<String>, RotateError> {
 
 async fn ask(fake: &Fake, input: Operation) -> Result<Output, RotateError> {
     let run = fake.world().package.run.clone();
-    let task = Task {
-        context: StateContext {
-            execution: "arn:e".to_owned(),
-            started: Timestamp::UNIX_EPOCH,
-            state: "Rotate credentials".to_owned(),
-            entered: Timestamp::UNIX_EPOCH,
-            retry_count: 0,
-            redrive_count: 0,
-        },
-        run: Some(run),
-        input,
-    };
     let deps = Deps {
         run: fake,
         account: fake,
     };
-    handle(task, &deps, Timestamp::UNIX_EPOCH).await
+    handle(task(&run, input), &deps, Timestamp::UNIX_EPOCH).await
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -219,13 +205,13 @@ async fn a_drill_removes_its_keys_and_its_own_parameter_and_nothing_of_others() 
 
 #[tokio::test(flavor = "current_thread")]
 async fn the_old_value_is_readable_under_no_label_and_a_repeat_makes_nothing_new() {
-    let fake = Fake::new();
+    let fake = one_secret();
     let first = rotate(&fake).await.unwrap();
     assert_eq!(first.rotated, 1);
     let value = format!("{:0>40}", 1);
-    assert_eq!(fake.readable(), std::slice::from_ref(&value));
+    assert_eq!(readable(&fake), std::slice::from_ref(&value));
     assert_eq!(rotate(&fake).await.unwrap(), first);
-    assert_eq!(fake.readable(), std::slice::from_ref(&value));
+    assert_eq!(readable(&fake), std::slice::from_ref(&value));
     assert_eq!(fake.world().secrets[SECRET].len(), 2);
     let kept = format!("{:?}", fake.world().kept);
     assert!(kept.contains(SECRET) && !kept.contains(&value), "{kept}");
@@ -233,35 +219,33 @@ async fn the_old_value_is_readable_under_no_label_and_a_repeat_makes_nothing_new
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_failure_at_any_call_makes_no_second_version() {
-    for lost in [Lost::Request, Lost::Answer] {
-        for n in 1..=10 {
-            let fake = Fake::new();
-            fake.world().fail = Some((n, lost));
-            if let Err(error) = rotate(&fake).await {
-                assert_eq!(error.name(), ErrorName::Transient, "call {n}: {error}");
-                rotate(&fake).await.unwrap();
-            }
-            assert_eq!(fake.world().secrets[SECRET].len(), 2, "call {n}");
-            assert_eq!(fake.readable().len(), 1, "call {n}");
-            assert_ne!(fake.readable(), ["stolen"], "call {n}");
+    for (n, lost) in every_loss(10) {
+        let fake = one_secret();
+        fake.lose(n, lost);
+        if let Err(error) = rotate(&fake).await {
+            assert_eq!(error.name(), ErrorName::Transient, "call {n}: {error}");
+            rotate(&fake).await.unwrap();
         }
+        assert_eq!(fake.world().secrets[SECRET].len(), 2, "call {n}");
+        assert_eq!(readable(&fake).len(), 1, "call {n}");
+        assert_ne!(readable(&fake), ["stolen"], "call {n}");
     }
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn nothing_is_rotated_without_approval_or_beyond_it() {
-    let fake = Fake::new();
+    let fake = one_secret();
     fake.world().approved = false;
     assert_eq!(rotate(&fake).await.unwrap_err().name(), ErrorName::PolicyRefused);
     fake.world().approved = true;
     fake.world().package.secrets.clear();
     assert_eq!(rotate(&fake).await.unwrap_err().name(), ErrorName::PolicyRefused);
-    assert_eq!(fake.readable(), ["stolen"]);
+    assert_eq!(readable(&fake), ["stolen"]);
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_version_that_somebody_made_later_is_reported_and_kept() {
-    let fake = Fake::new();
+    let fake = one_secret();
     rotate(&fake).await.unwrap();
     (&fake)
         .put(SECRET, "theirs", &SecretValue::new("other".to_owned()))
@@ -273,5 +257,5 @@ async fn a_version_that_somebody_made_later_is_reported_and_kept() {
         error.to_string().contains("theirs") && !error.to_string().contains("other"),
         "{error}"
     );
-    assert!(fake.readable().contains(&"other".to_owned()));
+    assert!(readable(&fake).contains(&"other".to_owned()));
 }

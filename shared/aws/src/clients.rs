@@ -10,6 +10,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::types::Tag;
+use blackstart_core::plan::Plan;
 use blackstart_core::rebuild::request::RUN_TAG;
 use blackstart_core::run::{AccountId, Mode, RunId};
 
@@ -102,6 +103,42 @@ impl Accounts {
             tags.insert(MODE_TAG, <&str>::from(mode).to_owned());
         }
         tags
+    }
+
+    /// The function's own account: the recovery account.
+    ///
+    /// # Errors
+    /// [`PortError`] as STS answers.
+    pub async fn home(&self) -> Result<Option<AccountId>, PortError> {
+        let answer = aws_sdk_sts::Client::new(&self.own)
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(|error| classify("asking for the own account", Effect::Read, &error))?;
+        Ok(answer
+            .account
+            .and_then(|account| AccountId::try_from(account).ok()))
+    }
+
+    /// Configuration for clients in the rebuild account of a plan, good for 15 minutes.
+    ///
+    /// # Errors
+    /// [`PortError`] as STS answers.
+    pub async fn in_rebuild_account(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        session_policy: String,
+    ) -> Result<SdkConfig, PortError> {
+        self.assume(&Assume {
+            partition: &plan.partition,
+            account: &plan.accounts.rebuild,
+            role: &plan.roles.rebuild,
+            run,
+            region: &plan.region,
+            session_policy: Some(session_policy),
+        })
+        .await
     }
 
     /// Configuration for clients in another account, good for 15 minutes.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cloudformation::types::{EventFilter, EventType, StackStatus, TemplateStage};
+use aws_sdk_cloudformation::types::{EventFilter, EventType, ResourceStatus, StackStatus, TemplateStage};
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
 use blackstart_core::rebuild::waves::ObservedStack;
@@ -61,9 +61,7 @@ impl CloudFormation {
         };
         Ok(Some(ObservedStack {
             id: stack.stack_id.unwrap_or_default(),
-            status: stack
-                .stack_status
-                .map_or_else(String::new, |status| status.as_str().to_owned()),
+            status: text(stack.stack_status.as_ref().map(StackStatus::as_str)),
             reason: stack.stack_status_reason,
             tags: pairs(stack.tags, |tag| (tag.key, tag.value)),
             parameters: pairs(stack.parameters, |parameter| {
@@ -105,30 +103,27 @@ impl CloudFormation {
     /// # Errors
     /// [`PortError`].
     pub async fn events(&self, name: &str) -> Result<Vec<StackEvent>, PortError> {
-        let mut events = Vec::new();
-        let mut pages = self
+        let found = self
             .client
             .describe_stack_events()
             .stack_name(name)
             .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                classify(format!("reading events of stack `{name}`"), Effect::Read, &error)
-            })?;
-            events.extend(page.stack_events.unwrap_or_default().into_iter().map(|event| {
-                StackEvent {
-                    at: event.timestamp.map_or(Timestamp::UNIX_EPOCH, |at| instant(&at)),
-                    id: event.event_id.unwrap_or_default(),
-                    logical_id: event.logical_resource_id.unwrap_or_default(),
-                    resource_type: event.resource_type.unwrap_or_default(),
-                    status: event
-                        .resource_status
-                        .map_or_else(String::new, |status| status.as_str().to_owned()),
-                    reason: event.resource_status_reason,
-                }
-            }));
-        }
+            .items()
+            .send()
+            .try_collect()
+            .await
+            .map_err(|error| classify(format!("reading events of stack `{name}`"), Effect::Read, &error))?;
+        let mut events: Vec<StackEvent> = found
+            .into_iter()
+            .map(|event| StackEvent {
+                at: event.timestamp.map_or(Timestamp::UNIX_EPOCH, |at| instant(&at)),
+                id: event.event_id.unwrap_or_default(),
+                logical_id: event.logical_resource_id.unwrap_or_default(),
+                resource_type: event.resource_type.unwrap_or_default(),
+                status: text(event.resource_status.as_ref().map(ResourceStatus::as_str)),
+                reason: event.resource_status_reason,
+            })
+            .collect();
         // What was refused by validation stands nowhere else; without it the other events still say that it failed.
         match self.validations(name).await {
             Ok(refused) => events.extend(refused),
@@ -139,38 +134,30 @@ impl CloudFormation {
 
     /// What validation refused before anything was made (`DescribeEvents`).
     async fn validations(&self, name: &str) -> Result<Vec<StackEvent>, PortError> {
-        let mut refused = Vec::new();
-        let mut pages = self
+        let what = format!("reading what validation refused of stack `{name}`");
+        let found = self
             .client
             .describe_events()
             .stack_name(name)
             .filters(EventFilter::builder().failed_events(true).build())
             .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                classify(
-                    format!("reading what validation refused of stack `{name}`"),
-                    Effect::Read,
-                    &error,
-                )
-            })?;
-            refused.extend(
-                page.operation_events
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|event| event.event_type == Some(EventType::ValidationError))
-                    .map(|event| StackEvent {
-                        at: event.timestamp.map_or(Timestamp::UNIX_EPOCH, |at| instant(&at)),
-                        id: event.event_id.unwrap_or_default(),
-                        logical_id: event.logical_resource_id.unwrap_or_default(),
-                        resource_type: event.resource_type.unwrap_or_default(),
-                        status: "VALIDATION_FAILED".to_owned(),
-                        reason: event.validation_status_reason,
-                    }),
-            );
-        }
-        Ok(refused)
+            .items()
+            .send()
+            .try_collect()
+            .await
+            .map_err(|error| classify(what, Effect::Read, &error))?;
+        Ok(found
+            .into_iter()
+            .filter(|event| event.event_type == Some(EventType::ValidationError))
+            .map(|event| StackEvent {
+                at: event.timestamp.map_or(Timestamp::UNIX_EPOCH, |at| instant(&at)),
+                id: event.event_id.unwrap_or_default(),
+                logical_id: event.logical_resource_id.unwrap_or_default(),
+                resource_type: event.resource_type.unwrap_or_default(),
+                status: "VALIDATION_FAILED".to_owned(),
+                reason: event.validation_status_reason,
+            })
+            .collect())
     }
 
     /// Every resource of a stack, in order of logical id.
@@ -178,35 +165,31 @@ impl CloudFormation {
     /// # Errors
     /// [`PortError`].
     pub async fn resources(&self, name: &str) -> Result<Vec<StackResource>, PortError> {
-        let mut resources = Vec::new();
-        let mut pages = self
+        let found = self
             .client
             .list_stack_resources()
             .stack_name(name)
             .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
+            .items()
+            .send()
+            .try_collect()
+            .await
+            .map_err(|error| {
                 classify(
                     format!("listing resources of stack `{name}`"),
                     Effect::Read,
                     &error,
                 )
             })?;
-            resources.extend(
-                page.stack_resource_summaries
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|resource| StackResource {
-                        logical_id: resource.logical_resource_id.unwrap_or_default(),
-                        resource_type: resource.resource_type.unwrap_or_default(),
-                        physical_id: resource.physical_resource_id,
-                        status: resource
-                            .resource_status
-                            .map_or_else(String::new, |status| status.as_str().to_owned()),
-                    }),
-            );
-        }
+        let mut resources: Vec<StackResource> = found
+            .into_iter()
+            .map(|resource| StackResource {
+                logical_id: resource.logical_resource_id.unwrap_or_default(),
+                resource_type: resource.resource_type.unwrap_or_default(),
+                physical_id: resource.physical_resource_id,
+                status: text(resource.resource_status.as_ref().map(ResourceStatus::as_str)),
+            })
+            .collect();
         resources.sort();
         Ok(resources)
     }
@@ -258,6 +241,11 @@ fn pairs<T>(
             _ => None,
         })
         .collect()
+}
+
+/// A word of CloudFormation's; empty where it says none.
+fn text(word: Option<&str>) -> String {
+    word.unwrap_or_default().to_owned()
 }
 
 fn instant(at: &aws_smithy_types::DateTime) -> Timestamp {

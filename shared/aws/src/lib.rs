@@ -35,6 +35,8 @@ pub mod documents_write;
 pub mod env;
 #[cfg(feature = "ledger")]
 pub mod evidence;
+#[cfg(any(test, feature = "memory"))]
+pub mod faults;
 #[cfg(all(feature = "artifacts", feature = "ledger"))]
 pub mod gate;
 #[cfg(feature = "guardduty")]
@@ -67,6 +69,8 @@ pub mod sign_in;
 pub mod signed;
 #[cfg(feature = "kms")]
 pub mod signer;
+#[cfg(feature = "surroundings")]
+pub mod surroundings;
 pub mod telemetry;
 #[cfg(feature = "tokens")]
 pub mod tokens;

@@ -349,15 +349,11 @@ pub fn elements(xml: &str, name: &str) -> Vec<String> {
     xml.split(open.as_str())
         .skip(1)
         .filter_map(|rest| rest.split_once(close.as_str()))
-        .map(|(text, _)| {
-            text.replace("&lt;", "<")
-                .replace("&gt;", ">")
-                .replace("&quot;", "\"")
-                .replace("&apos;", "'")
-                .replace("&amp;", "&")
-        })
+        .map(|(text, _)| xml::unescaped(text))
         .collect()
 }
+
+pub mod xml;
 
 #[cfg(test)]
 pub(crate) mod testing;

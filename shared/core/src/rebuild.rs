@@ -2,8 +2,8 @@
 //!
 //! Templates are checked before anything is created ([`templates`]), stacks are created wave by wave ([`waves`]), each
 //! by a change set that was compared with its template ([`change_set`]), what an earlier run left is removed first
-//! ([`earlier`]), a failed stack says why ([`failure`]), and what was created is proven to be isolated ([`isolation`]) and to be what
-//! the templates say ([`drift`]).
+//! ([`earlier`]), a failed stack says why ([`failure`]), and what was created is proven to be isolated ([`isolation`]), in an
+//! account that holds nothing else which is not ([`surroundings`]), and to be what the templates say ([`drift`]).
 
 pub mod change_set;
 pub mod drift;
@@ -14,6 +14,7 @@ mod intrinsics;
 pub mod isolation;
 mod principals;
 pub mod request;
+pub mod surroundings;
 pub mod templates;
 pub mod waves;
 
@@ -117,7 +118,7 @@ pub struct IsolationCheck {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Objection {
-    /// What it is about: `STACK` or `STACK/LOGICAL_ID`.
+    /// What it is about: `STACK` or `STACK/LOGICAL_ID`; `TYPE` or `TYPE/ID` of what no stack of the run made.
     pub subject: String,
     /// Whether it disproves the check or leaves it unknown; never `pass`.
     pub status: CheckStatus,

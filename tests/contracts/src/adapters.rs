@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use blackstart_core::rebuild::surroundings::Kind;
 use blackstart_core::references::services::Reader;
 
 use crate::{repository, template};
@@ -29,7 +30,7 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 27] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 28] = [
     ("access_keys", "iam", &[REBUILD]),
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
@@ -55,6 +56,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 27] = [
     ("secretsmanager", "secretsmanager", &[REBUILD]),
     ("sign_in", "", &[CLIENT_SECRET]),
     ("signer", "kms", &[EVIDENCE_KEY]),
+    ("surroundings", "", &[REBUILD]),
     ("tokens", "kms", &[TOKEN_KEY]),
     ("vault_access", "", &[VAULT_REQUESTER]),
 ];
@@ -237,6 +239,9 @@ fn permissions(adapter: &str, service: &str, text: &str) -> BTreeSet<String> {
         let signed = arguments.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
         needed.extend(signed.map(str::to_owned));
     }
+    if adapter == "surroundings" {
+        needed.extend(Kind::all().map(|kind| kind.permission().to_owned()));
+    }
     if adapter == "documents" {
         for service in blackstart_core::references::services::SERVICES {
             if let Reader::CloudControl(rule) = service.reader {
@@ -302,12 +307,28 @@ fn every_request_of_an_adapter_is_permitted() {
 }
 
 /// Permissions that belong to a request by another name, or to something that is no request of an adapter.
-const ALSO_NEEDED: [&str; 16] = [
+const ALSO_NEEDED: [&str; 32] = [
     // Cloud Control API removes a trial with the permissions of whoever asked for that.
     "rds:DeleteDBCluster",
     "rds:DeleteDBInstance",
     "rds:DescribeDBClusters",
     "rds:DescribeDBInstances",
+    "ec2:CreateTags",
+    "ec2:DeleteVolume",
+    "ec2:DescribeInstanceAttribute",
+    "ec2:DescribeInstanceCreditSpecifications",
+    "ec2:DescribeInstances",
+    "ec2:DescribeTags",
+    "ec2:DescribeVolumeAttribute",
+    "ec2:DescribeVolumes",
+    "ec2:TerminateInstances",
+    "elasticfilesystem:DeleteFileSystem",
+    "elasticfilesystem:DescribeBackupPolicy",
+    "elasticfilesystem:DescribeFileSystemPolicy",
+    "elasticfilesystem:DescribeFileSystems",
+    "elasticfilesystem:DescribeLifecycleConfiguration",
+    "elasticfilesystem:DescribeReplicationConfigurations",
+    "elasticfilesystem:TagResource",
     // AWS Backup opens the session with the permissions of whoever asked for the vault.
     "mpa:StartSession",
     // Making a parameter with tags.

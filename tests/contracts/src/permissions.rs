@@ -299,8 +299,47 @@ fn the_reader_only_reads() {
     }
 }
 
+/// What has a name of its own is bounded by that; the rest a session may change only under the tag of its run.
+#[test]
+fn a_trial_without_a_name_is_marked_and_removed_under_the_tag_of_the_session_alone() {
+    const OWN: &str = "${aws:PrincipalTag/blackstart:run}";
+    let account = template::load("infra/accounts/validation.yaml");
+    let role = &template::resources(&account, "AWS::IAM::Role")["ValidationRole"];
+    let mut bounded = BTreeSet::new();
+    for statement in template::role_statements(&account, role) {
+        for action in template::actions(&statement) {
+            let (service, verb) = action.split_once(':').unwrap();
+            if !["ec2", "elasticfilesystem"].contains(&service) || verb.starts_with("Describe") {
+                continue;
+            }
+            let condition = &statement["Condition"];
+            let key = if verb.contains("Tag") {
+                assert_eq!(
+                    condition["StringEqualsIfExists"]["aws:ResourceTag/blackstart:run"],
+                    OWN
+                );
+                "aws:RequestTag/blackstart:run"
+            } else {
+                "aws:ResourceTag/blackstart:run"
+            };
+            assert_eq!(condition["StringEquals"][key], OWN, "{action}");
+            bounded.insert(action);
+        }
+    }
+    assert_eq!(
+        bounded,
+        set([
+            "ec2:CreateTags",
+            "ec2:DeleteVolume",
+            "ec2:TerminateInstances",
+            "elasticfilesystem:DeleteFileSystem",
+            "elasticfilesystem:TagResource"
+        ])
+    );
+}
+
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
-const WITHOUT_RESOURCE: [&str; 27] = [
+const WITHOUT_RESOURCE: [&str; 46] = [
     "access-analyzer:CheckNoNewAccess",
     "access-analyzer:ValidatePolicy",
     "backup:CreateBackupAccessPoint",
@@ -314,6 +353,25 @@ const WITHOUT_RESOURCE: [&str; 27] = [
     "cloudformation:DescribeStackDriftDetectionStatus",
     "cloudformation:GetResource",
     "cloudformation:UpdateResource",
+    "ec2:DescribeAddresses",
+    "ec2:DescribeClientVpnEndpoints",
+    "ec2:DescribeEgressOnlyInternetGateways",
+    "ec2:DescribeInstanceAttribute",
+    "ec2:DescribeInstanceCreditSpecifications",
+    "ec2:DescribeInstances",
+    "ec2:DescribeInternetGateways",
+    "ec2:DescribeNatGateways",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeTransitGatewayAttachments",
+    "ec2:DescribeTags",
+    "ec2:DescribeVolumeAttribute",
+    "ec2:DescribeVolumes",
+    "ec2:DescribeVpcEndpoints",
+    "ec2:DescribeVpcPeeringConnections",
+    "ec2:DescribeVpnConnections",
+    "ec2:DescribeVpnGateways",
+    "iam:ListRoles",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",

@@ -1,11 +1,10 @@
 //! The master password of a database.
 
-use super::fake::Lost;
 use super::*;
 
 /// A database whose password is a key of a secret.
 fn a_database() -> Fake {
-    let fake = Fake::new();
+    let fake = one_secret();
     {
         let mut world = fake.world();
         let credentials = json!([
@@ -75,12 +74,10 @@ async fn the_database_and_its_consumers_have_the_same_new_password() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn whichever_call_fails_no_old_password_is_left() {
-    for lost in [Lost::Request, Lost::Answer] {
-        for n in 1..=20 {
-            let fake = a_database();
-            fake.world().fail = Some((n, lost));
-            insist(&fake).await;
-            has_only_the_new_password(&fake);
-        }
+    for (n, lost) in every_loss(20) {
+        let fake = a_database();
+        fake.lose(n, lost);
+        insist(&fake).await;
+        has_only_the_new_password(&fake);
     }
 }

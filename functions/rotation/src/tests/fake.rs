@@ -1,10 +1,10 @@
-//! An account in memory whose every call can be lost on its way there or back.
+//! A rebuild account in memory, and what the run knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
 
 use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::evidence::EvidenceError;
+use blackstart_aws::faults::Unreliable;
 use blackstart_aws::gate::GateRefused;
 use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
@@ -53,87 +53,50 @@ pub(super) struct World {
     pub(super) randoms: usize,
     pub(super) kept: Vec<RotationDocument>,
     pub(super) events: Vec<Event>,
-    pub(super) calls: usize,
-    pub(super) fail: Option<(usize, Lost)>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Lost {
-    Request,
-    Answer,
+pub(super) type Fake = Unreliable<World>;
+
+/// One secret, stolen, and nothing else.
+pub(super) fn one_secret() -> Fake {
+    let labels = BTreeSet::from([CURRENT.to_owned()]);
+    Fake::new(World {
+        package: serde_json::from_slice(PACKAGE).unwrap(),
+        approved: true,
+        plan: serde_json::from_slice(PLAN).unwrap(),
+        secrets: BTreeMap::from([(
+            SECRET.to_owned(),
+            BTreeMap::from([("old".to_owned(), ("stolen".to_owned(), labels))]),
+        )]),
+        keys: Vec::new(),
+        owner: None,
+        parameter_owner: None,
+        mode: "drill",
+        made: 0,
+        parameter: BTreeMap::new(),
+        database: (
+            "stolen".to_owned(),
+            MasterPassword {
+                version: None,
+                pending: false,
+                available: true,
+            },
+        ),
+        hooked: BTreeSet::new(),
+        items: None,
+        randoms: 0,
+        kept: Vec::new(),
+        events: Vec::new(),
+    })
 }
 
-pub(super) struct Fake(Mutex<World>);
-
-impl Fake {
-    pub(super) fn new() -> Self {
-        let labels = BTreeSet::from([CURRENT.to_owned()]);
-        Self(Mutex::new(World {
-            package: serde_json::from_slice(PACKAGE).unwrap(),
-            approved: true,
-            plan: serde_json::from_slice(PLAN).unwrap(),
-            secrets: BTreeMap::from([(
-                SECRET.to_owned(),
-                BTreeMap::from([("old".to_owned(), ("stolen".to_owned(), labels))]),
-            )]),
-            keys: Vec::new(),
-            owner: None,
-            parameter_owner: None,
-            mode: "drill",
-            made: 0,
-            parameter: BTreeMap::new(),
-            database: (
-                "stolen".to_owned(),
-                MasterPassword {
-                    version: None,
-                    pending: false,
-                    available: true,
-                },
-            ),
-            hooked: BTreeSet::new(),
-            items: None,
-            randoms: 0,
-            kept: Vec::new(),
-            events: Vec::new(),
-            calls: 0,
-            fail: None,
-        }))
-    }
-
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
-    }
-
-    pub(super) fn call<T>(&self, act: impl FnOnce(&mut World) -> T) -> Result<T, PortError> {
-        let mut world = self.world();
-        world.calls += 1;
-        let lost = world
-            .fail
-            .filter(|(n, _)| *n == world.calls)
-            .map(|(_, lost)| lost);
-        let cut = || PortError::Transient {
-            what: "a call".to_owned(),
-            why: "it was cut".to_owned(),
-        };
-        if lost == Some(Lost::Request) {
-            return Err(cut());
-        }
-        let answer = act(&mut world);
-        if lost == Some(Lost::Answer) {
-            Err(cut())
-        } else {
-            Ok(answer)
-        }
-    }
-
-    /// The values that any label leads to.
-    pub(super) fn readable(&self) -> Vec<String> {
-        let world = self.world();
-        let labelled = world.secrets[SECRET]
-            .values()
-            .filter(|(_, labels)| !labels.is_empty());
-        labelled.map(|(value, _)| value.clone()).collect()
-    }
+/// The values that any label leads to.
+pub(super) fn readable(fake: &Fake) -> Vec<String> {
+    let world = fake.world();
+    let labelled = world.secrets[SECRET]
+        .values()
+        .filter(|(_, labels)| !labels.is_empty());
+    labelled.map(|(value, _)| value.clone()).collect()
 }
 
 impl Run for &Fake {

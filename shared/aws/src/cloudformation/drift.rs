@@ -1,10 +1,10 @@
 //! Drift detection: asked for, looked at, never waited for.
 
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cloudformation::types::StackDriftDetectionStatus;
+use aws_sdk_cloudformation::types::{DifferenceType, StackDriftDetectionStatus, StackResourceDriftStatus};
 use blackstart_core::rebuild::drift::{Detection, Difference, ResourceDrift};
 
-use super::{CloudFormation, is_absent};
+use super::{CloudFormation, is_absent, text};
 use crate::port::{Effect, PortError, classify};
 
 impl CloudFormation {
@@ -85,9 +85,12 @@ impl CloudFormation {
                     .map(|drift| ResourceDrift {
                         logical_id: drift.logical_resource_id.unwrap_or_default(),
                         resource_type: drift.resource_type.unwrap_or_default(),
-                        status: drift
-                            .stack_resource_drift_status
-                            .map_or_else(String::new, |status| status.as_str().to_owned()),
+                        status: text(
+                            drift
+                                .stack_resource_drift_status
+                                .as_ref()
+                                .map(StackResourceDriftStatus::as_str),
+                        ),
                         reason: drift.drift_status_reason,
                         differences: drift
                             .property_differences
@@ -95,9 +98,7 @@ impl CloudFormation {
                             .into_iter()
                             .map(|difference| Difference {
                                 path: difference.property_path.unwrap_or_default(),
-                                kind: difference
-                                    .difference_type
-                                    .map_or_else(String::new, |kind| kind.as_str().to_owned()),
+                                kind: text(difference.difference_type.as_ref().map(DifferenceType::as_str)),
                             })
                             .collect(),
                     }),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use super::{Plan, Problem};
+use crate::rebuild::surroundings::Kind;
 use crate::rebuild::{CheckStatus, Objection};
 
 /// A named decision to go on although one thing keeps a check from passing.
@@ -13,7 +14,8 @@ use crate::rebuild::{CheckStatus, Objection};
 pub struct CheckWaiver {
     /// The check.
     pub check: WaivableCheck,
-    /// What the check names: `STACK/LOGICAL_ID`, or `STACK` for what concerns it as a whole.
+    /// What the check names: `STACK/LOGICAL_ID`, or `STACK` for what concerns it as a whole; `TYPE/ID` for what the
+    /// account holds outside of the stacks, for example `AWS::IAM::Role/OrganizationAccountAccessRole`.
     pub subject: String,
     /// Why it may pass. Shown to the approvers.
     pub reason: String,
@@ -21,21 +23,8 @@ pub struct CheckWaiver {
     pub by: String,
 }
 
-/// The checks that a plan can waive. Trust and the template's own identity are not among them.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    IntoStaticStr,
-)]
+/// The checks that a plan can waive. The template's own identity is not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum WaivableCheck {
@@ -45,6 +34,9 @@ pub enum WaivableCheck {
     PublicAddress,
     /// Ingress from everywhere, on purpose, or from a range that cannot be known beforehand.
     SecurityGroups,
+    /// A role that no stack made and that trusts an account of which nothing is known. Trust of the old account and of
+    /// everybody is never waived, nor that in a template.
+    Trust,
     /// A resource whose state CloudFormation does not tell. One that was not made from the template is never waived.
     Complete,
     /// A resource that CloudFormation cannot compare. One that differs is never waived.
@@ -57,7 +49,7 @@ impl WaivableCheck {
     pub fn lets_pass(self, status: CheckStatus) -> bool {
         match self {
             Self::Network | Self::PublicAddress | Self::SecurityGroups => true,
-            Self::Complete | Self::Drift => status != CheckStatus::Fail,
+            Self::Trust | Self::Complete | Self::Drift => status != CheckStatus::Fail,
         }
     }
 }
@@ -83,15 +75,26 @@ impl Plan {
                     what: what.to_owned(),
                 });
             };
-            let stack = waiver
-                .subject
-                .split_once('/')
-                .map_or(waiver.subject.as_str(), |(stack, _)| stack);
-            if !self.rebuild.stacks.iter().any(|known| known.name == stack) {
-                problem(
+            match Kind::of_subject(&waiver.subject) {
+                Some(kind) if kind.check() == waiver.check => {}
+                Some(_) => problem("check", "does not look at what `subject` names"),
+                None if waiver.check == WaivableCheck::Trust => problem(
                     "subject",
-                    "names no stack of the plan: `STACK/LOGICAL_ID`, or `STACK`",
-                );
+                    "names no role of the account: `AWS::IAM::Role/NAME`; trust in a template is not waived",
+                ),
+                None => {
+                    let stack = waiver
+                        .subject
+                        .split_once('/')
+                        .map_or(waiver.subject.as_str(), |(stack, _)| stack);
+                    if !self.rebuild.stacks.iter().any(|known| known.name == stack) {
+                        problem(
+                            "subject",
+                            "names no stack of the plan (`STACK/LOGICAL_ID`, or `STACK`) and no type that is looked \
+                             for in the account (`TYPE/ID`)",
+                        );
+                    }
+                }
             }
             for (field, text) in [("reason", &waiver.reason), ("by", &waiver.by)] {
                 if text.trim().is_empty() {
@@ -137,6 +140,34 @@ mod tests {
         let network = waiver(WaivableCheck::Network, "orders-app/Queue");
         assert!(network.covers("network", &objection(CheckStatus::Fail)));
         assert!(!network.covers("trust", &objection(CheckStatus::Fail)));
+    }
+
+    #[test]
+    fn what_the_account_holds_is_waived_by_type_and_id_under_the_check_that_looks_for_it() {
+        let mut plan = Plan::parse(PLAN.as_bytes()).unwrap();
+        plan.rebuild.waivers = vec![
+            waiver(
+                WaivableCheck::Trust,
+                "AWS::IAM::Role/OrganizationAccountAccessRole",
+            ),
+            waiver(WaivableCheck::Network, "AWS::EC2::VPCEndpoint/vpce-1"),
+            waiver(WaivableCheck::SecurityGroups, "AWS::EC2::SecurityGroup"),
+        ];
+        assert_eq!(plan.problems(), []);
+        plan.rebuild.waivers = vec![
+            waiver(WaivableCheck::Network, "AWS::IAM::Role/R"),
+            waiver(WaivableCheck::Trust, "orders-app/Role"),
+            waiver(WaivableCheck::Network, "AWS::SQS::Queue/q"),
+        ];
+        let at: Vec<_> = plan.problems().into_iter().map(|problem| problem.at).collect();
+        assert_eq!(
+            at,
+            [
+                "rebuild.waivers[0].check",
+                "rebuild.waivers[1].subject",
+                "rebuild.waivers[2].subject"
+            ]
+        );
     }
 
     #[test]

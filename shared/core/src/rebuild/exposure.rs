@@ -190,7 +190,7 @@ pub(super) fn exposure(scope: &Scope<'_>, kind: &str, properties: Option<&Value>
             Some(Known::Text(name)) if name.contains("vpce-svc-") => vec![Exposure::OtherNetwork],
             // A part that is not known may hold what makes it somebody else's; the region is known.
             Some(Known::Text(name)) if name.contains('\u{0}') => vec![Exposure::MaybeOtherNetwork],
-            Some(Known::Text(name)) if SERVICES_OF_AWS.iter().any(|of| name.starts_with(of)) => Vec::new(),
+            Some(Known::Text(name)) if is_service_of_aws(&name) => Vec::new(),
             Some(Known::Text(_)) => vec![Exposure::OtherNetwork],
             None | Some(Known::OwnResource | Known::Unknown) => vec![Exposure::MaybeOtherNetwork],
         },
@@ -213,6 +213,11 @@ pub(super) fn exposure(scope: &Scope<'_>, kind: &str, properties: Option<&Value>
         _ if INERT.contains(&kind) || INERT_POLICIES.contains(&kind) => Vec::new(),
         _ => vec![Exposure::UnknownType],
     }
+}
+
+/// Whether an endpoint for this service stays with AWS.
+pub(super) fn is_service_of_aws(name: &str) -> bool {
+    !name.contains("vpce-svc-") && SERVICES_OF_AWS.iter().any(|of| name.starts_with(of))
 }
 
 /// A subscription by mail, phone or web request leaves the account.

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::drift::{self, DriftFacts};
 use super::exposure::{Exposure, exposure};
 use super::intrinsics::Scope;
+use super::surroundings::{self, Kind, Survey};
 use super::templates::{self, Template};
 use super::waves::ObservedStack;
 use super::{CheckStatus, IsolationCheck, Objection};
-use crate::plan::{Plan, Stack};
+use crate::plan::{Plan, Stack, WaivableCheck};
 
 /// What is observed of one stack once it is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,14 @@ impl Collector {
         });
     }
 
+    /// The template and the account may say the same of one thing.
+    fn object_once(&mut self, status: CheckStatus, subject: &str, what: String) {
+        let known = |said: &Objection| said.subject == subject && said.what == what;
+        if !self.objections.iter().any(known) {
+            self.object(status, subject, what);
+        }
+    }
+
     fn fail(&mut self, subject: &str, what: String) {
         self.object(CheckStatus::Fail, subject, what);
     }
@@ -98,15 +107,20 @@ impl Collector {
     }
 }
 
-/// Examines every stack of the plan; `templates` are the checked ones and `facts` what was observed, both by stack name.
+/// Examines every stack of the plan, and the account around them; `templates` are the checked ones and `facts` what was
+/// observed, both by stack name.
 #[must_use]
 pub fn examine(
     plan: &Plan,
     templates: &BTreeMap<String, Template>,
     facts: &BTreeMap<String, StackFacts>,
+    survey: &Survey,
 ) -> Vec<IsolationCheck> {
     let mut source = Collector::new("template", "stacks compared with the plan's template");
-    let mut trust = Collector::new("trust", "stacks searched for trust outside the rebuild account");
+    let mut trust = Collector::new(
+        "trust",
+        "stacks and roles searched for trust outside the rebuild account",
+    );
     let mut complete = Collector::new("complete", "resources compared with their template");
     let mut network = Collector::new("network", "resources searched for ways to other networks");
     let mut address = Collector::new("public_address", "resources searched for public addresses");
@@ -167,10 +181,46 @@ pub fn examine(
             }
         }
     }
+    let owner = owners(plan, facts);
+    for kind in Kind::all() {
+        let check = match kind.check() {
+            WaivableCheck::Network => &mut network,
+            WaivableCheck::PublicAddress => &mut address,
+            WaivableCheck::SecurityGroups => &mut ingress,
+            WaivableCheck::Trust | WaivableCheck::Complete | WaivableCheck::Drift => &mut trust,
+        };
+        let (count, findings) = surroundings::judge(plan, survey, kind, |id| owner.get(id).cloned());
+        check.count += count;
+        for found in findings {
+            check.object_once(found.status, &found.subject, found.what);
+        }
+    }
     [source, trust, complete, network, address, ingress, drifted]
         .into_iter()
         .map(Collector::finish)
         .collect()
+}
+
+/// What the stacks made: physical id to what an [`Objection`] calls it. Of an ARN its last part counts, too: load
+/// balancers are known by it to what hangs on them.
+fn owners(plan: &Plan, facts: &BTreeMap<String, StackFacts>) -> BTreeMap<String, String> {
+    let mut owners = BTreeMap::new();
+    for stack in &plan.rebuild.stacks {
+        for resource in facts
+            .get(&stack.name)
+            .into_iter()
+            .flat_map(|fact| &fact.resources)
+        {
+            if let Some(id) = resource.physical_id.as_ref().filter(|id| !id.is_empty()) {
+                let name = subject(stack, &resource.logical_id);
+                if let Some((_, last)) = id.split_once(":loadbalancer/") {
+                    owners.insert(last.to_owned(), name.clone());
+                }
+                owners.insert(id.clone(), name);
+            }
+        }
+    }
+    owners
 }
 
 /// One resource of a stack, as an [`Objection`] names it.

@@ -1,4 +1,5 @@
 mod isolation;
+mod surroundings;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};

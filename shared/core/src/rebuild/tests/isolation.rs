@@ -6,13 +6,24 @@ use serde_json::{Value, json};
 
 use super::super::drift::{Detection, DriftFacts, ResourceDrift};
 use super::super::isolation::{StackFacts, StackResource, examine};
+use super::super::surroundings::Survey;
 use super::super::templates::Template;
 use super::super::{CheckStatus, IsolationCheck, RebuildDocument};
+use super::surroundings::empty_account;
 use super::templates::role;
 use super::{OLD, observed, plan_of};
 use crate::artifact::Digest;
 
 fn examined(template: &Value, change: impl FnOnce(&mut StackFacts)) -> Vec<IsolationCheck> {
+    examined_in(&empty_account(), template, change)
+}
+
+/// The same, in an account that holds this besides.
+pub(super) fn examined_in(
+    survey: &Survey,
+    template: &Value,
+    change: impl FnOnce(&mut StackFacts),
+) -> Vec<IsolationCheck> {
     let (mut plan, bytes) = plan_of(&[("orders-app", template)]);
     let mut fact = StackFacts {
         stack: observed("CREATE_COMPLETE", &plan.rebuild.stacks[0].template.sha256),
@@ -62,6 +73,7 @@ fn examined(template: &Value, change: impl FnOnce(&mut StackFacts)) -> Vec<Isola
         &plan,
         &templates,
         &BTreeMap::from([("orders-app".to_owned(), fact)]),
+        survey,
     )
 }
 
@@ -212,7 +224,7 @@ fn what_was_not_seen_or_differs_does_not_pass() {
         assert_eq!(status(&checks, check), expected, "{check}: {checks:?}");
     }
     let (plan, _) = plan_of(&[("orders-app", &template)]);
-    let checks = examine(&plan, &BTreeMap::new(), &BTreeMap::new());
+    let checks = examine(&plan, &BTreeMap::new(), &BTreeMap::new(), &Survey::default());
     assert!(checks.iter().all(|check| check.status == CheckStatus::Unknown));
 }
 

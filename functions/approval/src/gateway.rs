@@ -250,9 +250,10 @@ async fn admitted<P: Ports>(
                 .await
                 .map(Response::Json)
         }
-        (Action::Operator(_), Voucher::Session(_)) => {
+        (Action::Question | Action::Operator(_), Voucher::Session(_)) => {
             Err(TurnedAway::OtherContent("signed requests only: use `blackstart cutover`").into())
         }
+        (Action::Question, _) => Box::pin(operator::asked(&caller, deps)).await.map(Response::Json),
         (Action::Operator(body), _) => {
             let answer = body.json()?;
             Box::pin(operator::choose(&caller, &answer, deps, now))

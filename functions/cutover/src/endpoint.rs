@@ -35,7 +35,11 @@ const HEALTH_BYTES: usize = 5_120;
 /// [`Untrusted`]: chain, name and validity of the certificate, as rustls and webpki judge them.
 pub async fn handshake(endpoint: &Endpoint, authorities: Option<&Authorities>) -> Result<(), Untrusted> {
     let trusted = trusted(authorities)?;
-    for address in addresses(endpoint).await? {
+    let addresses = in_time(addresses(endpoint)).await?;
+    if addresses.is_empty() {
+        return Err(Untrusted::NoAnswer("it has no address".to_owned()));
+    }
+    for address in addresses {
         in_time(connect(endpoint, address, &trusted)).await?;
     }
     Ok(())
@@ -51,7 +55,7 @@ pub async fn document(
     path: &str,
 ) -> Result<String, Untrusted> {
     let trusted = trusted(authorities)?;
-    let address = addresses(endpoint).await?.into_iter().next();
+    let address = in_time(addresses(endpoint)).await?.into_iter().next();
     let address = address.ok_or_else(|| Untrusted::NoAnswer("it has no address".to_owned()))?;
     in_time(async {
         let stream = connect(endpoint, address, &trusted).await?;

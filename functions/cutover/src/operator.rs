@@ -8,6 +8,7 @@ use blackstart_core::journal::Entry;
 use blackstart_core::run::RunId;
 use blackstart_core::task::Failure;
 use blackstart_core::task::approval::TaskToken;
+use blackstart_core::task::cutover::Question;
 
 use crate::CutoverError;
 use crate::context::Context;
@@ -41,7 +42,7 @@ impl<W: World, R: Records, C: Cipher, N: Notices> Context<'_, W, R, C, N> {
         let open = open
             .as_ref()
             .map(|(document, entries)| (document, entries.as_slice()));
-        let text = page(&self.run, failure, open);
+        let text = page(&self.run, &Question::of_attempt(&attempt), failure, open);
         self.deps
             .notices
             .send(&format!("Blackstart: run {} needs an operator", self.run), &text)
@@ -51,9 +52,14 @@ impl<W: World, R: Records, C: Cipher, N: Notices> Context<'_, W, R, C, N> {
 }
 
 /// What an operator has to know.
-fn page(run: &RunId, failure: &Failure, open: Option<(&CutoverDocument, &[Entry])>) -> String {
+fn page(
+    run: &RunId,
+    question: &Question,
+    failure: &Failure,
+    open: Option<(&CutoverDocument, &[Entry])>,
+) -> String {
     let mut text = format!(
-        "The cutover of run {run} waits for you.\n\n{}: {}\n\n",
+        "Run {run} waits for you. Question {question}.\n\n{}: {}\n\n",
         failure.error, failure.cause
     );
     match open.map(|(document, entries)| Status::new(run, document, entries)) {
@@ -63,7 +69,7 @@ fn page(run: &RunId, failure: &Failure, open: Option<(&CutoverDocument, &[Entry]
     }
     text.push_str(&format!(
         "\nblackstart cutover status {run}\n\
-         blackstart cutover resume|revert|abandon {run} --rationale \"WHY\"\n"
+         blackstart cutover resume|revert|abandon {run} --question {question} --rationale \"WHY\"\n"
     ));
     text
 }

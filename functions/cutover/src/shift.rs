@@ -7,8 +7,10 @@ use blackstart_core::cutover::SHIFT_TRAFFIC;
 use blackstart_core::dns::message::RecordType;
 use blackstart_core::dns::{Course, TrafficChange, TrafficStep};
 use blackstart_core::journal::{Event, Journal, StepState};
+use blackstart_core::ledger::Key;
 use blackstart_core::task::Progress;
 use blackstart_core::task::cutover::TrafficProgress;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::CutoverError;
 use crate::context::{Context, Open};
@@ -16,6 +18,10 @@ use crate::lease;
 use crate::references::is_done;
 use crate::traffic::not_yet;
 use crate::world::World;
+
+/// Longer than a change of records takes to reach all authoritative servers: by the Route 53 documentation that is
+/// 60 seconds under normal conditions.
+const PROPAGATION: SignedDuration = SignedDuration::from_secs(300);
 
 impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
     /// The way of traffic with the run's health check in it, once there is one.
@@ -94,7 +100,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
                     after: digest_of_lines(&change.diff()),
                 };
                 self.record(open, intent).await?;
-                if let Err(error) = self.change(&change).await {
+                if let Err(error) = self.change(&id, &change).await {
                     self.record_failed_shift(open, id, &error).await?;
                     return Err(error.into());
                 }
@@ -129,9 +135,9 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
         self.record(open, event).await
     }
 
-    async fn change(&self, change: &TrafficChange) -> Result<(), PortError> {
+    async fn change(&self, step: &str, change: &TrafficChange) -> Result<(), PortError> {
         let id = self.deps.world.change_records(&self.run, change).await?;
-        let key = self.fact("change");
+        let key = self.change_of(step);
         let kept = match self.deps.records.get::<String>(&key).await {
             Ok(Some(held)) => self.deps.records.replace(&key, held.version, &id).await,
             Ok(None) => self.deps.records.put_new(&key, &id).await,
@@ -142,6 +148,39 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             tracing::warn!(%error, change = %id, "the id of the change was not kept");
         }
         Ok(())
+    }
+
+    /// Where the id of the change behind a step is kept: that of another step says nothing about this one.
+    fn change_of(&self, step: &str) -> Key {
+        self.fact(&format!("change#{step}"))
+    }
+
+    /// Why the change behind a step may not have reached all servers yet. Where its id was lost, the servers themselves
+    /// are asked; but they answer the same values for every share, so a share waits [`PROPAGATION`] besides.
+    async fn not_propagated(&self, step: &TrafficStep, shares: bool) -> Result<Option<String>, CutoverError> {
+        let known = self.deps.records.get::<String>(&self.change_of(&step.id)).await?;
+        if let Some(id) = known {
+            let synced = self.deps.world.in_sync(&id.document).await?;
+            return Ok((!synced).then(|| format!("change {} is pending", id.document)));
+        }
+        if !shares {
+            return Ok(None);
+        }
+        let (key, now) = (
+            self.fact(&format!("change-lost#{}", step.id)),
+            self.deps.world.now(),
+        );
+        self.deps.records.put_new(&key, &now).await?;
+        let since = self.deps.records.get::<Timestamp>(&key).await?;
+        let waited = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since.document));
+        Ok((waited < PROPAGATION).then(|| {
+            format!(
+                "the id of the change of `{}` was lost, so its propagation is waited out ({} s of {} s)",
+                step.id,
+                waited.as_secs(),
+                PROPAGATION.as_secs()
+            )
+        }))
     }
 
     /// Records that somebody else changed the records; they are left alone.
@@ -180,12 +219,8 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             Ok(place) => return Err(CutoverError::Drifted(course.between(place, served).diff())),
             Err(differences) => return Err(CutoverError::Drifted(differences)),
         }
-        let known = self.deps.records.get::<String>(&self.fact("change")).await?;
-        // Where the id of the change is not known, the servers themselves are.
-        if let Some(id) = known
-            && !self.deps.world.in_sync(&id.document).await?
-        {
-            return Ok(not_yet(format!("change {} is pending", id.document)));
+        if let Some(pending) = self.not_propagated(step, course.length() > 1).await? {
+            return Ok(not_yet(pending));
         }
         let zone = &open.document.traffic.zone;
         let servers = self.deps.world.name_servers(zone).await?;
@@ -282,7 +317,7 @@ impl<W: World, R: Records, C, N> Context<'_, W, R, C, N> {
             Ok(place) if place <= at => {}
             Ok(place) => {
                 let change = course.between(place, at);
-                match self.change(&change).await {
+                match self.change(&step, &change).await {
                     Ok(()) | Err(PortError::OutcomeUnknown { .. }) => {}
                     Err(error @ PortError::Transient { .. }) => return Err(error.into()),
                     Err(error @ (PortError::Refused { .. } | PortError::NotFound { .. })) => {

@@ -338,22 +338,26 @@ async fn reject(
 
 async fn close(run: &RunId, conclusion: Conclusion, deps: &Deps) -> Result<Closed, IntakeError> {
     let key = Key::run(run);
-    let mut record = deps
-        .ledger
-        .get::<RunRecord>(&key)
-        .await?
-        .ok_or_else(|| IntakeError::UnknownRun(run.clone()))?;
-    if record.document.conclusion.is_none() {
+    // Late evidence may be attached to the record at this moment.
+    let workload = loop {
+        let mut record = deps
+            .ledger
+            .get::<RunRecord>(&key)
+            .await?
+            .ok_or_else(|| IntakeError::UnknownRun(run.clone()))?;
+        if record.document.conclusion.is_some() {
+            break record.document.workload;
+        }
         record.document.conclusion = Some(conclusion);
-        deps.ledger
+        if deps
+            .ledger
             .replace(&key, record.version, &record.document)
-            .await?;
-    }
-    let workload = &record.document.workload;
-    deps.ledger
-        .put_new(&Key::concluded_run(workload, run), &record.document)
-        .await?;
-    let lock = Key::active_run(workload);
+            .await?
+        {
+            break record.document.workload;
+        }
+    };
+    let lock = Key::active_run(&workload);
     if let Some(held) = deps.ledger.get::<ActiveRun>(&lock).await?
         && held.document.run == *run
     {

@@ -19,7 +19,7 @@ use blackstart_core::items::settle;
 use blackstart_core::journal::{Entry, Event};
 use blackstart_core::ledger::Key;
 use blackstart_core::report::trend::RunDurations;
-use blackstart_core::report::{Document, EvidenceHead, Facts, NamedDocument, OperatorAnswer};
+use blackstart_core::report::{Decision, Document, EvidenceHead, Facts, NamedDocument, OperatorAnswer};
 use blackstart_core::run::{RunId, RunRecord};
 use blackstart_core::timeline::CurrentBoundary;
 use blackstart_core::validation::SetVerdict;
@@ -60,8 +60,14 @@ pub(crate) async fn facts(record: &RunRecord, deps: &Deps) -> Result<Facts, Repo
     )
     .await?;
     // A run whose boundary moved has several packages; the last one that was put before people counts.
-    let gates: Vec<GateRecord> = rows(run, Key::GATE_PREFIX, deps).await?;
-    if let Some(gate) = gates.into_iter().max_by_key(|gate| gate.opened) {
+    let mut gates: Vec<GateRecord> = rows(run, Key::GATE_PREFIX, deps).await?;
+    gates.sort_by(|a, b| (a.opened, &a.digest).cmp(&(b.opened, &b.digest)));
+    let last = gates.pop();
+    for gate in gates {
+        let votes = rows::<Vote>(run, &Key::vote_prefix(&gate.digest), deps).await?;
+        facts.earlier_decisions.push(Decision { gate, votes });
+    }
+    if let Some(gate) = last {
         let package: DecisionPackage = deps.artifacts.get_json(&gate.package).await?;
         facts.votes = rows::<Vote>(run, &Key::vote_prefix(&gate.digest), deps).await?;
         facts.selection = Some(deps.artifacts.get_json(&package.selection).await?);

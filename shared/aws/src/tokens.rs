@@ -10,6 +10,7 @@ use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;
 use blackstart_core::run::RunId;
 use blackstart_core::task::approval::TaskToken;
+use blackstart_core::task::cutover::Question;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +189,21 @@ impl Taken {
     pub fn attempt(&self) -> &str {
         &self.stored.attempt
     }
+}
+
+/// The question that waits for an operator, and since when. `None`: nothing waits.
+///
+/// # Errors
+/// [`LedgerError`].
+pub async fn open_question<R: Records>(
+    records: &R,
+    run: &RunId,
+) -> Result<Option<(Question, Timestamp)>, LedgerError> {
+    let held = records.get::<SealedToken>(&Wait::Operator.key(run)).await?;
+    Ok(held.map(|held| {
+        let token = held.document;
+        (Question::of_attempt(&token.attempt), token.sealed)
+    }))
 }
 
 /// The store of task tokens.

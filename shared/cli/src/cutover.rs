@@ -5,6 +5,7 @@ use std::io::Write;
 use aws_config::SdkConfig;
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::ledger::{Ledger, LedgerError};
+use blackstart_aws::tokens::open_question;
 use blackstart_core::cutover::{CutoverDocument, Status};
 use blackstart_core::journal::{Entry, Event, IllegalEvent};
 use blackstart_core::ledger::Key;
@@ -48,6 +49,9 @@ pub(crate) struct Decide {
     /// The run.
     #[arg(value_parser = run_id)]
     run: RunId,
+    /// What you answer: the notice and `status` name the question. One that is asked no more is not answered.
+    #[arg(long)]
+    question: String,
     /// Why, in your words. It is kept in the journal and in the evidence.
     #[arg(long)]
     rationale: String,
@@ -104,7 +108,7 @@ impl Cutover {
             Self::Abandon(decide) => ("abandon", decide),
         };
         let gateway = decide.address.gateway(config)?;
-        let answer = answer(&gateway, &decide.run, choice, &decide.rationale).await?;
+        let answer = answer(&gateway, &decide.run, &decide.question, choice, &decide.rationale).await?;
         show(&answer, out)?;
         Ok(true)
     }
@@ -114,10 +118,11 @@ impl Cutover {
 pub(crate) async fn answer(
     gateway: &Gateway,
     run: &RunId,
+    question: &str,
     choice: &str,
     rationale: &str,
 ) -> Result<Value, GatewayError> {
-    let body = json!({"choice": choice, "rationale": rationale});
+    let body = json!({"question": question, "choice": choice, "rationale": rationale});
     gateway
         .send("POST", &format!("/runs/{run}/operator"), Some(&body))
         .await
@@ -126,6 +131,10 @@ pub(crate) async fn answer(
 impl ReadJournal {
     async fn show(&self, config: &SdkConfig, out: &mut dyn Write) -> Result<bool, CutoverFailed> {
         let ledger = Ledger::new(config, self.ledger.clone());
+        // Before the gate there is a question and no journal.
+        if let Some((question, since)) = open_question(&ledger, &self.run).await? {
+            writeln!(out, "question {question} waits for an operator since {since}\n")?;
+        }
         let rows = ledger
             .query::<Entry>(&Key::run_partition(&self.run), Key::JOURNAL_PREFIX)
             .await?;

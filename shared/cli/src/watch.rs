@@ -390,7 +390,9 @@ fn hint(glance: &Glance) -> Option<String> {
     }
     Some(match glance.progress.standing {
         Standing::AwaitsApproval => format!("look at the package: blackstart approve {run} --show"),
-        Standing::Stuck => format!("answer: blackstart cutover resume|revert|abandon {run} --rationale …"),
+        Standing::Stuck => {
+            format!("answer: blackstart cutover resume|revert|abandon {run} --question … --rationale …")
+        }
         Standing::BrokenOff => "see the runbook: When an execution ended by itself".to_owned(),
         Standing::Running | Standing::Concluded => return None,
     })

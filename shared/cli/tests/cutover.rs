@@ -247,7 +247,15 @@ async fn a_decision_goes_to_the_gate_with_its_reason() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let run = run().to_string();
     for choice in ["resume", "revert", "abandon"] {
-        let arguments = ["cutover", choice, &run, "--rationale", "the sibling is repaired"];
+        let arguments = [
+            "cutover",
+            choice,
+            &run,
+            "--question",
+            "0123",
+            "--rationale",
+            "the sibling is repaired",
+        ];
         let output = command(&environment, &arguments).await;
         assert!(output.status.success(), "{output:?}");
         let sent = asked.lock().unwrap().pop().unwrap();
@@ -255,7 +263,7 @@ async fn a_decision_goes_to_the_gate_with_its_reason() {
         let body: Value = serde_json::from_str(sent["body"].as_str().unwrap()).unwrap();
         assert_eq!(
             body,
-            json!({"choice": choice, "rationale": "the sibling is repaired"})
+            json!({"question": "0123", "choice": choice, "rationale": "the sibling is repaired"})
         );
     }
     let without = command(&environment, &["cutover", "revert", &run]).await;

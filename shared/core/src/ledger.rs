@@ -4,6 +4,7 @@
 
 use crate::artifact::Digest;
 use crate::run::{RunId, WorkloadName};
+use crate::task::cutover::Question;
 
 /// The place of one item in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,15 +22,6 @@ impl Key {
         Self {
             pk: format!("WORKLOAD#{workload}"),
             sk: "ACTIVE".to_owned(),
-        }
-    }
-
-    /// A concluded run in the history of its workload, for trends.
-    #[must_use]
-    pub fn concluded_run(workload: &WorkloadName, run: &RunId) -> Self {
-        Self {
-            pk: format!("WORKLOAD#{workload}"),
-            sk: format!("RUN#{run}"),
         }
     }
 
@@ -167,6 +159,12 @@ impl Key {
     #[must_use]
     pub fn gate_token(run: &RunId, package: &Digest) -> Self {
         Self::in_run(run, format!("TOKEN#{package}"))
+    }
+
+    /// The one answer to a question that an operator was asked. Written only if absent.
+    #[must_use]
+    pub fn operator_answer(run: &RunId, question: &Question) -> Self {
+        Self::in_run(run, format!("ANSWER#{question}"))
     }
 
     /// One person's vote on one decision package. Written only if absent.

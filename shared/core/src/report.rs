@@ -125,6 +125,8 @@ pub struct Facts {
     pub gate: Option<GateRecord>,
     /// Stage 3.
     pub votes: Vec<Vote>,
+    /// Stage 3: the packages that were put before people earlier, oldest first.
+    pub earlier_decisions: Vec<Decision>,
     /// What operators answered while the run was stuck, in order.
     pub operators: Vec<OperatorAnswer>,
     /// Stage 4.
@@ -143,6 +145,16 @@ pub struct Facts {
     pub evidence: Option<EvidenceHead>,
     /// The documents that the report is about.
     pub documents: Vec<NamedDocument>,
+}
+
+/// What became of one decision package, and what was said about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Its gate.
+    pub gate: GateRecord,
+    /// The votes on it.
+    pub votes: Vec<Vote>,
 }
 
 /// The end of the evidence chain when the report was written.
@@ -225,6 +237,10 @@ pub struct Report {
     pub gate: Option<GateRecord>,
     /// Stage 3.
     pub votes: Vec<Vote>,
+    /// Stage 3: the packages that were put before people earlier, oldest first: those that late evidence made void, and
+    /// the one under which the cutover of a second gate was planned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_decisions: Vec<Decision>,
     /// What operators answered while the run was stuck, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<OperatorAnswer>,
@@ -388,6 +404,7 @@ pub fn build(run: RunRecord, targets: Targets, state: State, facts: Facts) -> Re
         selection: facts.selection,
         gate: facts.gate,
         votes: facts.votes,
+        earlier_decisions: facts.earlier_decisions,
         operators: facts.operators,
         rebuild: facts.rebuild,
         restore: facts.restore,

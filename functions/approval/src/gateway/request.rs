@@ -119,6 +119,8 @@ pub(crate) enum Action {
     Look,
     /// Vote, with this body.
     Vote(Body),
+    /// Show what an operator is asked. Changes nothing.
+    Question,
     /// Answer for the operator, with this body.
     Operator(Body),
 }
@@ -193,6 +195,7 @@ fn wanted(
     let (run, action) = match (parts.as_slice(), method) {
         (["runs", run], "GET" | "HEAD") => (run, Action::Look),
         (["runs", run, "votes"], "POST") => (run, Action::Vote(body)),
+        (["runs", run, "operator"], "GET" | "HEAD") => (run, Action::Question),
         (["runs", run, "operator"], "POST") => (run, Action::Operator(body)),
         (["sign-in"], "GET") => return Ok(Wanted::SignIn(parameter(query, "to").unwrap_or_default())),
         ([_], "GET") if path == RETURN_PATH => {
@@ -204,7 +207,8 @@ fn wanted(
         }
         (["sign-out"], "POST") => return Ok(Wanted::SignOut(body)),
         (["runs", _] | ["sign-in" | "signed-in"], _) => return Err(TurnedAway::WrongMethod("GET")),
-        (["runs", _, "votes" | "operator"] | ["sign-out"], _) => return Err(TurnedAway::WrongMethod("POST")),
+        (["runs", _, "votes"] | ["sign-out"], _) => return Err(TurnedAway::WrongMethod("POST")),
+        (["runs", _, "operator"], _) => return Err(TurnedAway::WrongMethod("GET or POST")),
         _ => return Err(TurnedAway::NoSuchPath),
     };
     let run = RunId::try_from((*run).to_owned()).map_err(|_| TurnedAway::UnknownRun)?;

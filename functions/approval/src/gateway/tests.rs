@@ -10,7 +10,8 @@ use blackstart_core::artifact::Digest;
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::evidence::{Kind, verify};
 use blackstart_core::task::approval::TaskToken;
-use serde_json::json;
+use blackstart_core::task::cutover::Question;
+use serde_json::{Value, json};
 
 use crate::Answer;
 use crate::fakes::{Scene, TOKEN, arn, asked, event, later, now, prepared, run};
@@ -401,7 +402,7 @@ async fn each_bad_request_has_its_answer_changes_nothing_and_is_recorded() {
             "bob",
             format!("/runs/{}/operator", run()),
             "POST",
-            r#"{"choice":"resume","rationale":"fixed the role"}"#.into(),
+            r#"{"question":"x","choice":"resume","rationale":"fixed the role"}"#.into(),
             409,
             "nobody_waits",
         ),
@@ -508,7 +509,10 @@ async fn one_operator_is_heard() {
         .await
         .unwrap();
     let path = format!("/runs/{}/operator", run());
-    let answer = |choice: &str| json!({"choice": choice, "rationale": "looked at the journal"}).to_string();
+    let answer = |choice: &str| {
+        json!({"question": Question::of_attempt("1"), "choice": choice, "rationale": "looked at the journal"})
+            .to_string()
+    };
     let (resume, revert) = (answer("resume"), answer("revert"));
     let (bob, cy) = (arn("bob"), arn("cy"));
     let ((a, _), (b, _)) = tokio::join!(
@@ -529,11 +533,81 @@ async fn one_operator_is_heard() {
     );
 }
 
+/// Whoever answers what was asked yesterday has not read what is open today.
+#[tokio::test(flavor = "current_thread")]
+async fn an_answer_to_an_earlier_question_is_no_answer_to_this_one() {
+    let scene = asked().await;
+    let path = format!("/runs/{}/operator", run());
+    let nobody = scene.send(&arn("bob"), "GET", &path, "", later(1)).await;
+    assert_eq!((nobody.0, &nobody.1["reason"]), (409, &json!("nobody_waits")));
+    scene.deps.callbacks.wait("second-token");
+    for (attempt, token) in [("1", "first-token"), ("2", "second-token")] {
+        let token = TaskToken::new(token.into());
+        let tokens = scene.deps.tokens();
+        tokens
+            .seal(&run(), Wait::Operator, attempt, &token, now())
+            .await
+            .unwrap();
+    }
+    let answer = |question: &Value| {
+        json!({"question": question, "choice": "revert", "rationale": "looked at the journal"}).to_string()
+    };
+    let earlier = answer(&json!(Question::of_attempt("1")));
+    let (status, refused) = scene.send(&arn("bob"), "POST", &path, &earlier, later(1)).await;
+    assert_eq!((status, &refused["reason"]), (409, &json!("other_question")));
+    assert!(scene.deps.callbacks.taken().is_empty());
+    assert!(!kinds(&scene).await.contains(&Kind::OperatorAnswered));
+
+    let (_, asked) = scene.send(&arn("bob"), "GET", &path, "", later(2)).await;
+    let now_asked = answer(&asked["question"]);
+    let (status, _) = scene.send(&arn("bob"), "POST", &path, &now_asked, later(2)).await;
+    assert_eq!((status, scene.deps.callbacks.taken().len()), (200, 1));
+}
+
+/// The reply to the first answer is lost after Step Functions took it: a second person cannot add another one.
+#[tokio::test(flavor = "current_thread")]
+async fn a_question_has_one_answer_even_when_its_delivery_is_not_known() {
+    let scene = asked().await;
+    scene.deps.callbacks.wait("operator-token");
+    let token = TaskToken::new("operator-token".into());
+    let tokens = scene.deps.tokens();
+    tokens
+        .seal(&run(), Wait::Operator, "1", &token, now())
+        .await
+        .unwrap();
+    let path = format!("/runs/{}/operator", run());
+    let answer = |choice: &str| {
+        json!({"question": Question::of_attempt("1"), "choice": choice, "rationale": "looked at the journal"})
+            .to_string()
+    };
+    let unreachable = |is| *scene.deps.callbacks.unreachable.lock().unwrap() = is;
+    unreachable(true);
+    let (status, _) = scene
+        .send(&arn("bob"), "POST", &path, &answer("resume"), later(1))
+        .await;
+    unreachable(false);
+    assert_eq!(status, 503);
+    let (status, refused) = scene
+        .send(&arn("cy"), "POST", &path, &answer("revert"), later(2))
+        .await;
+    assert_eq!((status, &refused["reason"]), (409, &json!("answered")));
+    assert!(refused["message"].as_str().unwrap().contains("bob"), "{refused}");
+    let taken = scene.deps.callbacks.taken();
+    assert_eq!(taken.len(), 1);
+    assert!(format!("{taken:?}").contains("resume"), "{taken:?}");
+    let answered = kinds(&scene).await;
+    let answers = answered
+        .iter()
+        .filter(|kind| **kind == Kind::OperatorAnswered)
+        .count();
+    assert_eq!(answers, 1);
+}
+
 /// Whatever is cut off: an operator's answer that took effect is in the evidence, and it takes effect once.
 #[tokio::test(flavor = "current_thread")]
 async fn an_operators_answer_that_took_effect_is_in_the_evidence() {
     let path = format!("/runs/{}/operator", run());
-    let resume = json!({"choice": "resume", "rationale": "looked at the journal"}).to_string();
+    let resume = json!({"question": Question::of_attempt("1"), "choice": "resume", "rationale": "looked at the journal"}).to_string();
     for fault in FAULTS {
         for call in 0..16 {
             let scene = asked().await;

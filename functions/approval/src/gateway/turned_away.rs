@@ -37,7 +37,7 @@ pub enum TurnedAway {
     NotARequest,
     /// There is nothing at this path.
     #[error(
-        "there is nothing here: use `GET /runs/RUN`, `POST /runs/RUN/votes` or `POST /runs/RUN/operator`"
+        "there is nothing here: use `GET /runs/RUN`, `POST /runs/RUN/votes`, or `GET` and `POST /runs/RUN/operator`"
     )]
     NoSuchPath,
     /// The path exists, the method does not.
@@ -79,6 +79,22 @@ pub enum TurnedAway {
         /// Short digest of the package before the approvers.
         current: String,
     },
+    /// The operator's answer names another question.
+    #[error(
+        "the run asks question {current} now, and your answer is to another one: look at what is open first"
+    )]
+    OtherQuestion {
+        /// What is asked now.
+        current: String,
+    },
+    /// Another operator answered the question.
+    #[error("{by} has answered this question already: {chosen}")]
+    Answered {
+        /// What was chosen.
+        chosen: &'static str,
+        /// Who chose it.
+        by: String,
+    },
     /// The rationale is too short or too long.
     #[error(transparent)]
     Rationale(BadRationale),
@@ -111,6 +127,8 @@ impl TurnedAway {
             Self::NoPage | Self::NoSuchPath | Self::UnknownRun | Self::NothingToDecide => 404,
             Self::WrongMethod(_) => 405,
             Self::OtherDigest { .. }
+            | Self::OtherQuestion { .. }
+            | Self::Answered { .. }
             | Self::Void
             | Self::Decided(_)
             | Self::VotedAlready

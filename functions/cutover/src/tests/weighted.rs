@@ -61,6 +61,27 @@ async fn no_share_follows_before_all_servers_know_the_one_before() {
     assert_eq!(scenario.share(), Some(5));
 }
 
+/// All shares are answered with the same values, so only the change itself says that the servers know this one.
+#[tokio::test(flavor = "current_thread")]
+async fn a_share_whose_change_is_not_known_is_not_taken_for_the_one_before() {
+    let scenario = ready().await;
+    let first = scenario.shift_and_ask().await.unwrap();
+    assert_eq!(first.progress, Progress::Done);
+    scenario.fault_at(scenario.effects(), Fault::ReplyLostAfterEffect);
+    scenario.shift_and_ask().await.unwrap_err();
+    let asked = scenario.shift_and_ask().await.unwrap();
+    assert_eq!((scenario.share(), asked.progress), (Some(5), Progress::Running));
+    assert!(asked.observed.contains("was lost"), "{}", asked.observed);
+    scenario.let_seconds_pass(299);
+    assert_eq!(
+        scenario.shift_and_ask().await.unwrap().progress,
+        Progress::Running
+    );
+    scenario.let_seconds_pass(2);
+    assert_eq!(scenario.shift_and_ask().await.unwrap().progress, Progress::Done);
+    assert_eq!(scenario.share(), Some(5));
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_share_under_which_the_new_environment_fails_goes_back_to_where_traffic_was() {
     let scenario = ready().await;

@@ -6,6 +6,7 @@ use blackstart_core::report::{Report, Standing};
 use blackstart_core::run::RunId;
 use blackstart_local::organisation::Scenario;
 use blackstart_local::outside::{self, Check, End};
+use serde_json::Value;
 
 use super::play::{DrillFailed, Stage};
 use crate::cutover::answer;
@@ -56,9 +57,17 @@ impl Stage {
         };
         self.organisation.share_vault(&self.local);
         let gateway = self.gateway_as(identity)?;
-        answer(&gateway, run, "resume", RATIONALE)
+        let unanswered = |why: &dyn std::error::Error| {
+            DrillFailed::Stuck(format!("{}, and {}", stuck.cause, error_chain(why)))
+        };
+        let asked = gateway
+            .send("GET", &format!("/runs/{run}/operator"), None)
             .await
-            .map_err(|error| DrillFailed::Stuck(format!("{}, and {}", stuck.cause, error_chain(&error))))?;
+            .map_err(|error| unanswered(&error))?;
+        let question = asked.get("question").and_then(Value::as_str).unwrap_or_default();
+        answer(&gateway, run, question, "resume", RATIONALE)
+            .await
+            .map_err(|error| unanswered(&error))?;
         Ok(stuck)
     }
 }

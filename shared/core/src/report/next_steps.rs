@@ -20,8 +20,9 @@ pub(super) fn next_steps(run: &RunRecord, state: &State) -> Vec<String> {
         (Standing::Stuck, _) => &[
             "The run waits for an operator and never gives up by itself: follow the runbook under `State: Await operator`.",
             "Read the reason above and the open items below; compare the live documents with before and after.",
-            "Remove the cause, then answer: `blackstart cutover resume {run} --rationale …` goes on, `revert` undoes, \
-             `abandon` leaves everything as it is. `blackstart cutover status {run}` reads the journal.",
+            "Remove the cause, then answer the question that the notice names: \
+             `blackstart cutover resume {run} --question … --rationale …` goes on, `revert` undoes, `abandon` leaves \
+             everything as it is. `blackstart cutover status {run}` reads the journal.",
         ],
         (Standing::AwaitsApproval, _) => &[
             "The run waits for the approvers: follow the runbook under `State: Await approval`.",

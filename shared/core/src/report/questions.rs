@@ -86,6 +86,54 @@ fn a_refusal_says_at_once_who_refused_and_why() {
     assert!(!html.contains("<script"));
 }
 
+/// Two packages were approved, by other people: neither answer may be shown as the other's.
+#[test]
+fn every_package_that_was_put_before_people_is_shown_with_its_votes() {
+    let gate = |package: &[u8], state, minute: i64| GateRecord {
+        schema: "blackstart.gate/1".to_owned(),
+        run: record().run,
+        plan: record().plan,
+        package: record().plan,
+        digest: Digest::of(package),
+        requester: None,
+        opened: at(minute * 60),
+        decide_by: at(minute * 60 + 600),
+        state,
+        answered: None,
+    };
+    let vote = |person: &str, package: &[u8], rationale: &str| Vote {
+        at: at(30),
+        person: person.to_owned(),
+        identity: String::new(),
+        digest: Digest::of(package),
+        decision: Choice::Approve,
+        rationale: rationale.to_owned(),
+    };
+    let approved = |by: &str| GateState::Approved {
+        at: at(90),
+        by: vec![by.to_owned()],
+    };
+    let facts = Facts {
+        earlier_decisions: vec![Decision {
+            gate: gate(b"first", approved("ada"), 1),
+            votes: vec![vote("ada", b"first", "the set before the intrusion")],
+        }],
+        gate: Some(gate(b"second", approved("grace"), 2)),
+        votes: vec![vote("grace", b"second", HOSTILE)],
+        ..Facts::default()
+    };
+    let report = reported(concluded(Conclusion::Recovered), facts);
+    let html = page(&report);
+    let of = |what: &str| html.find(what).unwrap_or_else(|| panic!("{what} is not shown"));
+    let order = [
+        of("approved at 1970-01-01T00:01:30Z by ada"),
+        of("the set before the intrusion"),
+        of("by grace"),
+    ];
+    assert!(order.is_sorted(), "{order:?}");
+    assert!(!html.contains("<script"));
+}
+
 #[test]
 fn an_operator_s_answer_is_on_the_page_and_in_the_summary() {
     let answered = crate::evidence::Event::new(crate::evidence::Kind::OperatorAnswered, at(40))

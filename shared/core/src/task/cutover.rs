@@ -1,7 +1,10 @@
 //! Stage 5, second half: references and traffic.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::approval::TaskToken;
 use super::{Failure, Progress};
@@ -252,9 +255,30 @@ pub struct Reverted {
     pub undone: u32,
 }
 
+/// The name of what an operator was asked: one attempt to wait. A later attempt asks another question, because what is
+/// open may have changed, and an answer to the earlier one is not an answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Question(String);
+
+impl Question {
+    /// The question that this attempt to wait asks.
+    #[must_use]
+    pub fn of_attempt(attempt: &str) -> Self {
+        Self(Digest::of(attempt.as_bytes()).short().to_owned())
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What an operator answers to Step Functions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(tag = "choice", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum OperatorChoice {
     /// The cause is removed: go on.
     Resume {
@@ -277,4 +301,28 @@ pub enum OperatorChoice {
         /// Why.
         rationale: String,
     },
+}
+
+impl OperatorChoice {
+    /// Its name, as the request and the evidence have it.
+    #[must_use]
+    pub fn chosen(&self) -> &'static str {
+        self.into()
+    }
+
+    /// Who decided.
+    #[must_use]
+    pub fn person(&self) -> &str {
+        let (Self::Resume { person, .. } | Self::Revert { person, .. } | Self::Abandon { person, .. }) = self;
+        person
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn rationale(&self) -> &str {
+        let (Self::Resume { rationale, .. }
+        | Self::Revert { rationale, .. }
+        | Self::Abandon { rationale, .. }) = self;
+        rationale
+    }
 }

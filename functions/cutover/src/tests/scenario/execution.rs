@@ -59,6 +59,7 @@ impl Tasks for Execution<'_> {
     }
 
     async fn wait(&self) {
+        self.scenario.let_seconds_pass(10);
         tokio::task::yield_now().await;
     }
 }

@@ -138,6 +138,10 @@ impl Scenario {
         self.deps.world.with(|inner| inner.writes)
     }
 
+    pub(in crate::tests) fn let_seconds_pass(&self, seconds: i64) {
+        self.deps.world.with(|inner| inner.clock += seconds * 1_000);
+    }
+
     pub(in crate::tests) fn let_minutes_pass(&self, minutes: i64) {
         self.deps.world.with(|inner| inner.clock += minutes * 60_000);
     }

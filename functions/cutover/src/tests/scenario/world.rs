@@ -25,6 +25,8 @@ pub(super) struct Inner {
     pub(super) quarantine: Option<String>,
     /// The name server that does not answer.
     pub(super) silent: Option<String>,
+    /// The change of records that has not reached all servers.
+    pub(super) pending: Option<String>,
     /// What the checkers look for.
     pub(super) search: Option<String>,
     /// Whether the checkers are content with any answer.
@@ -229,8 +231,8 @@ impl World for Fake {
         .await
     }
 
-    async fn in_sync(&self, _: &str) -> Result<bool, PortError> {
-        Ok(true)
+    async fn in_sync(&self, change: &str) -> Result<bool, PortError> {
+        Ok(self.with(|inner| inner.pending.as_deref() != Some(change)))
     }
 
     async fn name_servers(&self, _: &str) -> Result<Vec<String>, PortError> {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{ROWS, more, second};
-use crate::approval::gate::GateState;
-use crate::approval::vote::Choice;
+use crate::approval::gate::{GateRecord, GateState};
+use crate::approval::vote::{Choice, Vote};
 use crate::chart::attack::source_of;
 use crate::markup::{escape, escape_breakable};
 use crate::report::Report;
@@ -214,10 +214,18 @@ fn layers(judged: &SetVerdict) -> Vec<String> {
 
 pub(super) fn approval(html: &mut String, report: &Report) {
     let Some(gate) = &report.gate else { return };
+    html.push_str("<h2>Approval</h2>");
+    for earlier in &report.earlier_decisions {
+        decided(html, &earlier.gate, &earlier.votes);
+    }
+    decided(html, gate, &report.votes);
+}
+
+fn decided(html: &mut String, gate: &GateRecord, votes: &[Vote]) {
     let state: &str = (&gate.state).into();
     let _ = write!(
         html,
-        "<h2>Approval</h2><dl><dt>Gate</dt><dd>{state}{}</dd><dt>Digest</dt><dd><code>{}</code></dd><dt>Opened</dt><dd>{}</dd></dl>",
+        "<dl><dt>Gate</dt><dd>{state}{}</dd><dt>Digest</dt><dd><code>{}</code></dd><dt>Opened</dt><dd>{}</dd></dl>",
         match &gate.state {
             GateState::Approved { at, by } => format!(" at {} by {}", second(*at), escape(&by.join(", "))),
             GateState::Refused { at, by } => format!(" at {} by {}", second(*at), escape(by)),
@@ -227,7 +235,7 @@ pub(super) fn approval(html: &mut String, report: &Report) {
         escape_breakable(gate.digest.as_str()),
         second(gate.opened)
     );
-    for vote in &report.votes {
+    for vote in votes {
         let decision = match vote.decision {
             Choice::Approve => "approved",
             Choice::Refuse => "refused",

@@ -80,6 +80,14 @@ pub enum RotateError {
         /// Secret name.
         secret: String,
     },
+    /// What is to be new is not.
+    #[error("`{name}` is not new: {why}")]
+    NotNew {
+        /// Name of the credential.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// What this run made is not to be removed.
     #[error(transparent)]
     NotRemoved(#[from] RemovalRefused),
@@ -103,9 +111,11 @@ impl StageError for RotateError {
             Self::NoRun => ErrorName::InvalidInput,
             Self::Gate(error) => error.name(),
             Self::Refused(_) => ErrorName::PolicyRefused,
-            Self::Overtaken { .. } | Self::Restless(_) | Self::NotAnObject(_) | Self::KeyLost { .. } => {
-                ErrorName::PreconditionChanged
-            }
+            Self::Overtaken { .. }
+            | Self::Restless(_)
+            | Self::NotAnObject(_)
+            | Self::KeyLost { .. }
+            | Self::NotNew { .. } => ErrorName::PreconditionChanged,
             Self::NotRemoved(error) => error.name(),
             Self::Ledger(error) => error.name(),
             Self::Artifact(error) => error.name(),
@@ -171,7 +181,7 @@ async fn rotate_all<R: Run, A: RebuildAccount>(
         rotated.push(done);
     }
     for credential in &rotation.credentials {
-        for done in one::credential(run, credential, &account).await? {
+        for done in one::credential(run, &plan, &package, credential, &account).await? {
             record(run, digest, "credential", &done, deps, now).await?;
             rotated.push(done);
         }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use blackstart_aws::port::PortError;
-use blackstart_core::plan::{Credential, DatabaseKind, Secret};
+use blackstart_core::approval::DecisionPackage;
+use blackstart_core::plan::{Credential, DatabaseKind, Plan, Secret};
+use blackstart_core::rotation::certificate;
 use blackstart_core::rotation::database::{PasswordStep, next_password_step, password_of};
 use blackstart_core::rotation::hook::HookRequest;
+use blackstart_core::rotation::managed::{ManagedStep, next_managed_step};
 use blackstart_core::rotation::{
-    KeyStep, ParameterStep, RotatedCredential, SecretValue, Step, access_key_of, access_key_secret,
+    CURRENT, KeyStep, ParameterStep, RotatedCredential, SecretValue, Step, access_key_of, access_key_secret,
     next_key_step, next_parameter_step, next_step, parameter_label, version_of, with_new_keys,
 };
 use blackstart_core::run::RunId;
@@ -41,6 +44,8 @@ pub(crate) async fn secret(
 /// Replaces a credential of another kind; an access key is two: the key, and the secret that holds it.
 pub(crate) async fn credential(
     run: &RunId,
+    plan: &Plan,
+    package: &DecisionPackage,
     credential: &Credential,
     account: &impl Credentials,
 ) -> Result<Vec<RotatedCredential>, RotateError> {
@@ -59,6 +64,21 @@ pub(crate) async fn credential(
                 keys: key.iter().cloned().collect(),
             };
             master_password(run, *of, database, &secret, account).await
+        }
+        Credential::ManagedPassword { database, of } => {
+            Ok(vec![managed_password(run, *of, database, account).await?])
+        }
+        Credential::Certificate { name, stack, output } => {
+            let not_new = |why| RotateError::NotNew {
+                name: name.clone(),
+                why,
+            };
+            let arn = certificate::arn_of(plan, &package.stacks, stack, output).map_err(not_new)?;
+            match certificate::judge(&account.certificate(&arn).await?, package.boundary) {
+                certificate::Verdict::New { serial } => Ok(vec![done(name, serial)]),
+                certificate::Verdict::NotNew(why) => Err(not_new(why)),
+                certificate::Verdict::Wait => Err(later(name, "it is not issued yet").into()),
+            }
         }
         Credential::Parameter { name, length } => Ok(vec![parameter(run, name, *length, account).await?]),
         Credential::Hook { name, function } => {
@@ -183,17 +203,60 @@ async fn master_password(
                     .set_master_password(of, database, &password, &version)
                     .await?;
             }
-            PasswordStep::Wait => {
-                return Err(PortError::Transient {
-                    what: format!("giving database `{database}` its new password"),
-                    why: "it is still being changed".to_owned(),
-                }
-                .into());
-            }
+            PasswordStep::Wait => return Err(later(database, "it is still being changed").into()),
             PasswordStep::Done => {
                 if settled(&secret.name, step, account).await? {
                     return Ok(vec![done(database, version.clone()), done(&secret.name, version)]);
                 }
+            }
+        }
+    }
+    Err(RotateError::Restless(database.to_owned()))
+}
+
+/// What is not done yet is looked at again by the state machine.
+fn later(name: &str, why: &str) -> PortError {
+    PortError::Transient {
+        what: format!("replacing `{name}`"),
+        why: why.to_owned(),
+    }
+}
+
+/// Every change takes RDS a while, so at most one is asked for in a call.
+async fn managed_password(
+    run: &RunId,
+    of: DatabaseKind,
+    database: &str,
+    account: &impl Credentials,
+) -> Result<RotatedCredential, RotateError> {
+    for _ in 0..MAX_STEPS {
+        let said = account.managed_password(of, database).await?;
+        let current = match &said.secret {
+            Some(secret) => {
+                let versions = account.versions(&secret.arn).await?;
+                let current = versions.into_iter().find(|(_, labels)| labels.contains(CURRENT));
+                current.map(|(version, _)| version)
+            }
+            None => None,
+        };
+        match next_managed_step(run, &said, current.as_deref()) {
+            ManagedStep::Note(note) => account.note_rotation(of, database, &note).await?,
+            ManagedStep::Manage => {
+                account.manage_password(of, database, false).await?;
+                return Err(later(database, "RDS begins to manage its password").into());
+            }
+            ManagedStep::Rotate => {
+                account.manage_password(of, database, true).await?;
+                return Err(later(database, "RDS makes another password").into());
+            }
+            ManagedStep::Wait => return Err(later(database, "it is still being changed").into()),
+            ManagedStep::Done { version } => return Ok(done(database, version)),
+            ManagedStep::Impaired => {
+                return Err(RotateError::NotNew {
+                    name: database.to_owned(),
+                    why: "RDS cannot use the secret that it keeps the password in: look at its key"
+                        .to_owned(),
+                });
             }
         }
     }
@@ -257,8 +320,11 @@ pub(crate) async fn remove(
                 removed.push(name.clone());
             }
         }
-        // What a hook made belongs to its function, and a database goes with its copy.
-        Credential::Hook { .. } | Credential::Database { .. } => {}
+        // What a hook made belongs to its function, a database goes with its copy, a certificate with its stack.
+        Credential::Hook { .. }
+        | Credential::Database { .. }
+        | Credential::ManagedPassword { .. }
+        | Credential::Certificate { .. } => {}
     }
     Ok(removed)
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use blackstart_aws::access_keys::AccessKeys;
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
+use blackstart_aws::certificates::Certificates;
 use blackstart_aws::clients::Accounts;
 use blackstart_aws::databases::Databases;
 use blackstart_aws::evidence::{EvidenceError, record_once};
@@ -23,8 +24,10 @@ use blackstart_core::plan::{DatabaseKind, Plan};
 use blackstart_core::rebuild::RebuildDocument;
 use blackstart_core::restore::RestoreDocument;
 use blackstart_core::restore::job::RestoreRecord;
+use blackstart_core::rotation::certificate::Certificate;
 use blackstart_core::rotation::database::MasterPassword;
 use blackstart_core::rotation::hook::{HookAnswer, HookRequest};
+use blackstart_core::rotation::managed::ManagedPassword;
 use blackstart_core::rotation::{AccessKey, RotationDocument, SecretValue, session_policy};
 use blackstart_core::run::{RunId, RunRecord};
 use jiff::Timestamp;
@@ -149,6 +152,28 @@ pub trait Credentials: Send + Sync {
         password: &SecretValue,
         version: &str,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// What a database says about a master password that RDS manages.
+    fn managed_password(
+        &self,
+        of: DatabaseKind,
+        database: &str,
+    ) -> impl Future<Output = Result<ManagedPassword, PortError>> + Send;
+    /// Has RDS manage the master password of a database, or make another where it does (`rotate`).
+    fn manage_password(
+        &self,
+        of: DatabaseKind,
+        database: &str,
+        rotate: bool,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Writes the note of a rotation to a database.
+    fn note_rotation(
+        &self,
+        of: DatabaseKind,
+        database: &str,
+        note: &str,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// What ACM says of a certificate.
+    fn certificate(&self, arn: &str) -> impl Future<Output = Result<Certificate, PortError>> + Send;
     /// Asks a hook of the workload.
     fn ask_hook(
         &self,
@@ -245,13 +270,14 @@ impl Run for AwsRun {
 #[derive(Debug, Clone)]
 pub struct AwsRebuildAccount(pub Accounts);
 
-/// Secrets Manager, IAM, the Parameter Store and hooks in the rebuild account.
+/// Secrets Manager, IAM, the Parameter Store, RDS, ACM and hooks in the rebuild account.
 #[derive(Debug, Clone)]
 pub struct AwsCredentials {
     secrets: SecretsManager,
     keys: AccessKeys,
     parameters: Parameters,
     databases: Databases,
+    certificates: Certificates,
     hooks: Hooks,
 }
 
@@ -265,6 +291,7 @@ impl RebuildAccount for AwsRebuildAccount {
             keys: AccessKeys::new(&config),
             parameters: Parameters::new(&config),
             databases: Databases::new(&config),
+            certificates: Certificates::new(&config),
             hooks: Hooks::new(&config),
         })
     }
@@ -350,6 +377,22 @@ impl Credentials for AwsCredentials {
         self.databases
             .set_master_password(of, database, password, version)
             .await
+    }
+
+    async fn managed_password(&self, of: DatabaseKind, database: &str) -> Result<ManagedPassword, PortError> {
+        self.databases.managed_password(of, database).await
+    }
+
+    async fn manage_password(&self, of: DatabaseKind, database: &str, rotate: bool) -> Result<(), PortError> {
+        self.databases.manage_password(of, database, rotate).await
+    }
+
+    async fn note_rotation(&self, of: DatabaseKind, database: &str, note: &str) -> Result<(), PortError> {
+        self.databases.note_rotation(of, database, note).await
+    }
+
+    async fn certificate(&self, arn: &str) -> Result<Certificate, PortError> {
+        self.certificates.describe(arn).await
     }
 
     async fn ask_hook(&self, function: &str, request: &HookRequest) -> Result<HookAnswer, PortError> {

@@ -24,6 +24,7 @@ use crate::cloud_control::{CloudControl, Resource as TemplateResource};
 use crate::port::{Effect, PortError, classify};
 
 mod settings;
+mod trial;
 
 /// How many objects are read at once. Each holds one chunk of its body and some 60 KiB of scanner state, and up to 8 MiB
 /// where rules are applied.
@@ -461,38 +462,6 @@ impl ContentReader {
             Err(PortError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// The same for a trial. One without a name of its own gets the tag of its run first: a session may remove nothing
-    /// else of its type.
-    ///
-    /// # Errors
-    /// [`PortError`]; that the tag is not there yet is transient.
-    pub async fn remove_trial(
-        &self,
-        resource_type: ResourceType,
-        name: &str,
-        arn: &str,
-        run: &RunId,
-    ) -> Result<bool, PortError> {
-        let nameless = matches!(
-            resource_type,
-            ResourceType::Ebs | ResourceType::Ec2 | ResourceType::Efs
-        );
-        if nameless {
-            match self.mark_other(resource_type, arn, run).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Err(PortError::Transient {
-                        what: format!("deleting `{arn}`"),
-                        why: "it does not carry the tag of the run yet".to_owned(),
-                    });
-                }
-                Err(PortError::NotFound { .. }) => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        self.remove(resource_type, name, arn).await
     }
 
     async fn remove_bucket(&self, bucket: &str) -> Result<(), PortError> {

@@ -4,6 +4,7 @@ use aws_config::SdkConfig;
 use blackstart_core::plan::DatabaseKind;
 use blackstart_core::rotation::SecretValue;
 use blackstart_core::rotation::database::{MasterPassword, VERSION_TAG};
+use blackstart_core::rotation::managed::{ManagedPassword, ManagedSecret, NOTE_TAG};
 
 use crate::port::{Effect, PortError};
 use crate::signed::{Endpoint, Operation, Protocol, Signed, elements};
@@ -64,22 +65,108 @@ impl Databases {
     /// [`PortError`].
     pub async fn master_password(&self, kind: DatabaseKind, name: &str) -> Result<MasterPassword, PortError> {
         let answer = self.describe(kind, name).await?;
-        let status = match kind {
-            DatabaseKind::Instance => "DBInstanceStatus",
-            DatabaseKind::Cluster => "Status",
-        };
-        let tagged = answer.split("<Tag>").skip(1).find_map(|tag| {
-            let key = elements(tag, "Key").into_iter().next()?;
-            (key == VERSION_TAG).then(|| elements(tag, "Value").into_iter().next())?
-        });
         Ok(MasterPassword {
-            version: tagged,
+            version: tag_of(&answer, VERSION_TAG),
             // What is pending is shown as asterisks.
             pending: !elements(&answer, "MasterUserPassword").is_empty(),
-            available: elements(&answer, status)
-                .iter()
-                .any(|status| status == "available"),
+            available: is_available(kind, &answer),
         })
+    }
+
+    /// What a database says about a master password that RDS manages.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn managed_password(
+        &self,
+        kind: DatabaseKind,
+        name: &str,
+    ) -> Result<ManagedPassword, PortError> {
+        let answer = self.describe(kind, name).await?;
+        let of_secret = |element| elements(&answer, element).into_iter().next();
+        Ok(ManagedPassword {
+            secret: of_secret("SecretArn").map(|arn| ManagedSecret {
+                arn,
+                status: of_secret("SecretStatus").unwrap_or_default(),
+            }),
+            available: is_available(kind, &answer),
+            note: tag_of(&answer, NOTE_TAG),
+        })
+    }
+
+    /// Has RDS manage the master password, or make another one where it does (`rotate`), at once.
+    ///
+    /// # Errors
+    /// [`PortError`]; that the database is being changed is transient.
+    pub async fn manage_password(
+        &self,
+        kind: DatabaseKind,
+        name: &str,
+        rotate: bool,
+    ) -> Result<(), PortError> {
+        let what = format!("having RDS manage the password of database `{name}`");
+        let parameter = if rotate {
+            "RotateMasterUserPassword"
+        } else {
+            "ManageMasterUserPassword"
+        };
+        let (operation, action, key) = modify(kind);
+        let form = [
+            ("Action", action),
+            ("Version", VERSION),
+            (key, name),
+            (parameter, "true"),
+            ("ApplyImmediately", "true"),
+        ];
+        match self.client.query(operation, &what, &form).await {
+            Ok(_) => Ok(()),
+            Err(PortError::Refused { what, why })
+                if why.starts_with("InvalidDB") && why.contains("State") =>
+            {
+                Err(PortError::Transient { what, why })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the note of a rotation to a database. A repeat is harmless.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn note_rotation(&self, kind: DatabaseKind, name: &str, note: &str) -> Result<(), PortError> {
+        let what = format!("noting the rotation of database `{name}`");
+        let answer = self.describe(kind, name).await?;
+        self.tag(kind, &answer, &what, NOTE_TAG, note).await
+    }
+
+    /// Tags the database that an answer describes.
+    async fn tag(
+        &self,
+        kind: DatabaseKind,
+        answer: &str,
+        what: &str,
+        key: &str,
+        value: &str,
+    ) -> Result<(), PortError> {
+        let element = match kind {
+            DatabaseKind::Instance => "DBInstanceArn",
+            DatabaseKind::Cluster => "DBClusterArn",
+        };
+        let arn = elements(answer, element)
+            .into_iter()
+            .next()
+            .ok_or_else(|| PortError::Transient {
+                what: what.to_owned(),
+                why: "the answer names no database".to_owned(),
+            })?;
+        let form = [
+            ("Action", "AddTagsToResource"),
+            ("Version", VERSION),
+            ("ResourceName", arn.as_str()),
+            ("Tags.Tag.1.Key", key),
+            ("Tags.Tag.1.Value", value),
+        ];
+        self.client.query(&TAG, what, &form).await.map(|_| ())
     }
 
     /// Gives a database a new master password at once, and then notes the version that it is of as a tag: a tag that is
@@ -95,20 +182,7 @@ impl Databases {
         version: &str,
     ) -> Result<(), PortError> {
         let what = format!("giving database `{name}` its new password");
-        let (operation, action, key, arn) = match kind {
-            DatabaseKind::Instance => (
-                &MODIFY_INSTANCE,
-                "ModifyDBInstance",
-                "DBInstanceIdentifier",
-                "DBInstanceArn",
-            ),
-            DatabaseKind::Cluster => (
-                &MODIFY_CLUSTER,
-                "ModifyDBCluster",
-                "DBClusterIdentifier",
-                "DBClusterArn",
-            ),
-        };
+        let (operation, action, key) = modify(kind);
         let form = [
             ("Action", action),
             ("Version", VERSION),
@@ -117,22 +191,32 @@ impl Databases {
             ("ApplyImmediately", "true"),
         ];
         let answer = self.client.query(operation, &what, &form).await?;
-        let arn = elements(&answer, arn)
-            .into_iter()
-            .next()
-            .ok_or_else(|| PortError::Transient {
-                what: what.clone(),
-                why: "the answer names no database".to_owned(),
-            })?;
-        let form = [
-            ("Action", "AddTagsToResource"),
-            ("Version", VERSION),
-            ("ResourceName", arn.as_str()),
-            ("Tags.Tag.1.Key", VERSION_TAG),
-            ("Tags.Tag.1.Value", version),
-        ];
-        self.client.query(&TAG, &what, &form).await.map(|_| ())
+        self.tag(kind, &answer, &what, VERSION_TAG, version).await
     }
+}
+
+fn modify(kind: DatabaseKind) -> (&'static Operation, &'static str, &'static str) {
+    match kind {
+        DatabaseKind::Instance => (&MODIFY_INSTANCE, "ModifyDBInstance", "DBInstanceIdentifier"),
+        DatabaseKind::Cluster => (&MODIFY_CLUSTER, "ModifyDBCluster", "DBClusterIdentifier"),
+    }
+}
+
+fn is_available(kind: DatabaseKind, answer: &str) -> bool {
+    let status = match kind {
+        DatabaseKind::Instance => "DBInstanceStatus",
+        DatabaseKind::Cluster => "Status",
+    };
+    elements(answer, status)
+        .iter()
+        .any(|status| status == "available")
+}
+
+fn tag_of(answer: &str, name: &str) -> Option<String> {
+    answer.split("<Tag>").skip(1).find_map(|tag| {
+        let key = elements(tag, "Key").into_iter().next()?;
+        (key == name).then(|| elements(tag, "Value").into_iter().next())?
+    })
 }
 
 #[cfg(test)]
@@ -198,5 +282,74 @@ mod tests {
                 && asked[1].body.contains("Tags.Tag.1.Value=v2")
         );
         assert!(!asked[1].body.contains("s3cret"));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_password_that_rds_manages_is_known_by_its_secret_and_the_note() {
+        let (client, _) = databases(DESCRIBED);
+        let said = client
+            .managed_password(DatabaseKind::Instance, "orders")
+            .await
+            .unwrap();
+        assert_eq!((said.secret, said.available, said.note), (None, true, None));
+        let (client, _) = databases(
+            "<DBCluster><Status>available</Status><MasterUserSecret><SecretStatus>rotating</SecretStatus><SecretArn>\
+             arn:aws:secretsmanager:eu-west-1:333333333333:secret:rds!cluster-1</SecretArn></MasterUserSecret><TagList>\
+             <Tag><Key>blackstart:rotation</Key><Value>r:v1</Value></Tag></TagList></DBCluster>",
+        );
+        let said = client
+            .managed_password(DatabaseKind::Cluster, "orders")
+            .await
+            .unwrap();
+        let secret = said.secret.unwrap();
+        assert!(secret.arn.ends_with("secret:rds!cluster-1"), "{}", secret.arn);
+        assert_eq!(
+            (secret.status.as_str(), said.note.as_deref()),
+            ("rotating", Some("r:v1"))
+        );
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn rds_is_asked_to_manage_or_to_rotate_and_a_database_in_change_is_asked_again() {
+        let (client, wire) = databases(DESCRIBED);
+        for (rotate, parameter) in [
+            (false, "ManageMasterUserPassword=true"),
+            (true, "RotateMasterUserPassword=true"),
+        ] {
+            client
+                .manage_password(DatabaseKind::Instance, "orders", rotate)
+                .await
+                .unwrap();
+            let body = wire.asked().last().unwrap().body.clone();
+            assert!(
+                body.contains(parameter) && body.contains("ApplyImmediately=true"),
+                "{body}"
+            );
+            assert!(
+                !body.contains("MasterUserPassword=&") && body.matches("MasterUserPassword").count() == 1,
+                "{body}"
+            );
+        }
+        client
+            .note_rotation(DatabaseKind::Instance, "orders", "r:v1")
+            .await
+            .unwrap();
+        let body = wire.asked().last().unwrap().body.clone();
+        assert!(
+            body.contains("Tags.Tag.1.Key=blackstart%3Arotation&Tags.Tag.1.Value=r%3Av1"),
+            "{body}"
+        );
+
+        let wire = Wire::new(|_| {
+            let busy = "<ErrorResponse><Error><Code>InvalidDBInstanceState</Code><Message>busy</Message></Error></ErrorResponse>";
+            (400, busy.to_owned())
+        });
+        let client = Databases {
+            client: Signed::over(&wire.config(), wire.connector()),
+        };
+        let waits = client
+            .manage_password(DatabaseKind::Instance, "orders", true)
+            .await;
+        assert!(matches!(waits, Err(PortError::Transient { .. })), "{waits:?}");
     }
 }

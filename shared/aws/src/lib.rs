@@ -13,6 +13,8 @@ pub mod artifacts;
 pub mod backup;
 #[cfg(feature = "sfn")]
 pub mod callbacks;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 #[cfg(feature = "lambda")]
 pub mod check_function;
 pub mod clients;

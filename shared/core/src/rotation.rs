@@ -14,8 +14,10 @@ use crate::plan::{Credential, Plan, Problem, RotationPlan};
 use crate::rebuild::request::MAX_SESSION_POLICY;
 use crate::run::RunId;
 
+pub mod certificate;
 pub mod database;
 pub mod hook;
+pub mod managed;
 
 /// The schema of a [`RotationDocument`].
 pub const SCHEMA: &str = "blackstart.rotation/1";
@@ -36,7 +38,8 @@ pub struct RotationDocument {
 pub struct RotatedCredential {
     /// Name of the credential.
     pub name: String,
-    /// What is new: the version of a secret or parameter, the id of an access key, or what the hook says.
+    /// What is new: the version of a secret or parameter, the id of an access key, the serial number of a certificate, or
+    /// what the hook says.
     pub version: String,
 }
 
@@ -151,6 +154,26 @@ pub fn session_policy(plan: &Plan) -> String {
         ];
         for credential in &plan.rotation.credentials {
             let (actions, resource): (&[&str], String) = match credential {
+                Credential::ManagedPassword { database, of } => {
+                    statements.push(serde_json::json!({
+                        "Effect": "Allow",
+                        "Action": ["secretsmanager:*Secret*", "secretsmanager:TagResource"],
+                        "Resource": arn("secretsmanager", &plan.region, "secret:rds!*"),
+                    }));
+                    statements.push(serde_json::json!({
+                        "Effect": "Allow",
+                        "Action": "kms:DescribeKey",
+                        "Resource": arn("kms", &plan.region, "key/*"),
+                    }));
+                    (
+                        &["rds:DescribeDB*", "rds:ModifyDB*", "rds:AddTagsToResource"],
+                        arn("rds", &plan.region, &format!("{}:{database}", of.arn_type())),
+                    )
+                }
+                Credential::Certificate { .. } => (
+                    &["acm:DescribeCertificate"],
+                    arn("acm", &plan.region, "certificate/*"),
+                ),
                 Credential::AccessKey { user, .. } => (
                     &["iam:*AccessKey*", "iam:GetUser"],
                     arn("iam", "", &format!("user/{user}")),
@@ -180,7 +203,10 @@ pub fn session_policy(plan: &Plan) -> String {
         .iter()
         .filter_map(|credential| match credential {
             Credential::AccessKey { secret, .. } | Credential::Database { secret, .. } => Some(secret),
-            Credential::Parameter { .. } | Credential::Hook { .. } => None,
+            Credential::Parameter { .. }
+            | Credential::ManagedPassword { .. }
+            | Credential::Certificate { .. }
+            | Credential::Hook { .. } => None,
         });
     let names: Vec<_> = plan
         .rotation

@@ -30,12 +30,13 @@ const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
-const ADAPTERS: [(&str, &str, &[Grantor]); 28] = [
+const ADAPTERS: [(&str, &str, &[Grantor]); 29] = [
     ("access_keys", "iam", &[REBUILD]),
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
     ("callbacks", "states", &[GATE]),
+    ("certificates", "", &[REBUILD]),
     ("check_function", "", &[VALIDATION, REBUILD]),
     ("cloud_control", "", &[VALIDATION, REBUILD]),
     ("cloudformation", "cloudformation", &[REBUILD]),
@@ -307,7 +308,7 @@ fn every_request_of_an_adapter_is_permitted() {
 }
 
 /// Permissions that belong to a request by another name, or to something that is no request of an adapter.
-const ALSO_NEEDED: [&str; 32] = [
+const ALSO_NEEDED: [&str; 36] = [
     // Cloud Control API removes a trial with the permissions of whoever asked for that.
     "rds:DeleteDBCluster",
     "rds:DeleteDBInstance",
@@ -331,6 +332,11 @@ const ALSO_NEEDED: [&str; 32] = [
     "elasticfilesystem:TagResource",
     // AWS Backup opens the session with the permissions of whoever asked for the vault.
     "mpa:StartSession",
+    // RDS makes and rotates the secret of a password with the permissions of whoever asked for that.
+    "kms:DescribeKey",
+    "secretsmanager:CreateSecret",
+    "secretsmanager:RotateSecret",
+    "secretsmanager:TagResource",
     // Making a parameter with tags.
     "ssm:AddTagsToResource",
     // The writer reads sets of entries with the code of the reader.

@@ -15,8 +15,10 @@ use blackstart_core::items::ItemsRecord;
 use blackstart_core::plan::{DatabaseKind, Plan};
 use blackstart_core::rebuild::RebuildDocument;
 use blackstart_core::restore::RestoreDocument;
+use blackstart_core::rotation::certificate::Certificate;
 use blackstart_core::rotation::database::MasterPassword;
 use blackstart_core::rotation::hook::{HookAnswer, HookRequest};
+use blackstart_core::rotation::managed::{ManagedPassword, ManagedSecret};
 use blackstart_core::rotation::{AccessKey, CURRENT, MAX_ACCESS_KEYS, RotationDocument, SecretValue};
 use blackstart_core::run::{RunId, RunRecord};
 use jiff::Timestamp;
@@ -29,6 +31,9 @@ pub(super) const PLAN: &[u8] = include_bytes!("../../../../tests/data/plan/order
 pub(super) const PACKAGE: &[u8] = include_bytes!("../../../../tests/data/plan/orders-package.json");
 
 pub(super) const SECRET: &str = "orders/api-key";
+
+/// The secret in which RDS keeps a password.
+pub(super) const MANAGED: &str = "arn:aws:secretsmanager:eu-central-1:333333333333:secret:rds!db-1";
 
 pub(super) struct World {
     pub(super) package: DecisionPackage,
@@ -47,6 +52,11 @@ pub(super) struct World {
     pub(super) parameter: BTreeMap<i64, (String, BTreeSet<String>)>,
     /// The password of the one database, and what it says about it.
     pub(super) database: (String, MasterPassword),
+    /// What RDS says of the one database whose password it manages; its secret is among `secrets` under its ARN.
+    pub(super) managed: ManagedPassword,
+    /// What ACM says of any certificate, and which was asked about.
+    pub(super) certificate: Certificate,
+    pub(super) described: BTreeSet<String>,
     /// Tokens with which the hook was asked.
     pub(super) hooked: BTreeSet<String>,
     pub(super) items: Option<ItemsRecord>,
@@ -82,6 +92,12 @@ pub(super) fn one_secret() -> Fake {
                 available: true,
             },
         ),
+        managed: ManagedPassword {
+            available: true,
+            ..ManagedPassword::default()
+        },
+        certificate: Certificate::default(),
+        described: BTreeSet::new(),
         hooked: BTreeSet::new(),
         items: None,
         randoms: 0,
@@ -338,6 +354,54 @@ impl Credentials for &Fake {
                     available: true,
                 },
             );
+        })
+    }
+
+    async fn managed_password(&self, _: DatabaseKind, _: &str) -> Result<ManagedPassword, PortError> {
+        self.call(|world| {
+            // The look after a change finds it made.
+            let now = world.managed.clone();
+            world.managed.available = true;
+            if let Some(secret) = &mut world.managed.secret {
+                secret.status = "active".to_owned();
+            }
+            now
+        })
+    }
+
+    async fn manage_password(&self, _: DatabaseKind, _: &str, rotate: bool) -> Result<(), PortError> {
+        self.call(|world| {
+            assert_eq!(
+                rotate,
+                world.managed.secret.is_some(),
+                "RDS refuses either for the other"
+            );
+            world.made += 1;
+            let (value, labels) = (
+                format!("by RDS {}", world.made),
+                BTreeSet::from([CURRENT.to_owned()]),
+            );
+            let versions = world.secrets.entry(MANAGED.to_owned()).or_default();
+            for (_, labels) in versions.values_mut() {
+                *labels = BTreeSet::from(["AWSPREVIOUS".to_owned()]);
+            }
+            versions.insert(format!("made-{}", world.made), (value, labels));
+            world.managed.available = false;
+            world.managed.secret = Some(ManagedSecret {
+                arn: MANAGED.to_owned(),
+                status: if rotate { "rotating" } else { "creating" }.to_owned(),
+            });
+        })
+    }
+
+    async fn note_rotation(&self, _: DatabaseKind, _: &str, note: &str) -> Result<(), PortError> {
+        self.call(|world| world.managed.note = Some(note.to_owned()))
+    }
+
+    async fn certificate(&self, arn: &str) -> Result<Certificate, PortError> {
+        self.call(|world| {
+            world.described.insert(arn.to_owned());
+            world.certificate.clone()
         })
     }
 

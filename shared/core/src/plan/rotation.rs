@@ -74,7 +74,27 @@ pub enum Credential {
         #[serde(default = "default_password_length")]
         length: u16,
     },
-    /// Whatever only the workload knows how to replace: a certificate, a key of somebody else's interface.
+    /// The master password of a database in the rebuild account that RDS makes and keeps in a secret of its own
+    /// (`ManageMasterUserPassword`): RDS makes another. Of a database that it does not manage yet, a restored copy for
+    /// example, RDS manages the password from then on.
+    ManagedPassword {
+        /// Identifier of the instance or cluster.
+        database: String,
+        /// What it is the identifier of.
+        #[serde(default)]
+        of: DatabaseKind,
+    },
+    /// A certificate for which a rebuilt stack asks ACM. It is new with the stack, and that is proven: issued by ACM, in
+    /// the rebuild account, asked for after the event boundary.
+    Certificate {
+        /// Name of the credential.
+        name: String,
+        /// The stack that asks for it.
+        stack: String,
+        /// The stack's output that is its ARN.
+        output: String,
+    },
+    /// Whatever only the workload knows how to replace: an imported certificate, a key of somebody else's interface.
     Hook {
         /// Name of the credential.
         name: String,
@@ -121,8 +141,8 @@ impl Credential {
     pub fn name(&self) -> &str {
         match self {
             Self::AccessKey { user, .. } => user,
-            Self::Database { database, .. } => database,
-            Self::Parameter { name, .. } | Self::Hook { name, .. } => name,
+            Self::Database { database, .. } | Self::ManagedPassword { database, .. } => database,
+            Self::Parameter { name, .. } | Self::Certificate { name, .. } | Self::Hook { name, .. } => name,
         }
     }
 }
@@ -144,6 +164,12 @@ impl RotationPlan {
                 Credential::Database { database, secret, .. } => {
                     kinds.insert(database.as_str(), "database password");
                     kinds.insert(secret.as_str(), "secret of a database password");
+                }
+                Credential::ManagedPassword { database, .. } => {
+                    kinds.insert(database.as_str(), "managed database password");
+                }
+                Credential::Certificate { name, .. } => {
+                    kinds.insert(name.as_str(), "certificate");
                 }
                 Credential::Parameter { name, .. } => {
                     kinds.insert(name.as_str(), "parameter");
@@ -218,13 +244,8 @@ impl Plan {
                 } => {
                     known("database", database);
                     known("secret", secret);
-                    if !super::check::made_of(database, 1..=63, |b| {
-                        b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
-                    }) {
-                        problem(
-                            at("database"),
-                            "is not the identifier of a database (no ARN, no wildcard)",
-                        );
+                    if !is_database(database) {
+                        problem(at("database"), NO_DATABASE);
                     }
                     if !is_secret_name(secret) {
                         problem(at("secret"), "is not the name of a secret (no ARN, no wildcard)");
@@ -234,6 +255,27 @@ impl Plan {
                     }
                     if !(MIN_LENGTH..=128).contains(length) {
                         problem(at("length"), "must be between 16 and 128");
+                    }
+                }
+                Credential::ManagedPassword { database, .. } => {
+                    known("database", database);
+                    if !is_database(database) {
+                        problem(at("database"), NO_DATABASE);
+                    }
+                }
+                Credential::Certificate { name, stack, output } => {
+                    known("name", name);
+                    if name.trim().is_empty() {
+                        problem(at("name"), "is empty");
+                    }
+                    if !self.rebuild.stacks.iter().any(|planned| planned.name == *stack) {
+                        problem(at("stack"), "is no stack of the plan");
+                    }
+                    if !super::check::made_of(output, 1..=255, |b| b.is_ascii_alphanumeric()) {
+                        problem(
+                            at("output"),
+                            "is not the name of an output: letters and digits only",
+                        );
                     }
                 }
                 Credential::Parameter { name, length } => {
@@ -272,8 +314,49 @@ impl Plan {
     }
 }
 
+const NO_DATABASE: &str = "is not the identifier of a database (no ARN, no wildcard)";
+
+fn is_database(name: &str) -> bool {
+    super::check::made_of(name, 1..=63, |b| {
+        b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+    })
+}
+
 fn is_secret_name(name: &str) -> bool {
     super::check::made_of(name, 1..=512, |b| {
         b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{problems, sound};
+
+    #[test]
+    fn managed_passwords_and_certificates_name_what_the_plan_builds() {
+        let mut plan = sound();
+        plan["rotation"]["credentials"] = json!([
+            {"kind": "managed_password", "database": "orders-db", "of": "cluster"},
+            {"kind": "certificate", "name": "orders.example.com", "stack": "orders-app", "output": "Certificate"},
+        ]);
+        assert_eq!(problems(&plan), Vec::<String>::new());
+        plan["rotation"]["credentials"] = json!([
+            {"kind": "managed_password", "database": "arn:aws:rds:x"},
+            {"kind": "managed_password", "database": "orders-db"},
+            {"kind": "database", "database": "orders-db", "secret": "orders/db"},
+            {"kind": "certificate", "name": " ", "stack": "elsewhere", "output": "a.b"},
+        ]);
+        assert_eq!(
+            problems(&plan),
+            [
+                "rotation.credentials[0].database",
+                "rotation.credentials[2].database",
+                "rotation.credentials[3].name",
+                "rotation.credentials[3].stack",
+                "rotation.credentials[3].output",
+            ]
+        );
+    }
 }

@@ -24,6 +24,9 @@ def apply(tokens, crash_request):
     histories()
     drift_of_users()
     networks_of_accounts()
+    drift_of_policies()
+    drift_after_import()
+    tags_of_imported_tables()
 
 
 def events_of_aws():
@@ -347,3 +350,53 @@ def networks_of_accounts():
         ("DescribeClientVpnEndpoints", "clientVpnEndpoint"),
     ]:
         ec2._ACTION_MAP.setdefault(action, empty(action, element))
+
+
+def drift_of_policies():
+    """The inline policies of a role take part in drift detection (`Policies` of AWS::IAM::Role), as on AWS."""
+    from ministack.services import iam
+    from ministack.services.cloudformation import drift
+
+    read_role, compared = drift._DRIFT_READERS["AWS::IAM::Role"]
+
+    def read(physical_id, properties):
+        role = read_role(physical_id, properties)
+        if role is None:
+            return None
+        inline = iam._roles[physical_id].get("InlinePolicies", {})
+        policies = [
+            {"PolicyName": name, "PolicyDocument": drift._json_or(document)} for name, document in inline.items()
+        ]
+        return {**role, "Policies": policies}
+
+    drift._DRIFT_READERS["AWS::IAM::Role"] = (read, compared | {"Policies"})
+
+
+def drift_after_import():
+    """A stack that has just imported something can be compared: the CloudFormation User Guide recommends exactly that
+    ("Import AWS resources into a CloudFormation stack"), before anything else is done with the stack."""
+    from ministack.services.cloudformation import drift
+
+    drift.DRIFT_DETECTABLE_STATUSES |= {"IMPORT_COMPLETE"}
+
+
+def tags_of_imported_tables():
+    """An import gives a table the tags of the stack, as its events say; the emulator only writes the events."""
+    from ministack.services import dynamodb
+    from ministack.services.cloudformation import changesets
+    from ministack.services.cloudformation.provisioners import _tag_map
+
+    import_resources = changesets._import_resources_async
+
+    async def import_and_tag(change_set, stack, new_stack):
+        await import_resources(change_set, stack, new_stack)
+        if stack["StackStatus"] != "IMPORT_COMPLETE":
+            return
+        for entry in change_set["_resources_to_import"]:
+            table = dynamodb._tables.get(stack["_resources"][entry["LogicalResourceId"]]["PhysicalResourceId"])
+            if entry["ResourceType"] != "AWS::DynamoDB::Table" or table is None:
+                continue
+            tags = {**_tag_map(dynamodb._tags.get(table["TableArn"], [])), **_tag_map(stack.get("Tags"))}
+            dynamodb._tags[table["TableArn"]] = [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    changesets._import_resources_async = import_and_tag

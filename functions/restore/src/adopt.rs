@@ -1,6 +1,8 @@
 //! What restored data needs before it is the workload's: the settings that a restore loses, and a stack that knows it.
 //!
-//! One look at everything, and the next step for each: nothing waits, and a repeat goes on where the last one ended.
+//! One look at everything, and for each what can be done without waiting: a repeat goes on where the last one ended.
+
+use std::collections::BTreeSet;
 
 use blackstart_aws::evidence::record_once;
 use blackstart_aws::ledger::Versioned;
@@ -30,7 +32,10 @@ struct Look<'a, R, L, A, C> {
     now: Timestamp,
 }
 
-/// Looks at every restored resource, and does the next step for each.
+/// Steps towards one stack without a pause: a change set is asked for, executed, and its end is looked for.
+const STEPS: usize = 3;
+
+/// Looks at every restored resource, and does for each what can be done without waiting.
 pub(crate) async fn adopt<R: Run, L: Records, A: RebuildAccount>(
     run: &RunId,
     approved: &Approved<'_>,
@@ -66,6 +71,7 @@ pub(crate) async fn adopt<R: Run, L: Records, A: RebuildAccount>(
     };
     let mut progress = Progress::Done;
     let mut problems = Vec::new();
+    let mut at_work = BTreeSet::new();
     for resource in &plan.resources {
         let Some(job) = record.document.jobs.get(&resource.id).cloned() else {
             continue;
@@ -80,15 +86,23 @@ pub(crate) async fn adopt<R: Run, L: Records, A: RebuildAccount>(
                 break;
             }
         }
-        if let (true, Some(seam), None) = (settled, &resource.seam, &job.adopted) {
-            match look.join(resource, &job, seam).await? {
-                Joined::Proven(proof) => {
-                    record = note(run, record, &resource.id, deps, |job| job.adopted = Some(proof)).await?;
+        if let (Some(seam), None) = (&resource.seam, &job.adopted) {
+            // Executing a change set deletes every other one of the stack: it takes one resource after the other.
+            let is_next = at_work.insert(seam.stack());
+            if settled && is_next {
+                match look.join(resource, &job, seam).await? {
+                    Joined::Proven(proof) => {
+                        record =
+                            note(run, record, &resource.id, deps, |job| job.adopted = Some(proof)).await?;
+                        at_work.remove(seam.stack());
+                    }
+                    Joined::NotYet => settled = false,
+                    Joined::Not(why) => {
+                        problems.extend(why.into_iter().map(|why| format!("`{}`: {why}", resource.id)))
+                    }
                 }
-                Joined::NotYet => settled = false,
-                Joined::Not(why) => {
-                    problems.extend(why.into_iter().map(|why| format!("`{}`: {why}", resource.id)))
-                }
+            } else {
+                settled = false;
             }
         }
         if !settled {
@@ -131,24 +145,28 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
             .account
             .settings(resource, job.made(), is_generic(fix_up))
             .await?;
-        match standing(fix_up, &settings) {
-            Standing::Done => {
-                let event = self
-                    .event(Kind::SettingRestored, resource)
-                    .fact("setting", what.as_str());
-                record_once(&self.deps.records, self.run, event).await?;
-                Ok(true)
-            }
-            Standing::Changing => Ok(false),
-            Standing::Open => {
-                let token = token(self.run, resource, &what);
-                self.account
-                    .put_back(resource, job.made(), fix_up, &token)
-                    .await?;
-                tracing::info!(resource = %resource.id, setting = %what, "setting asked for");
-                Ok(false)
-            }
+        let mut now = standing(fix_up, &settings);
+        if now == Standing::Open {
+            let token = token(self.run, resource, &what);
+            self.account
+                .put_back(resource, job.made(), fix_up, &token)
+                .await?;
+            tracing::info!(resource = %resource.id, setting = %what, "setting asked for");
+            // Many settings are there at once.
+            let settings = self
+                .account
+                .settings(resource, job.made(), is_generic(fix_up))
+                .await?;
+            now = standing(fix_up, &settings);
         }
+        if now != Standing::Done {
+            return Ok(false);
+        }
+        let event = self
+            .event(Kind::SettingRestored, resource)
+            .fact("setting", what.as_str());
+        record_once(&self.deps.records, self.run, event).await?;
+        Ok(true)
     }
 
     /// Asks a hook, once: its answer is noted.
@@ -185,13 +203,28 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
         .await
     }
 
-    /// The next step towards a stack that has the resource.
+    /// What can be done without waiting towards a stack that has the resource.
     async fn join(&self, resource: &Resource, job: &RestoreJob, seam: &Seam) -> Result<Joined, RestoreError> {
+        for _ in 0..STEPS {
+            if let Some(joined) = self.step(resource, job, seam).await? {
+                return Ok(joined);
+            }
+        }
+        Ok(Joined::NotYet)
+    }
+
+    /// The next step. `None`: it was done, and there may be another one.
+    async fn step(
+        &self,
+        resource: &Resource,
+        job: &RestoreJob,
+        seam: &Seam,
+    ) -> Result<Option<Joined>, RestoreError> {
         let Some((_, id)) = template_resource(resource.resource_type, job.made()) else {
-            return Ok(Joined::Not(vec![format!(
+            return Ok(Some(Joined::Not(vec![format!(
                 "`{}` is no resource of a template",
                 job.made()
-            )]));
+            )])));
         };
         let set_name = change_set_name(self.run, &resource.id);
         let account = &self.account;
@@ -205,8 +238,8 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
             (Vec::new(), None)
         };
         match next(seam, id, stack.as_ref(), &resources, set.as_ref()) {
-            Step::Wait => Ok(Joined::NotYet),
-            Step::Stop(why) => Ok(Joined::Not(vec![why])),
+            Step::Wait => Ok(Some(Joined::NotYet)),
+            Step::Stop(why) => Ok(Some(Joined::Not(vec![why]))),
             Step::Propose => {
                 let template = account.stack_template(seam.stack()).await?;
                 let taking = match seam {
@@ -220,7 +253,7 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
                         ..
                     } => match import(resource.resource_type, id, logical_id, properties, &template) {
                         Ok(import) => Taking::Import(import),
-                        Err(why) => return Ok(Joined::Not(vec![why])),
+                        Err(why) => return Ok(Some(Joined::Not(vec![why]))),
                     },
                 };
                 let parameters = stack.map(|stack| stack.parameters).unwrap_or_default();
@@ -228,14 +261,14 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
                     .propose(seam.stack(), &set_name, &parameters, &taking)
                     .await?;
                 tracing::info!(resource = %resource.id, stack = seam.stack(), "change set asked for");
-                Ok(Joined::NotYet)
+                Ok(None)
             }
             Step::Execute(set) => {
                 account
                     .execute(seam.stack(), &set, &token(self.run, resource, "execute"))
                     .await?;
                 tracing::info!(resource = %resource.id, stack = seam.stack(), "change set executed");
-                Ok(Joined::NotYet)
+                Ok(None)
             }
             Step::Prove => {
                 let template = account.stack_template(seam.stack()).await?;
@@ -250,9 +283,9 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
                             .fact("stack", seam.stack())
                             .fact("proof", proof.as_str());
                         record_once(&self.deps.records, self.run, event).await?;
-                        Ok(Joined::Proven(proof))
+                        Ok(Some(Joined::Proven(proof)))
                     }
-                    Err(why) => Ok(Joined::Not(why)),
+                    Err(why) => Ok(Some(Joined::Not(why))),
                 }
             }
         }

@@ -80,7 +80,7 @@ pub async fn handle<R: RunRecords, E: EnterAccount>(
         Operation::CleanUp { plan, set } => trial::clean_up(deps, run, &plan, &set)
             .await
             .map(Answer::CleanedUp),
-        Operation::Select { plan, branches } => selection::select(&deps.records, run, &plan, &branches, now)
+        Operation::Select { plan, branches } => selection::select(deps, run, &plan, &branches, now)
             .await
             .map(|selected| Answer::Selected(Box::new(selected))),
     }

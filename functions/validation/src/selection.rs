@@ -1,31 +1,35 @@
 //! Which set goes before the approvers.
 
+use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::ledger::Key;
+use blackstart_core::plan::{Plan, Problem};
+use blackstart_core::restore::mapping::Declared;
 use blackstart_core::run::RunId;
 use blackstart_core::task::timeline::Merged;
 use blackstart_core::task::validation::{BranchResult, Branches, Selected};
 use blackstart_core::timeline::CurrentBoundary;
-use blackstart_core::validation::CandidateDocument;
 use blackstart_core::validation::select::{self, Selection};
 use blackstart_core::validation::walk::Pace;
+use blackstart_core::validation::{CandidateDocument, RecoverySet};
 use jiff::Timestamp;
 
 use crate::budget::budget;
-use crate::deps::RunRecords;
+use crate::deps::{Deps, EnterAccount, RunRecords, TrialAccount as _};
 use crate::error::ValidationError;
 use crate::walk;
 
 /// Where the selection is, within the run.
 const SELECTION: &str = "validation/selection.json";
 
-pub(crate) async fn select<R: RunRecords>(
-    records: &R,
+pub(crate) async fn select<R: RunRecords, E: EnterAccount>(
+    deps: &Deps<R, E>,
     run: &RunId,
     plan: &ArtifactRef,
     branches: &Branches,
     now: Timestamp,
 ) -> Result<Selected, ValidationError> {
+    let records = &deps.records;
     let boundary = records.item::<CurrentBoundary>(&Key::boundary(run)).await?;
     let problems = problems(branches, boundary.is_some());
     let (BranchResult::Ok { result: walked }, Some(boundary), []) =
@@ -55,6 +59,16 @@ pub(crate) async fn select<R: RunRecords>(
         budget.as_ref(),
     ) {
         Selection::Selected(document) => {
+            let unmapped = unmapped(deps, run, &plan, &document.set).await?;
+            if !unmapped.is_empty() {
+                return Ok(Selected::NotPossible {
+                    reason: format!(
+                        "the set `{}` is clean, and the plan says too little to restore it: {}",
+                        document.set.id,
+                        unmapped.join("; ")
+                    ),
+                });
+            }
             let selection = records.store(run, SELECTION, &document).await?;
             tracing::info!(set = %document.set.id, boundary = %boundary.boundary, "recovery set selected");
             Ok(Selected::Selected {
@@ -67,6 +81,37 @@ pub(crate) async fn select<R: RunRecords>(
         Selection::NeedsValidation => Ok(Selected::NeedsValidation {}),
         Selection::NoCleanPoint { reason } => Ok(Selected::NoCleanPoint { reason }),
     }
+}
+
+/// What the points of the chosen set remember of the old account and the plan does not map. The restore would refuse it;
+/// here nobody has approved anything yet.
+async fn unmapped<R: RunRecords, E: EnterAccount>(
+    deps: &Deps<R, E>,
+    run: &RunId,
+    plan: &Plan,
+    set: &RecoverySet,
+) -> Result<Vec<String>, ValidationError> {
+    let account = deps.enter.enter(plan, run).await?;
+    let mut problems: Vec<Problem> = Vec::new();
+    for resource in &plan.resources {
+        let Some(point) = set.points.get(&resource.id) else {
+            continue;
+        };
+        match account.restore_metadata(&plan.validation.vault, &point.arn).await {
+            Ok(original) => {
+                let mapped = Declared::before_rebuild(plan, resource).map(&original);
+                problems.extend(mapped.err().unwrap_or_default());
+            }
+            // The restore asks again, and refuses what it cannot map.
+            Err(error @ (PortError::Refused { .. } | PortError::NotFound { .. })) => {
+                tracing::warn!(resource = %resource.id, %error, "whether the plan maps its recovery point is not known yet");
+            }
+            Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => {
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(problems.iter().map(ToString::to_string).collect())
 }
 
 /// Everything that stands in the way of a proposal.

@@ -7,6 +7,7 @@ use aws_sdk_backup::types::{
     RestoreValidationStatus, ScanMode, ScanResultStatus, ScanState as SdkScanState,
 };
 use blackstart_core::plan::{ResourceType, Vault};
+use blackstart_core::restore::composite::{Told, whole};
 use blackstart_core::validation::candidates::{PointStatus, RecoveryPoint};
 use blackstart_core::validation::verdict::{RestoreState, ScanResult, ScanState};
 use jiff::Timestamp;
@@ -169,7 +170,7 @@ impl Backup {
         answer.restore_job_id.ok_or_else(|| without_id(what))
     }
 
-    /// Asks for a restore job.
+    /// Asks for a restore job; one with child jobs is what all of them together are.
     ///
     /// # Errors
     /// [`PortError`].
@@ -181,18 +182,54 @@ impl Backup {
             .send()
             .await
             .map_err(|error| classify(format!("asking for restore job `{id}`"), Effect::Read, &error))?;
-        let state = match answer.status {
-            Some(RestoreJobStatus::Pending | RestoreJobStatus::Running) => RestoreState::Running,
-            Some(RestoreJobStatus::Completed) => RestoreState::Completed,
-            Some(RestoreJobStatus::Aborted) => RestoreState::Aborted,
-            Some(RestoreJobStatus::Failed) => RestoreState::Failed,
-            other => RestoreState::Other(other.map(|status| status.as_str().to_owned()).unwrap_or_default()),
-        };
-        Ok(RestoreJob {
-            state,
+        let own = Told {
+            id: id.to_owned(),
+            state: restore_state(answer.status),
             message: answer.status_message,
             created: answer.created_resource_arn,
+        };
+        let told = if answer.is_parent {
+            whole(own, self.child_jobs(id).await?)
+        } else {
+            own
+        };
+        Ok(RestoreJob {
+            state: told.state,
+            message: told.message,
+            created: told.created,
         })
+    }
+
+    /// The child jobs of a restore job.
+    async fn child_jobs(&self, id: &str) -> Result<Vec<Told>, PortError> {
+        let mut children = Vec::new();
+        let mut pages = self
+            .client
+            .list_restore_jobs()
+            .by_parent_job_id(id)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                classify(
+                    format!("listing the child jobs of restore job `{id}`"),
+                    Effect::Read,
+                    &error,
+                )
+            })?;
+            children.extend(
+                page.restore_jobs
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|child| Told {
+                        id: child.restore_job_id.unwrap_or_default(),
+                        state: restore_state(child.status),
+                        message: child.status_message,
+                        created: child.created_resource_arn,
+                    }),
+            );
+        }
+        Ok(children)
     }
 
     /// Starts a full malware scan of a recovery point and returns the job's id.
@@ -280,6 +317,16 @@ impl Backup {
                 )
             })?;
         Ok(())
+    }
+}
+
+fn restore_state(status: Option<RestoreJobStatus>) -> RestoreState {
+    match status {
+        Some(RestoreJobStatus::Pending | RestoreJobStatus::Running) => RestoreState::Running,
+        Some(RestoreJobStatus::Completed) => RestoreState::Completed,
+        Some(RestoreJobStatus::Aborted) => RestoreState::Aborted,
+        Some(RestoreJobStatus::Failed) => RestoreState::Failed,
+        other => RestoreState::Other(other.map(|status| status.as_str().to_owned()).unwrap_or_default()),
     }
 }
 

@@ -430,20 +430,7 @@ impl ContentReader {
     ) -> Result<bool, PortError> {
         let removed = match resource_type {
             ResourceType::S3 => self.remove_bucket(name).await,
-            ResourceType::DynamoDb => self
-                .dynamodb
-                .delete_table()
-                .table_name(name)
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| {
-                    classify(
-                        format!("deleting table `{name}`"),
-                        Effect::IdempotentWrite,
-                        &error,
-                    )
-                }),
+            ResourceType::DynamoDb => self.remove_table(name).await,
             ResourceType::Rds
             | ResourceType::Aurora
             | ResourceType::Ebs

@@ -1,9 +1,10 @@
 //! Stage 4: data from the approved recovery set.
 //!
 //! [`request`] recomputes what may be restored and says how, [`mapping`] makes what a recovery point remembers into what
-//! the new account needs, [`job`] reads what became of a restore job, [`verify`]
+//! the new account needs, [`job`] reads what became of a restore job, [`composite`] of one with child jobs, [`verify`]
 //! compares what was restored with what was validated, and [`removal`] says what of a rehearsal is removed again.
 
+pub mod composite;
 pub mod fix_up;
 pub mod job;
 pub mod losses;

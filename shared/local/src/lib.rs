@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod accounts;
+pub mod adopted;
 pub mod authority;
 pub mod browser;
 pub mod deploy;

@@ -10,7 +10,7 @@ use crate::organisation::plan::{MAILER, NAME, NEW_ADDRESS, OLD_ADDRESS, RESTORED
 use crate::organisation::siblings::{self, Sibling};
 use crate::organisation::{Organisation, names_old, workload};
 use crate::step::{Doing, StepFailed};
-use crate::{LocalAws, leaks};
+use crate::{LocalAws, adopted, leaks};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub async fn checks(
     checks.push(dns_check(local, organisation, end).await?);
     checks.extend(restored_checks(local, end).await?);
     if end == End::CutOver {
+        checks.extend(adopted::checks(local).await?);
         checks.extend(rotated_checks(local).await?);
     }
     checks.push(leaks::check(local).await?);

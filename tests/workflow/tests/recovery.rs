@@ -7,15 +7,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_sdk_sfn::types::ExecutionStatus;
+use blackstart_aws::ledger::Ledger;
 use blackstart_cli::drill::Play;
 use blackstart_cli::drill::play::{Answer, DrillFailed, Ended, Proposal, Stage, Trigger, finding};
 use blackstart_core::approval::vote::{Ballot, Choice};
 use blackstart_core::artifact::Digest;
+use blackstart_core::ledger::Key;
 use blackstart_core::report::trend::RunDurations;
-use blackstart_core::run::Conclusion;
+use blackstart_core::restore::job::RestoreRecord;
+use blackstart_core::run::{Conclusion, RunId};
 use blackstart_core::validation::Verdict;
+use blackstart_local::accounts::RECOVERY;
+use blackstart_local::organisation::plan::PLAN_KEY;
 use blackstart_local::outside::{self, End};
 use blackstart_local::project::Project;
+use blackstart_local::standin::DATA_KEY;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -268,6 +274,63 @@ async fn the_second_report_shows_the_trend_that_the_first_run_left_in_the_ledger
     stage.local.stop().await;
 }
 
+/// How many restored resources a stack took, by the ledger: each with its proof.
+async fn adopted(stage: &Stage, run: &RunId) -> usize {
+    let config = stage.local.root_of(RECOVERY);
+    let table = stage.deployed.output("LedgerTable").unwrap();
+    let record = Ledger::new(&config, table.to_owned())
+        .get::<RestoreRecord>(&Key::restore(run))
+        .await
+        .unwrap();
+    let jobs = record.map(|found| found.document.jobs).unwrap_or_default();
+    jobs.values()
+        .filter(|job| {
+            job.adopted
+                .as_ref()
+                .is_some_and(|proof| proof.ends_with("in sync"))
+        })
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_old_account_that_no_one_maps_stops_before_the_approvers_are_asked() {
+    let _alone = MACHINE.lock().await;
+    let stage = stage(Play::Incident).await;
+    let mut plan = serde_json::to_value(&stage.ready.plan).unwrap();
+    for resource in plan["resources"].as_array_mut().unwrap() {
+        // Without a word about encryption the copy would be encrypted as the old one was.
+        resource["metadata"] = json!({});
+    }
+    aws_sdk_s3::Client::new(&stage.local.root_of(RECOVERY))
+        .put_object()
+        .bucket(stage.deployed.output("PlanBucket").unwrap())
+        .key(PLAN_KEY)
+        .body(plan.to_string().into_bytes().into())
+        .send()
+        .await
+        .unwrap();
+    let execution = stage.start(&by_hand()).await.unwrap();
+    let never = &mut |_: &Proposal| -> Option<Answer> { unreachable!("nothing is put before the approvers") };
+    let ended = stage.follow(&execution, never, &mut |_| {}).await.unwrap();
+    let report = ended.report.unwrap();
+    assert_eq!(report.conclusion, Some(Conclusion::Failed), "{}", report.reason);
+    for part in [
+        "restores.orders-data.metadata.KMSKey",
+        "restores.orders-table.metadata.kmsMasterKeyArn",
+        DATA_KEY,
+        "`restore.identifiers`",
+    ] {
+        assert!(report.reason.contains(part), "{}", report.reason);
+    }
+    for check in outside::checks(&stage.local, &stage.organisation, End::Untouched)
+        .await
+        .unwrap()
+    {
+        assert!(check.holds, "{}: {}", check.what, check.seen);
+    }
+    stage.local.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drill_leaves_nothing_behind_however_it_ends() {
     let _alone = MACHINE.lock().await;
@@ -301,6 +364,11 @@ async fn a_drill_leaves_nothing_behind_however_it_ends() {
         assert!(report.reason.contains("was removed"), "{}", report.reason);
         assert_eq!(built.len(), 2);
         assert_eq!(report.restore.is_some(), conclusion == Conclusion::Rehearsed);
+        assert_eq!(
+            adopted(&stage, &execution.run).await,
+            if conclusion == Conclusion::Rehearsed { 2 } else { 0 },
+            "bucket and table were the workload's before they were removed"
+        );
         assert_eq!(outside::rebuilt(&stage.local).await.unwrap(), before);
         for check in outside::checks(&stage.local, &stage.organisation, End::Untouched)
             .await

@@ -1,8 +1,9 @@
 //! What restored data needs before it is the workload's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use blackstart_core::plan::{FixUp, Seam};
+use blackstart_aws::port::PortError;
+use blackstart_core::plan::{FixUp, Plan, Resource, Seam};
 use blackstart_core::rebuild::change_set::{Change, ObservedChangeSet};
 use blackstart_core::rebuild::drift::ResourceDrift;
 use blackstart_core::rebuild::isolation::StackResource;
@@ -11,6 +12,7 @@ use blackstart_core::restore::fix_up::{BucketSettings, Settings, TableSettings};
 use blackstart_core::rotation::hook::{HookAnswer, HookRequest};
 use serde_json::Map;
 
+use super::world::{Lost, manifest};
 use super::*;
 use crate::port::{Adopter, Taking};
 
@@ -23,10 +25,12 @@ pub(super) struct Workload {
     /// Token to how often a hook was asked with it.
     hooks: BTreeMap<String, u32>,
     stack: ObservedStack,
-    resources: Vec<StackResource>,
+    pub(super) resources: Vec<StackResource>,
     sets: BTreeMap<String, (ObservedChangeSet, Taking)>,
+    /// Every change set that was made.
+    proposed: Vec<String>,
     executed: Vec<String>,
-    drift: &'static str,
+    pub(super) drift: &'static str,
     surprise: bool,
 }
 
@@ -51,6 +55,7 @@ impl Default for Workload {
             },
             resources: Vec::new(),
             sets: BTreeMap::new(),
+            proposed: Vec::new(),
             executed: Vec::new(),
             drift: "IN_SYNC",
             surprise: false,
@@ -159,11 +164,11 @@ impl Adopter for &Fake {
                 tags: BTreeMap::new(),
                 template: None,
             };
-            world
-                .workload
-                .sets
-                .entry(name.to_owned())
-                .or_insert((set, taking.clone()));
+            let Workload { sets, proposed, .. } = &mut world.workload;
+            if !sets.contains_key(name) {
+                proposed.push(name.to_owned());
+                sets.insert(name.to_owned(), (set, taking.clone()));
+            }
         })
     }
 
@@ -176,6 +181,8 @@ impl Adopter for &Fake {
                 executed,
                 ..
             } = &mut world.workload;
+            // As CloudFormation does: the others were made for a stack that is another one now.
+            sets.retain(|name, _| name == change_set);
             let (set, taking) = sets.get_mut(change_set).unwrap();
             if set.execution != "AVAILABLE" {
                 return;
@@ -286,6 +293,10 @@ fn is_adopted(world: &World) {
         Some("orders-restored")
     );
     assert_eq!(workload.executed.len(), 2, "each change set is executed once");
+    assert_eq!(
+        workload.proposed, workload.executed,
+        "a stack takes one resource after the other: no change set is made in vain"
+    );
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -1,8 +1,14 @@
 //! What recovery points remember, what functions say, and jobs that are followed by others.
 
-use blackstart_core::plan::ResourceType;
-use blackstart_core::validation::check_function::figures;
+use std::collections::BTreeMap;
 
+use blackstart_core::artifact::canonical_digest;
+use blackstart_core::plan::{Invariant, Plan, ResourceType};
+use blackstart_core::validation::ContentManifest;
+use blackstart_core::validation::check_function::{Called, figures};
+use serde_json::json;
+
+use super::world::{Lost, manifest};
 use super::*;
 
 /// Ends every job that is at work.

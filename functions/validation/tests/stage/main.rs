@@ -14,6 +14,7 @@ mod configuration;
 mod fake;
 mod layers;
 mod machine;
+mod mapping;
 
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;

@@ -232,6 +232,36 @@ impl ContentReader {
             })
     }
 
+    /// Deletes a table. Protection against deletion, which the plan's fix-ups may have put back, is lifted first: who asks
+    /// knows that it is the run's own copy.
+    pub(super) async fn remove_table(&self, table: &str) -> Result<(), PortError> {
+        let what = || format!("deleting table `{table}`");
+        let described = self
+            .dynamodb
+            .describe_table()
+            .table_name(table)
+            .send()
+            .await
+            .map_err(|error| classify(what(), Effect::Read, &error))?
+            .table;
+        if described.and_then(|table| table.deletion_protection_enabled) == Some(true) {
+            self.dynamodb
+                .update_table()
+                .table_name(table)
+                .deletion_protection_enabled(false)
+                .send()
+                .await
+                .map_err(|error| busy(classify(what(), Effect::IdempotentWrite, &error)))?;
+        }
+        self.dynamodb
+            .delete_table()
+            .table_name(table)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| busy(classify(what(), Effect::IdempotentWrite, &error)))
+    }
+
     async fn set_point_in_time_recovery(&self, table: &str) -> Result<(), PortError> {
         let what = format!("switching on point-in-time recovery of table `{table}`");
         let wanted = PointInTimeRecoverySpecification::builder()

@@ -111,6 +111,21 @@ impl Declared {
         })
     }
 
+    /// The same before anything is rebuilt: outputs of stacks stay placeholders. It is enough to say what the plan does not
+    /// map.
+    #[must_use]
+    pub fn before_rebuild(plan: &Plan, resource: &Resource) -> Self {
+        Self {
+            resource: resource.id.clone(),
+            resource_type: resource.resource_type,
+            name: resource.restore_to.clone(),
+            metadata: resource.metadata.clone(),
+            identifiers: plan.restore.identifiers.clone(),
+            old: plan.accounts.old.clone(),
+            own: plan.accounts.rebuild.clone(),
+        }
+    }
+
     /// The same for the trial of one point, into a throw-away resource of this name in the validation account, where
     /// nothing of the plan is rebuilt.
     #[must_use]
@@ -198,7 +213,8 @@ impl Declared {
             // Where the plan leaves the choice to us, the recovery point's own answer is the better one.
             put(&mut mapped, key, outcome.text);
         }
-        for key in keys.required {
+        let is_inside = keys.inside.is_some_and(|key| contains(&mapped, key));
+        for key in keys.required.iter().filter(|_| !is_inside) {
             if mapped
                 .iter()
                 .all(|(name, value)| !name.eq_ignore_ascii_case(key) || value.trim().is_empty())

@@ -7,9 +7,11 @@ use jiff::SignedDuration;
 use super::mapping::Declared;
 use crate::approval::{DecisionPackage, PlannedRestore};
 use crate::artifact::{ArtifactRef, Digest};
-use crate::plan::{CHECK_PREFIX, FixUp, Invariant, Plan, Problem, Resource, ResourceType};
-use crate::rebuild::RebuildDocument;
+use crate::plan::{
+    CHECK_PREFIX, CheckWaiver, FixUp, Invariant, Plan, Problem, Resource, ResourceType, WaivableCheck,
+};
 use crate::rebuild::request::{MAX_SESSION_POLICY, execution_role};
+use crate::rebuild::{Objection, RebuildDocument};
 use crate::run::{AccountId, RunId};
 
 /// Role in the rebuild account with which AWS Backup restores; `infra/accounts/rebuild.yaml` makes it.
@@ -91,7 +93,7 @@ pub fn session_policy(plan: &Plan) -> String {
     }
 }
 
-/// What a session may do at most that puts settings back and has stacks take what was restored.
+/// What a session may do at most that compares the stacks, puts settings back and has stacks take what was restored.
 #[must_use]
 pub fn adoption_policy(plan: &Plan) -> String {
     let arn = |service: &str, resource: &str| {
@@ -128,11 +130,22 @@ pub fn adoption_policy(plan: &Plan) -> String {
         );
     }
     stacks.dedup();
-    let policy = |named: &[String], hooks: &[String], stacks: &[String]| {
+    // All of them are compared with their templates before anything is restored.
+    let built: Vec<String> = plan
+        .rebuild
+        .stacks
+        .iter()
+        .map(|stack| arn("cloudformation", &format!("stack/{}/*", stack.name)))
+        .collect();
+    let policy = |named: &[String], hooks: &[String], stacks: &[String], built: &[String]| {
         let statements: Vec<_> = [
             (&["dynamodb:*", "s3:*Bucket*", "s3:*LifecycleConfiguration"][..], named),
             (&["lambda:InvokeFunction"][..], hooks),
             (&["cloudformation:*"][..], stacks),
+            (
+                &["cloudformation:DetectStackResourceDrift", "cloudformation:ListStackResources"][..],
+                built,
+            ),
             (
                 &["cloudformation:GetResource", "cloudformation:UpdateResource"][..],
                 &["*".to_owned()][..],
@@ -147,12 +160,12 @@ pub fn adoption_policy(plan: &Plan) -> String {
         .collect();
         serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
     };
-    let exact = policy(&named, &hooks, &stacks);
+    let exact = policy(&named, &hooks, &stacks, &built);
     if exact.len() <= MAX_SESSION_POLICY {
         return exact;
     }
     let all = ["*".to_owned()];
-    policy(&all, &all, &all)
+    policy(&all, &all, &all, &all)
 }
 
 /// What a session may do at most that removes the copy of one resource: it can reach no other.
@@ -188,6 +201,7 @@ pub fn removal_policy(plan: &Plan, resource: &Resource) -> String {
                     "dynamodb:DescribeTable",
                     "dynamodb:ListTagsOfResource",
                     "dynamodb:TagResource",
+                    "dynamodb:UpdateTable",
                     "s3:DeleteBucket",
                     "s3:DeleteObject*",
                     "s3:GetBucketTagging",
@@ -369,6 +383,18 @@ pub fn requests(
     } else {
         Err(RestoreRefused(problems))
     }
+}
+
+/// What keeps data out of stacks that were compared with their templates once more, after the decision: every objection but
+/// those that the approvers let pass.
+#[must_use]
+pub fn changed_since_approved(objections: &[Objection], waivers: &[CheckWaiver]) -> Vec<String> {
+    let drift: &str = WaivableCheck::Drift.into();
+    objections
+        .iter()
+        .filter(|objection| !waivers.iter().any(|waiver| waiver.covers(drift, objection)))
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// The idempotency token of a restore for good; a trial of the same point has another, and so has the attempt that

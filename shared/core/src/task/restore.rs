@@ -36,8 +36,8 @@ pub enum Operation {
         /// The approved digest.
         digest: Digest,
     },
-    /// Puts back what a restore loses, and has the stacks take what was restored: one look, and the next step for each
-    /// resource. A repeat goes on where the last one ended.
+    /// Puts back what a restore loses, and has the stacks take what was restored: one look, and for each resource what can
+    /// be done without waiting. A repeat goes on where the last one ended.
     Adopt {
         /// The run's plan.
         plan: ArtifactRef,

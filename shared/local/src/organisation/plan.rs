@@ -17,6 +17,14 @@ pub const PLAN_KEY: &str = "plans/orders.json";
 pub const RESTORED_BUCKET: &str = "orders-data-333333333333";
 /// Table to which the items are restored.
 pub const RESTORED_TABLE: &str = "orders-restored";
+/// What the stack of the application is built with until there is a bucket. No bucket can have this name.
+pub const NOT_RESTORED_YET: &str = "NOT-RESTORED-YET";
+/// The stack that takes bucket and table.
+pub const APP_STACK: &str = "orders-app";
+/// The parameter by which it takes the bucket.
+pub const BUCKET_PARAMETER: &str = "DataBucket";
+/// The name in its template under which it takes the table.
+pub const TABLE_LOGICAL_ID: &str = "Table";
 /// The user whose access key the workload sends mail with.
 pub const MAILER: &str = "orders-mailer";
 /// The name whose traffic moves.
@@ -98,6 +106,69 @@ fn known_good(resource: &str, logical_id: &str, not_restored: &str) -> Value {
     })
 }
 
+/// The bucket: restored with a key of its own, its settings put back, and named to the application by a parameter.
+fn data() -> Value {
+    json!({
+        "id": "orders-data",
+        "type": "S3",
+        "arn": format!("arn:aws:s3:::{BUCKET}"),
+        "restore_to": RESTORED_BUCKET,
+        // The points remember keys of the old account, which nobody in the new one may use.
+        "metadata": {"EncryptionType": "SSE-S3"},
+        "fix_ups": [
+            {"kind": "versioning"},
+            {"kind": "lifecycle", "rules": [{"id": "exports", "prefix": "exports/", "noncurrent_days": 30}]},
+            {"kind": "event_notifications"},
+            {"kind": "tags", "tags": {"team": "orders"}},
+            {
+                "kind": "without",
+                "what": ["access_logging", "bucket_policy", "cors", "replication"],
+                "reason": "only the application reads the bucket, by its role",
+            },
+        ],
+        "seam": {"by": "parameter", "stack": APP_STACK, "parameter": BUCKET_PARAMETER},
+    })
+}
+
+/// The table: its settings put back, and imported into the application's stack.
+fn table() -> Value {
+    json!({
+        "id": "orders-table",
+        "type": "DynamoDB",
+        "arn": format!("arn:aws:dynamodb:{REGION}:{OLD}:table/{TABLE}"),
+        "restore_to": RESTORED_TABLE,
+        "metadata": {"encryptionType": "Default"},
+        "fix_ups": [
+            {"kind": "stream", "view": "NEW_AND_OLD_IMAGES"},
+            {"kind": "point_in_time_recovery"},
+            {"kind": "time_to_live", "attribute": "expires_at"},
+            {"kind": "deletion_protection"},
+            {"kind": "tags", "tags": {"team": "orders"}},
+            {
+                "kind": "without",
+                "what": ["alarms", "autoscaling"],
+                "reason": "capacity is on demand, and no alarm watched the old table",
+            },
+        ],
+        // What the fix-ups put back stands in the template, too: else the first update of the stack takes it away.
+        "seam": {
+            "by": "import",
+            "stack": APP_STACK,
+            "logical_id": TABLE_LOGICAL_ID,
+            "properties": {
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [{"AttributeName": KEY, "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
+                "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+                "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true},
+                "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": true},
+                "DeletionProtectionEnabled": true,
+                "Tags": [{"Key": "team", "Value": "orders"}],
+            },
+        },
+    })
+}
+
 fn document(plan_bucket: &str, zone: &str, front: &Front) -> Value {
     let stack = |name: &str, wave: u16, key: &str, parameters: Value, items: Value| {
         let text = TEMPLATES
@@ -136,23 +207,7 @@ fn document(plan_bucket: &str, zone: &str, front: &Front) -> Value {
             "sources": [{"kind": "cloudtrail", "bucket": LOG_BUCKET, "prefix": LOG_PREFIX}],
             "margin_minutes": 60,
         },
-        "resources": [
-            // The points remember keys of the old account, which nobody in the new one may use.
-            {
-                "id": "orders-data",
-                "type": "S3",
-                "arn": format!("arn:aws:s3:::{BUCKET}"),
-                "restore_to": RESTORED_BUCKET,
-                "metadata": {"EncryptionType": "SSE-S3"},
-            },
-            {
-                "id": "orders-table",
-                "type": "DynamoDB",
-                "arn": format!("arn:aws:dynamodb:{REGION}:{OLD}:table/{TABLE}"),
-                "restore_to": RESTORED_TABLE,
-                "metadata": {"encryptionType": "Default"},
-            },
-        ],
+        "resources": [data(), table()],
         "validation": {
             "vault": {"name": VAULT, "account": RECOVERY},
             "layers": ["malware_scan", "trial_restore", "content_scan", "invariants", "configuration"],
@@ -202,9 +257,16 @@ fn document(plan_bucket: &str, zone: &str, front: &Front) -> Value {
                         "Carrier": {"class": "rotate", "credential": "orders/carrier"},
                     }),
                 ),
-                stack("orders-app", 1, "templates/orders-app.json", json!({}), json!({})),
+                stack(
+                    APP_STACK,
+                    1,
+                    "templates/orders-app.json",
+                    json!({"DataBucket": NOT_RESTORED_YET}),
+                    json!({}),
+                ),
             ],
             "allowed_resource_types": [
+                "AWS::DynamoDB::Table",
                 "AWS::IAM::Role",
                 "AWS::IAM::User",
                 "AWS::S3::Bucket",
@@ -271,5 +333,10 @@ mod tests {
             }
             assert!(!text.contains(OLD));
         }
+        assert_eq!(
+            plan.unlisted_losses(),
+            [],
+            "whatever a restore loses is put back or done without"
+        );
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Keys {
     names: &'static [&'static str],
     /// Without these AWS Backup would choose the default network, which an isolated account does not have.
     pub(super) required: &'static [&'static str],
+    /// What has this key is restored into something that has a network already.
+    pub(super) inside: Option<&'static str>,
     /// The kind of encryption, and the key that goes with one of the kinds.
     pub(super) encryption: Option<(&'static str, &'static str)>,
 }
@@ -31,12 +33,16 @@ const NONE: Keys = Keys {
     kept: &[],
     names: &[],
     required: &[],
+    inside: None,
     encryption: None,
 };
 
-/// Pages `restoring-s3`, `restoring-dynamodb`, `restoring-rds`, `restoring-aur`, `restoring-ebs`, `restoring-ec2`,
-/// `restoring-efs` and `restoring-fsx` of the AWS Backup Developer Guide; for databases also the parameters of
-/// `RestoreDBInstanceFromDBSnapshot` and `RestoreDBClusterFromSnapshot` in the RDS API Reference.
+/// `StartRestoreJob` in the AWS Backup Developer Guide names one page of keys for each type: `restoring-s3`,
+/// `restoring-dynamodb`, `restoring-rds`, `restoring-aur`, `restoring-ebs`, `restoring-ec2`, `restoring-efs` and
+/// `restoring-fsx`. What databases and file systems can be told is in the parameters of
+/// `RestoreDBInstanceFromDBSnapshot`, `RestoreDBClusterFromSnapshot` (an Aurora cluster without groups gets the default
+/// one), `CreateFileSystemFromBackup` and `CreateVolumeFromBackup` of the RDS and FSx API References. A restored Aurora
+/// cluster has no instances (`restoring-aur`).
 pub(super) const fn keys(resource_type: ResourceType) -> Keys {
     match resource_type {
         ResourceType::S3 => Keys {
@@ -122,8 +128,13 @@ pub(super) const fn keys(resource_type: ResourceType) -> Keys {
             kept: &["file-system-id"],
             ..NONE
         },
+        // `CreateFileSystemFromBackup` demands subnets, and takes the default group where none is named; which groups a file
+        // system has is told by no later request, so no recovery point remembers them. ONTAP is backed up by volume, and
+        // a volume goes into a file system that is there (`CreateVolumeFromBackup`).
         ResourceType::Fsx => Keys {
             dropped: &["fileSystemId", "volumeId", "VpcId", "DNSName", "ResourceARN"],
+            required: &["SubnetIds", "SecurityGroupIds"],
+            inside: Some("OntapConfiguration"),
             ..NONE
         },
     }

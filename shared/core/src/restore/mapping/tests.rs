@@ -288,7 +288,7 @@ fn nested_settings_of_a_file_share_are_looked_through() {
         "WindowsConfiguration",
         "{\"ActiveDirectoryId\":\"d-0123456789\",\"PreferredSubnetId\":\"subnet-0123456789abcdef0\",\"ThroughputCapacity\":32}",
     )]);
-    let refused = declared(ResourceType::Fsx, &[], &[("d-0123456789", "d-9876543210")])
+    let refused = declared(ResourceType::Fsx, &NETWORK, &[("d-0123456789", "d-9876543210")])
         .unwrap()
         .map(&original)
         .unwrap_err();
@@ -297,6 +297,39 @@ fn nested_settings_of_a_file_share_are_looked_through() {
         refused[0].to_string().contains("`subnet-0123456789abcdef0`"),
         "{refused:?}"
     );
+}
+
+const NETWORK: [(&str, &str); 2] = [
+    ("SubnetIds", "[\"subnet-0aaaaaaaaaaaaaaa1\"]"),
+    ("SecurityGroupIds", "[\"sg-0aaaaaaaaaaaaaaa1\"]"),
+];
+
+#[test]
+fn a_file_share_has_a_network_of_the_plan_and_a_volume_that_of_its_file_system() {
+    let missing = |original: &[(&str, &str)], metadata: &[(&str, &str)]| {
+        declared(ResourceType::Fsx, metadata, &[])
+            .unwrap()
+            .map(&pairs(original))
+            .err()
+            .unwrap_or_default()
+    };
+    let share = [("StorageType", "SSD")];
+    let both = missing(&share, &[]);
+    assert_eq!(
+        both.len(),
+        2,
+        "no recovery point remembers security groups: {both:?}"
+    );
+    assert!(
+        both[0].to_string().contains("SecurityGroupIds: is missing"),
+        "{both:?}"
+    );
+    assert_eq!(missing(&share, &NETWORK), []);
+    let svm = [(
+        "ontapConfiguration",
+        r#"{"storageVirtualMachineId":"svm-0aaaaaaaaaaaaaaa1"}"#,
+    )];
+    assert_eq!(missing(&[("name", "orders")], &svm), []);
 }
 
 #[test]
@@ -384,6 +417,7 @@ proptest! {
         resource.resource_type = resource_type;
         resource.metadata = pairs(&[
             ("DBSubnetGroupName", "new"), ("SubnetId", "subnet-0aaaaaaaaaaaaaaa1"),
+            ("SubnetIds", "[\"subnet-0aaaaaaaaaaaaaaa1\"]"),
             ("VpcSecurityGroupIds", "[\"sg-0aaaaaaaaaaaaaaa1\"]"), ("SecurityGroupIds", "[\"sg-0aaaaaaaaaaaaaaa1\"]"), ("availabilityZone", "a"),
         ]);
         let resource = resource.clone();

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::BucketVersioningStatus;
 use crate::LocalAws;
 use crate::accounts::{REBUILD, REGION};
 use crate::organisation::plan::{
-    APP_STACK, BUCKET_PARAMETER, RESTORED_BUCKET, RESTORED_TABLE, TABLE_LOGICAL_ID,
+    APP_STACK, BUCKET_PARAMETER, NOT_RESTORED_YET, RESTORED_BUCKET, RESTORED_TABLE, TABLE_LOGICAL_ID,
 };
 use crate::outside::Check;
 use crate::step::{Doing, StepFailed};
@@ -52,10 +52,7 @@ async fn stack(local: &LocalAws) -> Result<(Check, Check), StepFailed> {
         .await
         .doing("reading the application's policy")?
         .policy_document;
-    let objects = format!("arn:aws:s3:::{RESTORED_BUCKET}/*");
-    // The document comes back encoded for a URL, or not.
-    let names =
-        policy.contains(&objects) || policy.contains(&objects.replace(':', "%3A").replace('/', "%2F"));
+    let names = policy.contains(RESTORED_BUCKET) && !policy.contains(NOT_RESTORED_YET);
     let referred = Check {
         what: "the application's stack refers to the restored bucket, and its role may read that one"
             .to_owned(),

@@ -339,13 +339,14 @@ fn a_trial_without_a_name_is_marked_and_removed_under_the_tag_of_the_session_alo
 }
 
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.
-const WITHOUT_RESOURCE: [&str; 46] = [
+const WITHOUT_RESOURCE: [&str; 47] = [
     "access-analyzer:CheckNoNewAccess",
     "access-analyzer:ValidatePolicy",
     "backup:CreateBackupAccessPoint",
     "backup:DescribeRestoreJob",
     "backup:DescribeScanJob",
     "backup:GetRecoveryPointRestoreMetadata",
+    "backup:ListRestoreJobs",
     "backup:PutRestoreValidationResult",
     "backup:StartRestoreJob",
     "backup:StartScanJob",

@@ -41,7 +41,7 @@ const NONE: Keys = Keys {
 /// `restoring-dynamodb`, `restoring-rds`, `restoring-aur`, `restoring-ebs`, `restoring-ec2`, `restoring-efs` and
 /// `restoring-fsx`. What databases and file systems can be told is in the parameters of
 /// `RestoreDBInstanceFromDBSnapshot`, `RestoreDBClusterFromSnapshot` (an Aurora cluster without groups gets the default
-/// one), `CreateFileSystemFromBackup` and `CreateVolumeFromBackup` of the RDS and FSx API References. A restored Aurora
+/// one), `CreateFileSystemFromBackup` and `CreateVolumeFromBackup` of the RDS and `FSx` API References. A restored Aurora
 /// cluster has no instances (`restoring-aur`).
 pub(super) const fn keys(resource_type: ResourceType) -> Keys {
     match resource_type {

@@ -1,7 +1,7 @@
 //! What one log object says: everything the boundary needs of it, and nothing that grows with its bytes.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
@@ -365,15 +365,19 @@ impl Reader {
                 .kept
                 .entry((indicator.clone(), who(record).with_any_agent(), hour))
                 .or_default();
-            kept.insert(Hit {
+            let hit = Hit {
                 seen: seen.clone(),
                 indicator,
                 who: who(record),
                 what,
                 mark,
-            });
+            };
+            if !kept.contains(&hit) {
+                kept.push(hit);
+            }
             if kept.len() > kept_per_hour(mark) {
-                kept.pop_last();
+                kept.sort_unstable();
+                kept.pop();
             }
         }
         if record.error().is_none() && !record.is_service() {
@@ -417,7 +421,7 @@ fn add_use(known: &mut Use, seen: &Seen, record: &Record<'_>) {
 /// Hits of one object, as many as are kept.
 #[derive(Debug, Default)]
 pub(super) struct Marked {
-    kept: BTreeMap<(String, Who, i64), BTreeSet<Hit>>,
+    kept: BTreeMap<(String, Who, i64), Vec<Hit>>,
     seeds_alone: bool,
 }
 

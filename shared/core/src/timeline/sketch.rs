@@ -8,11 +8,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::agent::Agent;
 use super::facts::{ObjectFacts, Who};
 
 /// A [`Who`] as numbers; 0 stands for empty text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Caller {
     /// Principal.
     pub(super) principal: u64,
@@ -31,23 +33,23 @@ impl Caller {
         Self::of_text(
             who.principal.as_bytes(),
             who.credential.as_bytes(),
-            who.address.as_bytes(),
+            place(who.address.as_bytes()),
             || who.agent,
         )
     }
 
-    /// `agent` is asked for the calls of a principal over the network alone.
+    /// `address` is the number of a [`place`]. `agent` is asked for the calls of a principal over the network alone.
     #[inline]
     pub(super) fn of_text(
         principal: &[u8],
         credential: &[u8],
-        address: &[u8],
+        address: u64,
         agent: impl FnOnce() -> Agent,
     ) -> Self {
         let mut caller = Self {
             principal: number(principal),
             credential: number(credential),
-            address: place(address),
+            address,
             agent: Agent::UNKNOWN,
         };
         if caller.is_remote() && caller.principal != 0 {
@@ -337,13 +339,39 @@ pub(super) fn number(text: &[u8]) -> u64 {
 }
 
 /// The number of an address, odd if it is one of the network.
-#[inline]
 pub(super) fn place(address: &[u8]) -> u64 {
+    place_of(address, number(address))
+}
+
+fn place_of(address: &[u8], number: u64) -> u64 {
     if address.is_empty() {
         return 0;
     }
     let remote = std::str::from_utf8(address).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
-    (number(address) & !1).max(2) | u64::from(remote)
+    (number & !1).max(2) | u64::from(remote)
+}
+
+/// Addresses that are remembered.
+const PLACES_KEPT: usize = 1 << 14;
+
+/// Places of addresses, each found out once.
+#[derive(Debug, Default)]
+pub(super) struct Places(HashMap<u64, u64, Numbered>);
+
+impl Places {
+    /// The same as [`place`].
+    #[inline]
+    pub(super) fn of(&mut self, address: &[u8]) -> u64 {
+        let number = number(address);
+        if let Some(known) = self.0.get(&number) {
+            return *known;
+        }
+        let place = place_of(address, number);
+        if self.0.len() < PLACES_KEPT {
+            self.0.insert(number, place);
+        }
+        place
+    }
 }
 
 /// Hashes what is made of numbers from [`number`], which are spread well already.

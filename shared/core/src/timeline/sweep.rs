@@ -23,7 +23,7 @@ use super::object::{INFLATED_LIMIT, Inflater};
 use super::outline::{Head, NotOutlined, Outlined, outline};
 use super::rows::{Again, Chosen, Selection};
 use super::sign_in;
-use super::sketch::{Caller, Issuing, Numbered, Sketch, Sketcher, nanoseconds, number};
+use super::sketch::{Caller, Issuing, Numbered, Places, Sketch, Sketcher, nanoseconds, number};
 use super::sources::holds_data_events;
 use crate::artifact::Digest;
 
@@ -55,6 +55,7 @@ struct Heads<'r> {
     /// By the number of the action: when its records are examined, and whether it makes sessions.
     watched: HashMap<u64, (Watch<'r>, bool), Numbered>,
     agents: Agents,
+    places: Places,
     again: Finder<'static>,
     escape: Finder<'static>,
     error: Finder<'static>,
@@ -76,6 +77,7 @@ impl<'r> Sweep<'r> {
                 reader,
                 watched: HashMap::default(),
                 agents: Agents::default(),
+                places: Places::default(),
                 again: Finder::new(br#""eventName""#),
                 escape: Finder::new(br"\u"),
                 error: Finder::new(br#""errorCode""#),
@@ -180,8 +182,8 @@ impl<'r> Heads<'r> {
         outline(text, |outlined| {
             let record = index;
             index += 1;
-            let head = self.head(&outlined);
-            if let Some(Plain { second, caller, made }) = head.and_then(|head| self.plain(&head, &outlined)) {
+            let head = self.head(outlined);
+            if let Some(Plain { second, caller, made }) = head.and_then(|head| self.plain(head, outlined)) {
                 facts.records += 1;
                 if let Some(made) = made {
                     sketcher.add_made(made);
@@ -191,7 +193,7 @@ impl<'r> Heads<'r> {
                 let at = second.saturating_mul(1_000_000_000);
                 if let Some(caller) = caller {
                     sketcher.add(caller, at);
-                    let session = head.and_then(|head| self.session(&head));
+                    let session = head.and_then(|head| self.session(head));
                     if let Some(session) = session {
                         sketcher.add_session(
                             Caller {
@@ -260,21 +262,37 @@ impl<'r> Heads<'r> {
         if examined {
             return None;
         }
+        if is_service {
+            return Some(Plain {
+                second,
+                caller: None,
+                made: None,
+            });
+        }
+        let by = self.caller(head);
         let mut made = None;
-        if makes_session && !is_service && head.source == b"sts" {
+        if makes_session && head.source == b"sts" {
             return None;
         }
-        if makes_session && !is_service && head.source == b"sts.amazonaws.com" {
+        if makes_session && head.source == b"sts.amazonaws.com" {
             let (credential, shared) = self.made(head, outlined)?;
             made = Some(Issuing {
-                by: head.caller(|| self.agents.of(head.product)),
+                by,
                 credential,
                 shared,
             });
         }
         let anonymous = head.principal().is_empty() && head.credential.is_empty();
-        let caller = (!anonymous && !is_service).then(|| head.caller(|| self.agents.of(head.product)));
-        Some(Plain { second, caller, made })
+        Some(Plain {
+            second,
+            caller: (!anonymous).then_some(by),
+            made,
+        })
+    }
+
+    #[inline]
+    fn caller(&mut self, head: &Head<'_>) -> Caller {
+        head.caller(&mut self.places, || self.agents.of(head.product))
     }
 
     /// The numbers of the credential that a call made, and of what the copies of its event share; nothing unless both
@@ -328,7 +346,7 @@ impl<'r> Heads<'r> {
     /// The head of a record that can be judged by its head. A name that is spelled with escapes, or stands twice, is
     /// the parser's to judge.
     #[inline]
-    fn head<'a>(&self, outlined: &Outlined<'a>) -> Option<Head<'a>> {
+    fn head<'o, 'a>(&self, outlined: &'o Outlined<'a>) -> Option<&'o Head<'a>> {
         outlined.head().filter(|head| {
             !(outlined.may_hold_escapes && self.escape.find(head.rest).is_some())
                 && self.again.find(head.rest).is_none()
@@ -347,9 +365,8 @@ impl<'r> Heads<'r> {
         outline(text, |outlined| {
             let record = index;
             index += 1;
-            let head = self.head(&outlined);
-            if let Some(head) = head {
-                let who = head.caller(|| self.agents.of(head.product));
+            if let Some(head) = self.head(outlined) {
+                let who = self.caller(head);
                 if !selection.may_want(who, head.time, &evidence.object, record) {
                     return;
                 }

@@ -1,6 +1,6 @@
 //! What the text of a record must hold before it is worth parsing.
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Match};
 
 /// A key that a record must hold, and texts of which it must then hold one, all in any case.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +105,7 @@ impl Part {
     fn of(document: Document, words: &[&Word<'_>]) -> Option<Self> {
         let search = |words: &[&str]| {
             AhoCorasick::builder()
+                .kind(Some(AhoCorasickKind::DFA))
                 .ascii_case_insensitive(true)
                 .build(words)
                 .ok()
@@ -122,11 +123,13 @@ impl Part {
     }
 
     fn is_in(&self, text: &[u8]) -> bool {
-        self.keys.find_overlapping_iter(text).any(|key| {
+        let has_its_value = |key: Match| {
             let values = self.values.get(key.pattern().as_usize());
             values
                 .and_then(Option::as_ref)
                 .is_none_or(|values| values.is_match(text))
-        })
+        };
+        // To look for one is faster than to look for all, and nearly always there is none.
+        self.keys.is_match(text) && self.keys.find_overlapping_iter(text).any(has_its_value)
     }
 }

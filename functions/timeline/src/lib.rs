@@ -1,6 +1,7 @@
 //! Stage 1 as a function: collect the log objects, scan them in batches, merge what they say.
 #![warn(missing_docs)]
 
+mod again;
 mod collect;
 mod fetch;
 mod merge;
@@ -16,7 +17,7 @@ use blackstart_aws::port::PortError;
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::plan::Plan;
 use blackstart_core::task::Task;
-use blackstart_core::task::timeline::{Collected, Merged, Operation, Scanned};
+use blackstart_core::task::timeline::{Collected, Merged, Operation, ReadAgain, Scanned, Traced};
 use blackstart_core::timeline::facts::Reader;
 use blackstart_core::timeline::indicator::Table;
 use jiff::Timestamp;
@@ -32,6 +33,10 @@ pub enum Output {
     Collected(Collected),
     /// To [`Operation::Scan`].
     Scanned(Scanned),
+    /// To [`Operation::Trace`].
+    Traced(Traced),
+    /// To [`Operation::Again`].
+    ReadAgain(ReadAgain),
     /// To [`Operation::Merge`].
     Merged(Merged),
 }
@@ -49,6 +54,14 @@ pub enum Failed {
         source_index: u32,
         /// Number of sources.
         sources: usize,
+    },
+    /// An item of the second manifest speaks of what the scan did not leave.
+    #[error("batch {batch} cannot be read again: {why}")]
+    NotScanned {
+        /// Number of the batch.
+        batch: u32,
+        /// What is missing.
+        why: String,
     },
     /// More batches than one Distributed Map may have children.
     #[error(
@@ -83,7 +96,10 @@ pub enum Failed {
 impl StageError for Failed {
     fn name(&self) -> ErrorName {
         match self {
-            Self::NoRun | Self::UnknownSource { .. } | Self::TooManyBatches { .. } => ErrorName::InvalidInput,
+            Self::NoRun
+            | Self::UnknownSource { .. }
+            | Self::NotScanned { .. }
+            | Self::TooManyBatches { .. } => ErrorName::InvalidInput,
             Self::NotJson(_) => ErrorName::Defect,
             Self::Disk(_) | Self::Contended => ErrorName::Transient,
             Self::Port(error) => error.name(),
@@ -109,6 +125,18 @@ pub async fn handle<D: Deps>(task: Task<Operation>, deps: &D, now: Timestamp) ->
             scan::scan(deps, &run, &plan, &batch, now)
                 .await
                 .map(Output::Scanned)
+        }
+        Operation::Trace { plan, batches } => {
+            let plan = deps.plan(&plan).await?;
+            again::trace(deps, &run, &plan, batches, now)
+                .await
+                .map(Output::Traced)
+        }
+        Operation::Again { plan, batch } => {
+            let plan = deps.plan(&plan).await?;
+            again::again(deps, &run, &plan, &batch, now)
+                .await
+                .map(Output::ReadAgain)
         }
         Operation::Merge { plan, batches } => {
             let plan = deps.plan(&plan).await?;

@@ -1,6 +1,5 @@
 //! From the results of all batches to the boundary, the timeline, and the ledger.
 
-use std::fs::File;
 use std::io::BufWriter;
 
 use blackstart_aws::digest_signature;
@@ -12,13 +11,13 @@ use blackstart_core::timeline::boundary;
 use blackstart_core::timeline::case::Case;
 use blackstart_core::timeline::digests::{self, Checked};
 use blackstart_core::timeline::facts::{ObjectFacts, Reader};
-use blackstart_core::timeline::results::Results;
 use blackstart_core::timeline::{CurrentBoundary, Gap, Unseen, late, ocsf};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 use crate::collect::{LISTING, Listing};
 use crate::ports::Deps;
+use crate::results::Fetched;
 use crate::second::{Again, Second};
 use crate::{Failed, reader, results, rules};
 
@@ -37,10 +36,11 @@ pub(crate) async fn merge<D: Deps>(
     batches: u32,
     now: Timestamp,
 ) -> Result<Merged, Failed> {
-    let (mut results, mut gaps) = results::fetch(deps, run, batches).await?;
+    let mut fetched = results::fetch(deps, run, batches).await?;
+    let mut gaps = std::mem::take(&mut fetched.gaps);
     let (table, not_applied) = rules::table(deps, run, plan).await?;
     gaps.extend(not_applied);
-    let case = results.case(plan.timeline.checks_digests())?;
+    let case = fetched.results.case(plan.timeline.checks_digests())?;
     let checked = check_digests(plan, case.objects());
     gaps.extend(checked.gaps);
     let reader = reader(plan, table, now);
@@ -48,7 +48,7 @@ pub(crate) async fn merge<D: Deps>(
         run,
         plan,
         reader: &reader,
-        results: &mut results,
+        fetched: &mut fetched,
         case: &case,
         gaps: &gaps,
         unseen: &checked.unseen,
@@ -70,7 +70,7 @@ struct Scan<'s> {
     run: &'s RunId,
     plan: &'s Plan,
     reader: &'s Reader,
-    results: &'s mut Results<File>,
+    fetched: &'s mut Fetched,
     case: &'s Case,
     gaps: &'s [Gap],
     unseen: &'s [Unseen],
@@ -83,13 +83,13 @@ async fn merge_with<D: Deps>(
     now: Timestamp,
 ) -> Result<Merged, Failed> {
     let run = scan.run;
-    let traced = scan.results.trace(scan.case.pivot(late))?;
+    let traced = scan.fetched.results.trace(scan.case.pivot(late))?;
     let Second { acts, context, rows } = Again {
         logs: &deps.logs(scan.plan, run).await?,
         plan: scan.plan,
         reader: scan.reader,
     }
-    .read(scan.results, &traced)
+    .read(deps, run, scan.fetched, &traced)
     .await?;
     let document = scan.case.establish(&acts, &context, scan.gaps, scan.unseen, late);
     let (mut lines, mut table) = (NamedTempFile::new()?, NamedTempFile::new()?);
@@ -187,7 +187,7 @@ fn check_digests(plan: &Plan, facts: &[ObjectFacts]) -> Checked {
 }
 
 /// What triggers and people said beside the logs, in a stable order.
-async fn late<D: Deps>(deps: &D, run: &RunId, now: Timestamp) -> Result<Vec<ObjectFacts>, Failed> {
+pub(crate) async fn late<D: Deps>(deps: &D, run: &RunId, now: Timestamp) -> Result<Vec<ObjectFacts>, Failed> {
     let mut late = Vec::new();
     for trigger in deps.triggers(run).await? {
         let sha256 = Digest::of(&serde_json::to_vec(&trigger)?);

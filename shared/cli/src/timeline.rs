@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use blackstart_aws::digest_signature;
 use blackstart_core::artifact::canonical_json;
+use blackstart_core::timeline::again::Sought;
 use blackstart_core::timeline::digests::{self, Checked};
 use blackstart_core::timeline::facts::{Kind, Reader};
 use blackstart_core::timeline::rows::Selection;
@@ -149,7 +150,8 @@ pub fn run(args: &Args, now: Timestamp, out: &mut dyn io::Write) -> Result<bool,
         context,
         mut rows,
     } = passes.second(&traced)?;
-    let selection = Selection::traced(&reader, &traced);
+    let sought = Sought::of(&traced);
+    let selection = Selection::sought(&reader, &sought);
     for (name, bytes) in &findings {
         let found = selection.rows(name, bytes, Kind::GuardDuty);
         rows.extend(found).map_err(TimelineError::Kept)?;

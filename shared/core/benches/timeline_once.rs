@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use blackstart_core::timeline::again::Sought;
 use blackstart_core::timeline::case::Acts;
 use blackstart_core::timeline::context::Context;
 use blackstart_core::timeline::facts::{Kind, Reader};
@@ -101,6 +102,7 @@ fn main() {
         return;
     }
     let traced = results.trace(case.pivot(&[])).unwrap();
+    let sought = Sought::of(&traced);
     let second = Mutex::new((Acts::of(&traced), Sorted::new(file())));
     let acts = Acts::of(&traced);
     let wanted: Vec<_> = results
@@ -112,7 +114,7 @@ fn main() {
         .collect();
     in_threads(wanted.len(), || {
         let mut sweep = Sweep::new(&reader);
-        let selection = Selection::traced(&reader, &traced);
+        let selection = Selection::sought(&reader, &sought);
         let (second, wanted) = (&second, &wanted);
         move |item| {
             let facts = wanted.get(item).unwrap();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{ArtifactRef, Digest};
 
 pub mod actor;
+pub mod again;
 pub mod agent;
 pub mod batches;
 pub mod boundary;

@@ -9,6 +9,7 @@
 use std::io::Cursor;
 
 use blackstart_core::timeline::BoundaryDocument;
+use blackstart_core::timeline::again::Sought;
 use blackstart_core::timeline::boundary::establish;
 use blackstart_core::timeline::case::Acts;
 use blackstart_core::timeline::context::Context;
@@ -89,7 +90,8 @@ fn answer(records: &[String], size: usize, late: &[ObjectFacts]) -> BoundaryDocu
     }
     let case = results.case(false).unwrap();
     let traced = results.trace(case.pivot(late)).unwrap();
-    let selection = Selection::traced(&reader, &traced);
+    let sought = Sought::of(&traced);
+    let selection = Selection::sought(&reader, &sought);
     let mut acts = Acts::of(&traced);
     for object in results.objects().unwrap() {
         let (number, facts) = object.unwrap();

@@ -9,6 +9,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use blackstart_core::timeline::BoundaryDocument;
+use blackstart_core::timeline::again::Sought;
 use blackstart_core::timeline::boundary::{Established, establish};
 use blackstart_core::timeline::case::Acts;
 use blackstart_core::timeline::context::Context;
@@ -117,7 +118,8 @@ fn in_two_passes(
     }
     let case = results.case(false).unwrap();
     let traced = results.trace(case.pivot(&[])).unwrap();
-    let selection = Selection::traced(reader, &traced);
+    let sought = Sought::of(&traced);
+    let selection = Selection::sought(reader, &sought);
     let mut acts = Acts::of(&traced);
     let mut rows = Sorted::new(Cursor::new(Vec::new()));
     let mut read = 0;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fake::{World, collect_and_scan, fake, merge};
+use super::fake::{World, collect_and_scan, fake, merge, read_again};
 use crate::*;
 
 /// The files below a folder as objects of a bucket, and their keys.
@@ -65,6 +65,7 @@ async fn the_function_says_what_the_command_says() {
     for folder in folders {
         let fake = fake(bucket_of(&folder));
         let batches = collect_and_scan(&fake, None).await;
+        read_again(&fake, batches, &[]).await;
         assert!(matches!(merge(&fake, batches).await, Merged::Boundary { .. }));
         let world = fake.0.borrow();
         let text = |path: &str| String::from_utf8(world.artifacts[path].clone()).unwrap();

@@ -10,7 +10,7 @@ use blackstart_core::artifact::{ArtifactRef, Digest};
 use blackstart_core::plan::Plan;
 use blackstart_core::run::{RunId, Trigger, WorkloadName};
 use blackstart_core::task::StateContext;
-use blackstart_core::task::timeline::{Batch, BatchObject};
+use blackstart_core::task::timeline::{Batch, BatchAgain, BatchObject};
 use blackstart_core::timeline::{BoundaryDocument, CurrentBoundary};
 
 use crate::*;
@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) triggers: Vec<Trigger>,
     /// A trigger that is recorded after the first look at the triggers.
     pub(super) comes_while_merging: Option<Trigger>,
+    /// How often an object was fetched.
+    pub(super) fetched: usize,
     /// Signatures in the metadata of digest files.
     pub(super) signatures: BTreeMap<String, String>,
 }
@@ -54,6 +56,7 @@ impl Logs for Fake {
     }
 
     async fn get(&self, bucket: &str, key: &str) -> Result<Vec<u8>, PortError> {
+        self.0.borrow_mut().fetched += 1;
         self.0
             .borrow()
             .buckets
@@ -216,6 +219,39 @@ pub(super) async fn collect_and_scan(fake: &Fake, leave_out: Option<u32>) -> u32
         ask(fake, Operation::Scan { plan, batch }).await.unwrap();
     }
     collected.batches
+}
+
+/// Finds the actors and reads again what they touched, but for the items of the manifest that are left out.
+pub(super) async fn read_again(fake: &Fake, batches: u32, leave_out: &[u32]) -> Vec<ReadAgain> {
+    let plan = reference("plan", b"");
+    let trace = Operation::Trace {
+        plan: plan.clone(),
+        batches,
+    };
+    let answer = ask(fake, trace).await.unwrap();
+    let Output::Traced(traced) = answer else {
+        panic!("{answer:?}")
+    };
+    let manifest = fake.0.borrow().artifacts["timeline/scan/again.json"].clone();
+    let batches: Vec<BatchAgain> = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(batches.len(), traced.batches as usize);
+    assert_eq!(
+        batches
+            .iter()
+            .map(|batch| batch.objects.len() as u64)
+            .sum::<u64>(),
+        traced.objects
+    );
+    let mut read = Vec::new();
+    for batch in batches.into_iter().filter(|b| !leave_out.contains(&b.batch)) {
+        let plan = plan.clone();
+        let answer = ask(fake, Operation::Again { plan, batch }).await.unwrap();
+        let Output::ReadAgain(answer) = answer else {
+            panic!("{answer:?}")
+        };
+        read.push(answer);
+    }
+    read
 }
 
 pub(super) async fn merge(fake: &Fake, batches: u32) -> Merged {

@@ -2,12 +2,13 @@
 //! with the logs.
 
 use std::fs::{self, File};
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use blackstart_core::timeline::Gap;
+use blackstart_core::timeline::again::Sought;
 use blackstart_core::timeline::case::Acts;
 use blackstart_core::timeline::context::Context;
 use blackstart_core::timeline::facts::{Kind, ObjectFacts, Reader};
@@ -21,8 +22,11 @@ use rayon::prelude::*;
 
 use super::TimelineError;
 
-/// Files whose facts one thread gathers before it keeps them.
+/// Most files whose facts one thread gathers before it keeps them.
 const FILES_AT_ONCE: usize = 128;
+
+/// Parts into which the files are cut for each thread at least, so that none waits for another at the end.
+const PARTS: usize = 16;
 
 /// The passes over some files.
 pub(super) struct Passes<'f> {
@@ -42,6 +46,17 @@ pub(super) struct Second<'t> {
 
 fn temporary() -> Result<File, TimelineError> {
     tempfile::tempfile().map_err(TimelineError::Kept)
+}
+
+/// Reads a file into memory that the one before has used.
+fn read_into(file: &Path, stored: &mut Vec<u8>) -> io::Result<()> {
+    stored.clear();
+    let mut file = File::open(file)?;
+    if let Ok(known) = file.metadata() {
+        stored.reserve(usize::try_from(known.len()).unwrap_or_default().saturating_add(1));
+    }
+    file.read_to_end(stored)?;
+    Ok(())
 }
 
 impl<'f> Passes<'f> {
@@ -66,14 +81,16 @@ impl<'f> Passes<'f> {
         }
         let results = Mutex::new(&mut self.results);
         let (reader, kind) = (self.reader, self.kind);
-        self.files.par_chunks(FILES_AT_ONCE).try_for_each_init(
-            || Sweep::new(reader),
-            |sweep, files| {
+        let at_once = self.files.len() / (PARTS * rayon::current_num_threads());
+        let at_once = at_once.clamp(1, FILES_AT_ONCE);
+        self.files.par_chunks(at_once).try_for_each_init(
+            || (Sweep::new(reader), Vec::new()),
+            |(sweep, stored), files| {
                 let (mut objects, mut gaps) = (Vec::new(), Vec::new());
                 for file in files {
                     let name = file.to_string_lossy();
-                    match fs::read(file) {
-                        Ok(stored) => objects.push(sweep.read(&name, &stored, kind)),
+                    match read_into(file, stored) {
+                        Ok(()) => objects.push(sweep.read(&name, stored, kind)),
                         Err(error) => gaps.push(Gap {
                             what: name.into_owned(),
                             reason: error.to_string(),
@@ -105,7 +122,8 @@ impl<'f> Passes<'f> {
                 .find(|file| file.to_string_lossy() == object.object);
             strange.map_or_else(|| fs::read(&object.object), fs::read)
         };
-        let selection = Selection::traced(reader, traced);
+        let sought = Sought::of(traced);
+        let selection = Selection::sought(reader, &sought);
         let found = Mutex::new((Acts::of(traced), Sorted::new(temporary()?)));
         let wanted = Acts::of(traced);
         let objects = self.results.objects().map_err(TimelineError::Kept)?;

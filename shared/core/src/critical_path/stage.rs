@@ -66,7 +66,8 @@ impl Stage {
     #[must_use]
     pub fn of(state: &str, execution: &str) -> Option<Self> {
         Some(match state {
-            "Establish timeline" | "Scan logs" | "Scan batch" | "Merge timeline" => Self::Timeline,
+            "Establish timeline" | "Scan logs" | "Scan batch" | "Find actors" | "Read again"
+            | "Read batch again" | "Merge timeline" => Self::Timeline,
             "Validate candidates" => Self::Validation,
             "Validate again" => Self::ResidualValidation,
             "List candidates" | "Next round" | "Validate sets" | "Start trial" | "Await trial"

@@ -137,8 +137,8 @@ impl Evident for timeline::Operation {
                         .fact("objects", collected.objects.to_string()),
                 ]
             }),
-            // Thousands of batches that decide nothing: the merge decides from all of them.
-            Self::Scan { .. } => Vec::new(),
+            // Thousands of batches that decide nothing: the merge decides from all of them, and finds the actors itself.
+            Self::Scan { .. } | Self::Trace { .. } | Self::Again { .. } => Vec::new(),
             Self::Merge { .. } | Self::Revise { .. } => {
                 read(answer, at, |merged: timeline::Merged| match merged {
                     timeline::Merged::Boundary {

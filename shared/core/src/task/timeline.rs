@@ -22,7 +22,22 @@ pub enum Operation {
         /// One item of the manifest.
         batch: Batch,
     },
-    /// Merges what the batches found, pivots from strong indicators to the actor, and sets the boundary.
+    /// Pivots from strong indicators to the actor, and writes the manifest of what is to be read again.
+    Trace {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// How many batches there were; every one must have left its result.
+        batches: u32,
+    },
+    /// Reads objects of one batch again, for what the actors did.
+    Again {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// One item of the manifest.
+        batch: BatchAgain,
+    },
+    /// Merges what the batches found, and sets the boundary. What was not read again yet, or for other actors, is read
+    /// here.
     Merge {
         /// The run's plan.
         plan: ArtifactRef,
@@ -85,6 +100,40 @@ pub struct Scanned {
     pub hits: u64,
     /// Objects that could not be read; each is a coverage gap.
     pub gaps: u64,
+}
+
+/// The answer to [`Operation::Trace`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Traced {
+    /// The manifest: a JSON array of [`BatchAgain`].
+    pub manifest: ArtifactRef,
+    /// Number of batches that hold something to read again.
+    pub batches: u32,
+    /// Number of objects to read again.
+    pub objects: u64,
+}
+
+/// One item of the manifest: objects of a batch that are to be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchAgain {
+    /// Number of the batch that was scanned.
+    pub batch: u32,
+    /// Numbers of the objects within its result.
+    pub objects: Vec<u32>,
+}
+
+/// The answer to [`Operation::Again`]. The rows themselves are in the batch's artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadAgain {
+    /// Number of the batch.
+    pub batch: u32,
+    /// Objects that were read again.
+    pub objects: u64,
+    /// Objects that are not any more what they were; each is a coverage gap.
+    pub lost: u64,
 }
 
 /// The answer to [`Operation::Merge`].

@@ -11,6 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::agent::Habit;
 use super::boundary::ACT;
 use super::facts::{Hit, ObjectFacts, Seen, Who};
@@ -36,7 +38,7 @@ const NOT_COUNTED: &str =
 const BURST_SECONDS: i64 = 3600;
 
 /// An act with its place in the logs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Act {
     /// The record.
     pub seen: Seen,
@@ -49,6 +51,7 @@ pub struct Act {
     /// Indicator id, or `actor`.
     pub indicator: String,
     /// What it means, where that is not what its id says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
 }
 

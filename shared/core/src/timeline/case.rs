@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::actor::{Act, Actor, EventKey, OWNER, strong};
+use super::again::{BatchAgain, Lost};
 use super::boundary::{boundary, summary};
 use super::context::Context;
 use super::coverage::Seeing;
@@ -91,8 +92,8 @@ impl Case {
         unseen: &[Unseen],
         late: &[ObjectFacts],
     ) -> BoundaryDocument {
-        let gaps = [gaps, &acts.gaps].concat();
-        let unseen = [unseen, &acts.unseen].concat();
+        let gaps = [gaps, &acts.lost.gaps].concat();
+        let unseen = [unseen, &acts.lost.unseen].concat();
         let coverage = self.seeing.coverage(late, &gaps, &unseen);
         let traced = acts.traced;
         let actors = acts.actors();
@@ -122,8 +123,7 @@ pub struct Acts<'t> {
     first: BTreeMap<Who, Act>,
     /// The first act of each of the owners' tools.
     owners: BTreeMap<Caller, Act>,
-    gaps: Vec<Gap>,
-    unseen: Vec<Unseen>,
+    lost: Lost,
 }
 
 impl<'t> Acts<'t> {
@@ -134,8 +134,7 @@ impl<'t> Acts<'t> {
             traced,
             first: BTreeMap::new(),
             owners: BTreeMap::new(),
-            gaps: Vec::new(),
-            unseen: Vec::new(),
+            lost: Lost::default(),
         }
     }
 
@@ -159,7 +158,17 @@ impl<'t> Acts<'t> {
 
     /// Takes what an object, read again, says about the actors. The rows are left to the caller.
     pub fn add(&mut self, again: &mut Again) {
-        for act in again.acts.drain(..) {
+        self.add_all(again.acts.drain(..));
+    }
+
+    /// Takes what a batch of objects, read again elsewhere, says about the actors. The rows are left to the caller.
+    pub fn take(&mut self, batch: &BatchAgain) {
+        self.add_all(batch.acts.iter().cloned());
+        self.lost.extend(&batch.lost);
+    }
+
+    fn add_all(&mut self, acts: impl Iterator<Item = Act>) {
+        for act in acts {
             let who = Caller::of(&act.who);
             if !self.traced.has(who) {
                 if self.traced.is_owners(who) {
@@ -191,18 +200,7 @@ impl<'t> Acts<'t> {
     /// Takes note that an object which holds acts of an actor is not any more what the first pass read. The floor
     /// reaches back before it.
     pub fn lost(&mut self, object: &ObjectFacts, why: String) {
-        match object.first {
-            Some(from) => self.unseen.push(Unseen {
-                from,
-                to: object.last,
-                what: object.object.clone(),
-                why,
-            }),
-            None => self.gaps.push(Gap {
-                what: object.object.clone(),
-                reason: why,
-            }),
-        }
+        self.lost.note(object, why);
     }
 
     /// The actors with the first act of every way in which they acted.
@@ -252,7 +250,7 @@ fn actors(traced: &Traced, first: &BTreeMap<Who, Act>) -> Vec<Actor> {
 #[derive(Debug, Default)]
 struct Hits {
     by_event: BTreeMap<(String, EventKey), Act>,
-    by_hour: BTreeMap<(String, Who, i64), BTreeSet<(Timestamp, EventKey)>>,
+    by_hour: BTreeMap<(String, Who, i64), Vec<(Timestamp, EventKey)>>,
 }
 
 impl Hits {
@@ -284,11 +282,13 @@ impl Hits {
             .by_hour
             .entry((indicator.clone(), hit.who.with_any_agent(), hour))
             .or_default();
-        kept.insert((hit.seen.at, event));
-        if kept.len() > kept_per_hour(Mark::of(&hit.indicator, hit.mark))
-            && let Some((_, event)) = kept.pop_last()
-        {
-            self.by_event.remove(&(indicator, event));
+        kept.push((hit.seen.at, event));
+        if kept.len() > kept_per_hour(Mark::of(&hit.indicator, hit.mark)) {
+            // Few are kept, and nearly never so many.
+            kept.sort_unstable();
+            if let Some((_, event)) = kept.pop() {
+                self.by_event.remove(&(indicator, event));
+            }
         }
     }
 

@@ -91,6 +91,36 @@ impl BatchResult {
     }
 }
 
+impl BatchResult {
+    /// The objects of the facts that a batch left, in their order.
+    ///
+    /// # Errors
+    /// [`NotTaken::Malformed`] when they are something else.
+    pub fn objects(facts: &[u8]) -> Result<Vec<ObjectFacts>, NotTaken> {
+        let (_, framed) = head_and_frames(facts)?;
+        let facts = frames(framed).map(|framed| {
+            let (_, facts) = framed.ok_or_else(|| malformed("it is cut off"))?;
+            serde_json::from_slice(facts).map_err(|error| NotTaken::Malformed(error.to_string()))
+        });
+        facts.collect()
+    }
+}
+
+fn malformed(why: &str) -> NotTaken {
+    NotTaken::Malformed(why.to_owned())
+}
+
+/// The first line, and what follows it.
+fn head_and_frames(facts: &[u8]) -> Result<(Head, &[u8]), NotTaken> {
+    let line = facts.iter().position(|b| *b == b'\n');
+    let (line, framed) = facts.split_at(line.ok_or_else(|| malformed("it has no first line"))?);
+    let head: Head = serde_json::from_slice(line).map_err(|error| NotTaken::Malformed(error.to_string()))?;
+    if head.schema != SCHEMA {
+        return Err(malformed("it has another schema"));
+    }
+    Ok((head, framed.get(1..).unwrap_or_default()))
+}
+
 /// What all batches left.
 #[derive(Debug)]
 pub struct Results<F> {
@@ -119,19 +149,7 @@ impl<F: Read + Write + Seek> Results<F> {
     /// # Errors
     /// [`NotTaken`].
     pub fn take(&mut self, batch: &BatchResult) -> Result<(), NotTaken> {
-        let malformed = |why: &str| NotTaken::Malformed(why.to_owned());
-        let line = batch
-            .facts
-            .iter()
-            .position(|b| *b == b'\n')
-            .ok_or_else(|| malformed("it has no first line"))?;
-        let (line, framed) = batch.facts.split_at(line);
-        let framed = framed.get(1..).unwrap_or_default();
-        let head: Head =
-            serde_json::from_slice(line).map_err(|error| NotTaken::Malformed(error.to_string()))?;
-        if head.schema != SCHEMA {
-            return Err(malformed("it has another schema"));
-        }
+        let (head, framed) = head_and_frames(&batch.facts)?;
         let mut before = Key::default();
         let mut found = 0;
         for framed in frames(framed) {
@@ -169,6 +187,18 @@ impl<F: Read + Write + Seek> Results<F> {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.objects
+    }
+
+    /// Which of the batches that were taken holds the object with this number, counted from 0, and the object's number
+    /// within it.
+    #[must_use]
+    pub fn place(&self, number: u64) -> Option<(usize, u32)> {
+        let batch = self
+            .begins
+            .partition_point(|begin| *begin <= number)
+            .checked_sub(1)?;
+        let within = number.checked_sub(*self.begins.get(batch)?)?;
+        Some((batch, u32::try_from(within).ok()?))
     }
 
     /// Every object with its number. Of objects with equal bytes the first by name comes alone.

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Evidence;
 use super::actor::{Act, Actor};
+use super::again::Sought;
 use super::boundary::ACT;
 use super::cloudtrail::{self, Record};
 use super::facts::{Kind, Reader, Seen, Who, acts, call, printable_up_to, who};
 use super::forms::recognise;
 use super::object::{INFLATED_LIMIT, inflate};
-use super::pivot::Traced;
 use super::rules;
 use super::sign_in;
 use super::sketch::{Caller, Numbered};
@@ -121,22 +121,20 @@ impl<'s> Selection<'s> {
         }
     }
 
-    /// The acts of those whom the pivot found, and the first strong indicator of each suspect.
+    /// What the second pass looks for.
     #[must_use]
-    pub fn traced(reader: &'s Reader, traced: &'s Traced) -> Self {
-        let owners = traced.owners.iter().filter_map(|(tool, at)| {
+    pub fn sought(reader: &'s Reader, sought: &'s Sought) -> Self {
+        let owners = sought.owners.iter().filter_map(|(tool, at)| {
             let at = Timestamp::from_nanosecond(i128::from(*at)).ok()?;
             Some((*tool, at.to_string()))
         });
+        let records = sought.records.iter();
         Self {
             owners: owners.collect(),
-            records: traced
-                .suspects()
-                .iter()
-                .map(place)
-                .chain(records_of_nobody(traced.strong.iter().flatten()))
+            records: records
+                .map(|(object, record)| (object.as_str(), *record))
                 .collect(),
-            ..Self::of_members(reader, traced.members())
+            ..Self::of_members(reader, sought.members.iter().copied())
         }
     }
 

@@ -8,8 +8,9 @@ use std::io::{self, Read, Seek, Write};
 
 use jiff::Timestamp;
 
+use super::again::BatchAgain;
 use super::rows::{CSV_HEAD, Row, csv_line, ordered};
-use super::segments::{Key, Segments, frame};
+use super::segments::{Framed, Key, Segments, frame};
 
 /// Bytes of rows, about, that are sorted in memory.
 const PART: usize = 8 << 20;
@@ -56,6 +57,14 @@ fn key(row: &Row) -> Key {
     key
 }
 
+/// The rows of one key, in their order.
+fn rows_of(group: Vec<Framed>) -> Result<Vec<Row>, serde_json::Error> {
+    let rows = group
+        .into_iter()
+        .map(|framed| serde_json::from_slice(&framed.content));
+    Ok(ordered(rows.collect::<Result<_, _>>()?))
+}
+
 impl<F: Read + Write + Seek> Sorted<F> {
     /// No rows yet, to be kept on this empty medium.
     pub fn new(medium: F) -> Self {
@@ -86,6 +95,28 @@ impl<F: Read + Write + Seek> Sorted<F> {
         Ok(())
     }
 
+    /// Takes rows that [`Sorted::run`] wrote elsewhere.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    pub fn take(&mut self, batch: &BatchAgain) -> io::Result<()> {
+        self.parts.push(&batch.rows)
+    }
+
+    /// Appends all rows in their order, to be taken by another.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    pub(super) fn run(mut self, to: &mut Vec<u8>) -> io::Result<()> {
+        self.keep()?;
+        for group in self.parts.groups()? {
+            for row in rows_of(group?)? {
+                frame(to, &key(&row), &serde_json::to_vec(&row)?);
+            }
+        }
+        Ok(())
+    }
+
     fn keep(&mut self) -> io::Result<()> {
         let mut frames = Vec::new();
         // What was delivered twice often lies in one part.
@@ -111,11 +142,7 @@ impl<F: Read + Write + Seek> Sorted<F> {
         let (mut before, mut from) = (VecDeque::new(), Vec::new());
         table.write_all(CSV_HEAD.as_bytes())?;
         for group in self.parts.groups()? {
-            let rows: Result<Vec<Row>, _> = group?
-                .into_iter()
-                .map(|framed| serde_json::from_slice(&framed.content))
-                .collect();
-            for row in ordered(rows?) {
+            for row in rows_of(group?)? {
                 serde_json::to_writer(&mut *lines, &row)?;
                 lines.write_all(b"\n")?;
                 table.write_all(csv_line(&row).as_bytes())?;

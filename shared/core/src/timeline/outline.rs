@@ -444,9 +444,10 @@ fn string_after<'a, const N: usize>(left: &mut &'a [u8], key: &[u8; N]) -> Optio
 fn quote(text: &[u8]) -> Option<usize> {
     let near = text.first_chunk::<32>().map_or(0, |near| {
         let (parts, _) = near.as_chunks::<16>();
-        let masks = parts.iter().zip([0_u32, 16]).map(|(part, shift)| {
-            u32::from(u8x16::from(*part).simd_eq(u8x16::splat(b'"')).to_bitmask()) << shift
-        });
+        let masks = parts
+            .iter()
+            .zip([0_u32, 16])
+            .map(|(part, shift)| u8x16::from(*part).simd_eq(u8x16::splat(b'"')).to_bitmask() << shift);
         masks.fold(0, |all, mask| all | mask)
     });
     if near == 0 {

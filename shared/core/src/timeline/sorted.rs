@@ -95,7 +95,7 @@ impl<F: Read + Write + Seek> Sorted<F> {
         Ok(())
     }
 
-    /// Takes rows that [`Sorted::run`] wrote elsewhere.
+    /// Takes the rows that a batch left.
     ///
     /// # Errors
     /// When the medium fails.

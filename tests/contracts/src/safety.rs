@@ -30,7 +30,7 @@ const EFFECTS: [(&str, &str); 16] = [
 ];
 
 /// Operations that only look, compute, or write Blackstart's own records.
-const OBSERVATIONS: [(&str, &str); 34] = [
+const OBSERVATIONS: [(&str, &str); 36] = [
     ("approval", "ask"),
     ("approval", "expire"),
     ("approval", "poll_team"),

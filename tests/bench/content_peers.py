@@ -1,20 +1,26 @@
 #!/usr/bin/env python3
 """How fast the content scan of stage 2 reads, beside sha256sum and the command line of YARA, on the same files in the same run.
 
-  python3 tests/bench/content_peers.py [--files 20000] [--mb 200] [--runs 3] [--folder DIR] [--binary FILE] [--no-stream]
+  python3 tests/bench/content_peers.py [--files 20000] [--mb 200] [--runs 5] [--folder DIR]... [--binary FILE] [--no-stream]
 
-Makes many small files and a few large ones (or takes those below --folder), builds the benchmark `content_once`, and prints
-a table with ratios. Every tool runs in a process of its own on one core. `wall` is the least of the runs, CPU MB/s is
-megabytes by the processor seconds that the process took, which a busy machine disturbs less. YARA gets the same rules, those
-of shared/yara/rules (Debian: apt-get install yara). Then 10 GB are streamed through the scan, for its peak memory.
+Builds the benchmark `content_once`, makes many small files and a few large ones, and takes Python's own library as files that
+nobody made for this (with --folder: those folders instead). Every tool runs in a process of its own on one core; all tools take
+turns, so that whatever else the machine does meets all of them. Shown is the least of the runs; CPU MB/s is megabytes by the
+processor seconds of the process, opening and reading the files included. YARA gets the same rules, those of shared/yara/rules,
+and one thread (Debian: apt-get install yara).
+
+Then it compares the scan with the same rules applied to every file whatever it holds, measures the layers over memory alone,
+and streams 10 GB through the scan for its peak memory.
 """
 import argparse
 import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -62,13 +68,8 @@ def run(command, stdin=None):
     _, status, used = os.wait4(process.pid, 0)
     wall = time.monotonic() - began
     if os.waitstatus_to_exitcode(status) not in (0, 1):
-        raise SystemExit(f"{command[0]} failed")
+        raise SystemExit(f"{' '.join(command)}: failed")
     return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3, out.decode(errors="replace")
-
-
-def best(command, runs):
-    results = [run(command) for _ in range(runs)]
-    return min(r[0] for r in results), min(r[1] for r in results), max(r[2] for r in results)
 
 
 def benchmark(options):
@@ -88,45 +89,66 @@ def stream(binary, gigabytes):
     process = subprocess.Popen([sys.executable, "-c", maker], stdout=subprocess.PIPE)
     wall, cpu, peak, out = run([binary, "all", "-"], process.stdout)
     process.wait()
-    print(f"stream: {out.strip()}; {wall:.0f} s, {cpu:.0f} s of processor, peak {peak:.0f} MB")
+    print(f"\nstreamed: {out.strip()}; {wall:.0f} s, {cpu:.0f} s of processor, peak {peak:.0f} MB")
+
+
+def figures(commands, runs):
+    """By name the least wall and processor seconds and the highest peak, of runs that alternate."""
+    results = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            results[name].append(run([str(part) for part in command]))
+    return {name: (min(r[0] for r in of), min(r[1] for r in of), max(r[2] for r in of)) for name, of in results.items()}
+
+
+def compare(binary, folder, runs):
+    """The table of one folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    size = sum(path.stat().st_size for path in paths) / 1e6
+    commands = {
+        "blocks (entropy, chi-square)": [binary, "blocks", folder],
+        "blocks, formats, notes, digest": [binary, "digest", folder],
+        "YARA rules": [binary, "yara", folder],
+        "all": [binary, "all", folder],
+        "sha256sum": ["sh", "-c", 'find "$0" -type f -print0 | xargs -0 sha256sum', folder],
+    }
+    if shutil.which("yara"):
+        commands["yara, one thread"] = ["yara", "-p", "1", "-r", "-w", RULES, folder]
+    print(f"\n{folder}: {len(paths)} files, {size:.0f} MB, load {os.getloadavg()[0]:.1f}")
+    print(f"{'':34}{'wall':>9}{'MB/s':>8}{'CPU MB/s':>10}{'peak MB':>9}")
+    found = figures(commands, runs)
+    for name, (wall, cpu, peak) in found.items():
+        print(f"{name:34}{wall:8.2f}s{size / wall:8.0f}{size / cpu:10.0f}{peak:9.0f}", flush=True)
+    for peer in list(commands)[4:]:
+        wall, cpu = (found[peer][i] / found["all"][i] for i in (0, 1))
+        print(f"all beside {peer}: {cpu:.2f} times as fast by processor time, {wall:.2f} on the clock")
+    _, _, _, out = run([binary, "compare", str(folder)])
+    print(f"with rules applied to every file, the same answers: {out.strip()}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--mb", type=int, default=200)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--folder", help="look at these files instead")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--folder", action="append", help="look at these files instead")
     parser.add_argument("--binary", help="the benchmark, if it is built already")
     parser.add_argument("--gigabytes", type=int, default=10)
     parser.add_argument("--no-stream", action="store_true")
     options = parser.parse_args()
     binary = str(benchmark(options))
     if options.folder:
-        folders = [pathlib.Path(options.folder)]
+        folders = [pathlib.Path(folder) for folder in options.folder]
     else:
         made = corpus(ROOT / ".blackstart" / "bench" / f"content-{options.files}-{options.mb}", options.files, options.mb)
-        folders = [made / "small", made / "large"]
-    print(f"best of {options.runs}, load {os.getloadavg()[0]:.1f}")
+        folders = [made / "small", made / "large", pathlib.Path(sysconfig.get_paths()["stdlib"])]
+    print(f"least of {options.runs} runs")
+    if not shutil.which("yara"):
+        print("the command `yara` is not here (Debian: apt-get install yara): without it")
     for folder in folders:
-        paths = [path for path in folder.rglob("*") if path.is_file()]
-        size = sum(path.stat().st_size for path in paths) / 1e6
-        print(f"\n{folder.name}: {len(paths)} files, {size:.0f} MB")
-        print(f"{'':38}{'wall':>9}{'MB/s':>8}{'CPU MB/s':>10}{'peak MB':>9}")
-        figures = {}
-        for name, command in [
-            ("blocks (entropy, chi-square)", [binary, "blocks", folder]),
-            ("blocks, formats, notes, digest", [binary, "digest", folder]),
-            ("YARA rules", [binary, "yara", folder]),
-            ("all", [binary, "all", folder]),
-            ("sha256sum", ["sh", "-c", 'find "$0" -type f -print0 | xargs -0 sha256sum', folder]),
-            ("yara (Debian), one thread", ["yara", "-p", "1", "-r", "-w", RULES, folder]),
-        ]:
-            wall, cpu, peak = figures[name] = best([str(part) for part in command], options.runs)
-            print(f"{name:38}{wall:8.2f}s{size / wall:8.0f}{size / cpu:10.0f}{peak:9.0f}", flush=True)
-        ours = figures["all"]
-        for peer in ("sha256sum", "yara (Debian), one thread"):
-            print(f"all beside {peer}: {figures[peer][0] / ours[0]:.2f} times as fast on the clock, {figures[peer][1] / ours[1]:.2f} by processor time")
+        compare(binary, folder, options.runs)
+    _, _, _, out = run([binary, "memory"])
+    print(f"\nover memory alone, one core, MB/s:\n{out.rstrip()}", flush=True)
     if not options.no_stream:
         stream(binary, options.gigabytes)
 

@@ -93,7 +93,12 @@ impl Content {
         let mut waiting = Vec::new();
         for path in &self.paths {
             if path == Path::new("-") {
-                let scanned = scan(&self.name, std::io::stdin().lock(), rules.as_ref());
+                let scanned = scan(
+                    &self.name,
+                    std::io::stdin().lock(),
+                    rules.as_ref(),
+                    &mut vec![0; PIECE],
+                );
                 self.tell(vec![scanned], &mut collection, &mut sum, out)?;
                 continue;
             }
@@ -189,24 +194,27 @@ fn load(files: &[PathBuf]) -> Result<Rules, ContentError> {
 fn look(paths: Vec<PathBuf>, rules: Option<&Rules>) -> Vec<Looked> {
     paths
         .into_par_iter()
-        .map(|path| {
-            let name = path.display().to_string();
-            match std::fs::File::open(&path) {
-                Ok(file) => scan(&name, file, rules),
-                Err(error) => Err((name, error.to_string())),
-            }
-        })
+        .map_init(
+            || vec![0; PIECE],
+            |piece, path| {
+                let name = path.display().to_string();
+                match std::fs::File::open(&path) {
+                    Ok(file) => scan(&name, file, rules, piece),
+                    Err(error) => Err((name, error.to_string())),
+                }
+            },
+        )
         .collect()
 }
 
-fn scan(name: &str, mut from: impl Read, rules: Option<&Rules>) -> Looked {
+/// Reads through `piece`, which one thread uses for all of its files.
+fn scan(name: &str, mut from: impl Read, rules: Option<&Rules>, piece: &mut [u8]) -> Looked {
     let mut scanner = ObjectScanner::new(name);
     if let Some(rules) = rules {
         scanner = scanner.with_signatures(rules.begin());
     }
-    let mut piece = vec![0; PIECE];
     loop {
-        match from.read(&mut piece) {
+        match from.read(piece) {
             Ok(0) => return Ok(scanner.finish()),
             Ok(length) => scanner.update(piece.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

@@ -1,7 +1,10 @@
 //! One look at the files below a folder, in a process of its own, for `tests/bench/content_peers.py`:
-//! `content_once blocks|digest|yara|all|findings FOLDER`, or `-` instead of the folder for standard input.
+//! `content_once blocks|digest|yara|all|findings|compare FOLDER`, or `-` instead of the folder for standard input.
+//! `memory` needs no folder: the layers over bytes in memory, megabytes per second on one core, best of many short rounds.
+//! `compare` fails at the first file of which the rules say something else when they are applied unconditionally.
 #![expect(
     clippy::unwrap_used,
+    clippy::cast_precision_loss,
     clippy::print_stdout,
     reason = "a benchmark without its data is no benchmark"
 )]
@@ -12,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use blackstart_core::validation::Verdict;
 use blackstart_core::validation::content::{BlockCounter, Finding, ObjectScanner, Signatures};
-use blackstart_yara::Rules;
+use blackstart_yara::{Rules, WHOLE};
 use rayon::prelude::*;
 
 const PIECE: usize = 256 << 10;
@@ -24,6 +27,7 @@ enum Mode {
     Yara,
     All,
     Findings,
+    Compare,
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -39,37 +43,114 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn look(mode: Mode, name: &str, from: &mut dyn Read, rules: &Rules) -> (u64, Vec<Finding>) {
-    let mut blocks = BlockCounter::default();
-    let mut scan = rules.begin();
-    let mut scanner = ObjectScanner::new(name);
-    if matches!(mode, Mode::All | Mode::Findings) {
-        scanner = scanner.with_signatures(rules.begin());
-    }
+fn look(mode: Mode, name: &str, from: &mut dyn Read, rules: &Rules, piece: &mut [u8]) -> (u64, Vec<Finding>) {
     let mut bytes = 0;
-    let mut piece = vec![0; PIECE];
-    loop {
-        let length = from.read(&mut piece).unwrap_or(0);
-        if length == 0 {
-            break;
+    let mut each = |take: &mut dyn FnMut(&[u8])| {
+        loop {
+            let length = from.read(piece).unwrap_or(0);
+            if length == 0 {
+                return;
+            }
+            bytes += length as u64;
+            take(piece.get(..length).unwrap());
         }
-        let piece = piece.get(..length).unwrap();
-        bytes += length as u64;
-        match mode {
-            Mode::Blocks => blocks.update(piece),
-            Mode::Yara => scan.update(piece),
-            Mode::Digest | Mode::All | Mode::Findings => scanner.update(piece),
-        }
-    }
+    };
     let findings = match mode {
         Mode::Blocks => {
+            let mut blocks = BlockCounter::default();
+            each(&mut |piece| blocks.update(piece));
             std::hint::black_box(blocks.finish());
             Vec::new()
         }
-        Mode::Yara => scan.finish(),
-        Mode::Digest | Mode::All | Mode::Findings => scanner.finish().findings,
+        Mode::Yara => {
+            let mut scan = rules.begin();
+            each(&mut |piece| scan.update(piece));
+            scan.finish()
+        }
+        Mode::Digest | Mode::All | Mode::Findings => {
+            let mut scanner = ObjectScanner::new(name);
+            if mode != Mode::Digest {
+                scanner = scanner.with_signatures(rules.begin());
+            }
+            each(&mut |piece| scanner.update(piece));
+            scanner.finish().findings
+        }
+        Mode::Compare => {
+            let mut whole = Vec::new();
+            each(&mut |piece| whole.extend_from_slice(piece));
+            let mut scan = rules.begin();
+            scan.update(&whole);
+            let streamed = scan.finish();
+            let unfiltered = rules.scan_unfiltered(&whole);
+            if whole.len() <= WHOLE {
+                assert_eq!(streamed, unfiltered, "{name}");
+            }
+            unfiltered
+        }
     };
     (bytes, findings)
+}
+
+/// Bytes of which a quarter are noise and the rest text.
+fn mixed(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    (0_u64..)
+        .flat_map(|i| {
+            if i % 1024 < 256 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state.to_le_bytes().to_vec()
+            } else {
+                format!("{i};Ada Lovelace;{}.50;shipped\n", i * 7 % 1000).into_bytes()
+            }
+        })
+        .take(length)
+        .collect()
+}
+
+/// The layers over objects of 8 kB and of 1 MB, which lie in the caches.
+fn memory(rules: &Rules) {
+    let bytes = mixed(1 << 20);
+    let layers: [(&str, &dyn Fn(&[u8])); 4] = [
+        ("blocks", &|object| {
+            let mut blocks = BlockCounter::default();
+            blocks.update(object);
+            std::hint::black_box(blocks.finish());
+        }),
+        ("blocks, formats, notes, digest", &|object| {
+            let mut scanner = ObjectScanner::new("orders/2026.csv");
+            scanner.update(object);
+            std::hint::black_box(scanner.finish());
+        }),
+        ("YARA rules", &|object| {
+            let mut scan = rules.begin();
+            scan.update(object);
+            std::hint::black_box(scan.finish());
+        }),
+        ("all", &|object| {
+            let mut scanner = ObjectScanner::new("orders/2026.csv").with_signatures(rules.begin());
+            scanner.update(object);
+            std::hint::black_box(scanner.finish());
+        }),
+    ];
+    for (name, layer) in layers {
+        print!("{name:34}");
+        for length in [8_000, 1_000_000] {
+            let objects: Vec<&[u8]> = bytes.chunks_exact(length).collect();
+            let best = (0..400)
+                .map(|_| {
+                    let began = std::time::Instant::now();
+                    objects.iter().for_each(|object| layer(object));
+                    began.elapsed()
+                })
+                .min()
+                .unwrap();
+            let looked = (objects.len() * length) as f64;
+            print!("{:8.0} ({length} bytes each)", looked / 1e6 / best.as_secs_f64());
+        }
+        println!();
+    }
 }
 
 fn main() {
@@ -77,31 +158,44 @@ fn main() {
         .skip(1)
         .filter(|text| text != "--bench")
         .collect();
+    if arguments.first().map(String::as_str) == Some("memory") {
+        return memory(&Rules::compile([]).unwrap());
+    }
     let mode = match arguments.first().map(String::as_str) {
         Some("blocks") => Mode::Blocks,
         Some("digest") => Mode::Digest,
         Some("yara") => Mode::Yara,
         Some("all") => Mode::All,
         Some("findings") => Mode::Findings,
+        Some("compare") => Mode::Compare,
         _ => return,
     };
     let folder = arguments.get(1).unwrap();
     let rules = Rules::compile([]).unwrap();
     let looked: Vec<(String, u64, Vec<Finding>)> = if folder == "-" {
-        let (bytes, found) = look(mode, "standard-input", &mut std::io::stdin().lock(), &rules);
+        let (bytes, found) = look(
+            mode,
+            "standard-input",
+            &mut std::io::stdin().lock(),
+            &rules,
+            &mut vec![0; PIECE],
+        );
         vec![("-".to_owned(), bytes, found)]
     } else {
         let mut paths = Vec::new();
         files(Path::new(folder), &mut paths);
-        paths.sort();
         paths
             .into_par_iter()
-            .filter_map(|path| {
-                let name = path.display().to_string();
-                let mut file = std::fs::File::open(&path).ok()?;
-                let (bytes, found) = look(mode, &name, &mut file, &rules);
-                Some((name, bytes, found))
-            })
+            .map_init(
+                || vec![0; PIECE],
+                |piece, path| {
+                    let name = path.display().to_string();
+                    let mut file = std::fs::File::open(&path).ok()?;
+                    let (bytes, found) = look(mode, &name, &mut file, &rules, piece);
+                    Some((name, bytes, found))
+                },
+            )
+            .flatten()
             .collect()
     };
     let bytes: u64 = looked.iter().map(|(_, bytes, _)| bytes).sum();

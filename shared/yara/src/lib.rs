@@ -2,10 +2,13 @@
 //!
 //! The engine is `boreal` (`infra/docs/adr/0012-yara-without-a-virtual-machine.md`). An object of up to [`WHOLE`] bytes is
 //! looked at as a whole; a larger one as it streams by, in overlapping windows, so that memory does not grow with it.
+//!
+//! Rules are applied only to an object that holds the literals that they need
+//! (`infra/docs/adr/0020-literals-before-rules.md`).
 #![warn(missing_docs)]
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use blackstart_core::validation::Verdict;
 use blackstart_core::validation::content::{Finding, SignatureScan, Signatures, shown};
@@ -13,8 +16,12 @@ use boreal::compiler::CompilerParams;
 use boreal::scanner::{EvaluatedRule, FragmentedScanMode, ScanError, ScanParams, ScanResult};
 use boreal::{Compiler, Metadata, MetadataValue, Scanner};
 
+mod filter;
+mod needs;
 mod problems;
 mod stream;
+
+use filter::Filter;
 
 pub use problems::RuleProblem;
 pub use stream::{OVERLAP, WHOLE};
@@ -31,7 +38,16 @@ const TOLD: usize = 8;
 /// Compiled rules. Clones share them.
 #[derive(Clone)]
 pub struct Rules {
-    scanner: Scanner,
+    compiled: Arc<Compiled>,
+}
+
+struct Compiled {
+    /// All rules.
+    all: Scanner,
+    /// The files of which a rule may match without a literal, if there are such files.
+    without_literals: Option<Scanner>,
+    /// Without one of these literals only those may match. `None`: nothing is known of the rules.
+    filter: Option<Filter>,
 }
 
 impl fmt::Debug for Rules {
@@ -64,36 +80,71 @@ impl Rules {
     }
 
     fn compile_all<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<RuleProblem>> {
-        let mut compiler = compiler();
-        let mut problems = Vec::new();
-        for (name, text) in std::iter::once((STARTER_NAME, STARTER)).chain(files) {
-            match compiler.add_rules_str_in_namespace(text, name) {
-                Ok(_) => {}
-                Err(first) => problems.extend(problems::of(name, text, &first)),
+        let files: Vec<(&str, &str)> = std::iter::once((STARTER_NAME, STARTER)).chain(files).collect();
+        Self::of(&files)
+    }
+
+    /// Exactly these files.
+    fn of(files: &[(&str, &str)]) -> Result<Self, Vec<RuleProblem>> {
+        let all = compile_each(files)?;
+        let mut literals = needs::Clause::new();
+        let mut others = Vec::new();
+        for (name, text) in files {
+            match needs::of(text) {
+                Some(mut clause) => literals.append(&mut clause),
+                None => others.push((*name, *text)),
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let mut scanner = compiler.finalize();
-        scanner.set_scan_params(ScanParams::default().fragmented_scan_mode(FragmentedScanMode::legacy()));
-        Ok(Self { scanner })
+        let without_literals = match others.as_slice() {
+            [] => None,
+            others => Some(compile_each(others)?),
+        };
+        let compiled = Compiled {
+            all,
+            without_literals,
+            filter: Filter::new(&literals),
+        };
+        Ok(Self {
+            compiled: Arc::new(compiled),
+        })
     }
 
     /// How many rules there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.scanner.rules().count()
+        self.compiled.all.rules().count()
     }
 
     /// Looks at bytes that are all in memory.
     #[must_use]
     pub fn scan(&self, bytes: &[u8]) -> Vec<Finding> {
-        self.answer(&self.scanner.scan_mem(bytes))
+        match &self.compiled.filter {
+            Some(filter) if !filter.finds(bytes) => match &self.compiled.without_literals {
+                Some(scanner) => whole(scanner, bytes),
+                None => Vec::new(),
+            },
+            Some(_) | None => whole(&self.compiled.all, bytes),
+        }
     }
 
+    /// The same by applying every rule, whatever the object holds: to compare.
+    #[must_use]
+    pub fn scan_unfiltered(&self, bytes: &[u8]) -> Vec<Finding> {
+        whole(&self.compiled.all, bytes)
+    }
+}
+
+/// Everything that these rules say about bytes that are all in memory.
+fn whole(scanner: &Scanner, bytes: &[u8]) -> Vec<Finding> {
+    Answer(scanner).findings(&scanner.scan_mem(bytes))
+}
+
+/// Reads what the rules of a scanner say.
+struct Answer<'a>(&'a Scanner);
+
+impl Answer<'_> {
     /// What matching rules mean. A scan that broke off proves nothing about what it did not see.
-    fn answer(&self, answer: &Result<ScanResult<'_>, (ScanError, ScanResult<'_>)>) -> Vec<Finding> {
+    fn findings(&self, answer: &Result<ScanResult<'_>, (ScanError, ScanResult<'_>)>) -> Vec<Finding> {
         let (result, error) = match answer {
             Ok(result) => (result, None),
             Err((error, result)) => (result, Some(error)),
@@ -147,14 +198,31 @@ impl Rules {
     fn text(&self, metadatas: &[Metadata], name: &str) -> Option<String> {
         let found = metadatas
             .iter()
-            .find(|metadata| self.scanner.get_string_symbol(metadata.name) == name)?;
+            .find(|metadata| self.0.get_string_symbol(metadata.name) == name)?;
         match found.value {
             MetadataValue::Bytes(value) => {
-                Some(String::from_utf8_lossy(self.scanner.get_bytes_symbol(value)).into_owned())
+                Some(String::from_utf8_lossy(self.0.get_bytes_symbol(value)).into_owned())
             }
             MetadataValue::Integer(_) | MetadataValue::Boolean(_) => None,
         }
     }
+}
+
+/// Compiles these files, each a name and its text.
+fn compile_each(files: &[(&str, &str)]) -> Result<Scanner, Vec<RuleProblem>> {
+    let mut compiler = compiler();
+    let mut problems = Vec::new();
+    for (name, text) in files {
+        if let Err(first) = compiler.add_rules_str_in_namespace(text, *name) {
+            problems.extend(problems::of(name, text, &first));
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut scanner = compiler.finalize();
+    scanner.set_scan_params(ScanParams::default().fragmented_scan_mode(FragmentedScanMode::legacy()));
+    Ok(scanner)
 }
 
 /// A compiler without files of its own.

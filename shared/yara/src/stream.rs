@@ -9,7 +9,7 @@ use blackstart_core::validation::Verdict;
 use blackstart_core::validation::content::{Finding, SignatureScan};
 use boreal::memory::{FragmentedMemory, MemoryParams, Region, RegionDescription};
 
-use super::Rules;
+use super::{Answer, Rules};
 
 /// Up to this length, in bytes, an object is looked at as a whole, with everything that a rule can ask for.
 ///
@@ -52,7 +52,10 @@ impl Stream {
         let rules = self.rules.clone();
         let thread = std::thread::Builder::new()
             .name("yara".to_owned())
-            .spawn(move || rules.answer(&rules.scanner.scan_fragmented(Windows::new(incoming))))?;
+            .spawn(move || {
+                let scanner = &rules.compiled.all;
+                Answer(scanner).findings(&scanner.scan_fragmented(Windows::new(incoming)))
+            })?;
         Ok(Running { windows, thread })
     }
 }
@@ -168,7 +171,7 @@ impl FragmentedMemory for Windows {
         let kept = previous.len().saturating_sub(repeated);
         self.start = self.start.saturating_add(kept);
         let mut window = Vec::with_capacity(repeated.saturating_add(fresh.len()));
-        window.extend(previous.iter().skip(kept));
+        window.extend_from_slice(previous.get(kept..).unwrap_or_default());
         window.extend_from_slice(&fresh);
         self.window = window;
         self.place = Place::Window;

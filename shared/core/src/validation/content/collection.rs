@@ -110,6 +110,12 @@ impl Collection {
                 "the restored copy is empty: nothing was looked at",
             ));
         }
+        if entries > 0 && self.bytes == 0 {
+            said = said.and(LayerVerdict::new(
+                Verdict::Unknown,
+                format!("none of the {entries} entries holds a byte"),
+            ));
+        }
         for (extension, count) in self.renamed.iter().filter(|(_, count)| **count >= MASS) {
             let verdict = if formats::is_ransomware(extension) {
                 Verdict::Tainted
@@ -183,6 +189,14 @@ mod tests {
     fn an_empty_copy_and_an_unreadable_object_are_never_clean() {
         let (_, said) = Collection::new("data").finish();
         assert_eq!(said.verdict, Verdict::Unknown);
+        let mut collection = Collection::new("data");
+        collection.object(scan("a.txt", b""));
+        collection.object(scan("b.txt", b""));
+        let (_, said) = collection.clone().finish();
+        assert_eq!(said.verdict, Verdict::Unknown);
+        assert_eq!(said.reasons[0], "none of the 2 entries holds a byte");
+        collection.object(scan("c.txt", b"hello"));
+        assert_eq!(collection.finish().1.verdict, Verdict::Clean);
         let mut collection = Collection::new("data");
         collection.object(scan("a.txt", b"hello"));
         collection.unreadable("b.txt", "access denied");

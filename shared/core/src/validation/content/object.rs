@@ -24,6 +24,7 @@ pub struct ObjectScanner {
     hash: Sha256,
     blocks: BlockCounter,
     head: Vec<u8>,
+    /// Empty while the head holds everything.
     tail: Vec<u8>,
     signatures: Option<Box<dyn SignatureScan>>,
 }
@@ -69,19 +70,33 @@ impl ObjectScanner {
         self.hash.update(bytes);
         self.blocks.update(bytes);
         let missing = notes::HEAD.saturating_sub(self.head.len());
-        self.head.extend(bytes.iter().take(missing));
-        let skipped = bytes.len().saturating_sub(TAIL);
-        if skipped > 0 {
+        let (first, beyond) = bytes.split_at(missing.min(bytes.len()));
+        self.head.extend_from_slice(first);
+        self.keep_tail(beyond);
+        if let Some(signatures) = &mut self.signatures {
+            signatures.update(bytes);
+        }
+    }
+
+    /// Keeps the end of what comes after the head.
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.tail.is_empty() {
+            let last = self.head.len().saturating_sub(TAIL);
+            self.tail
+                .extend_from_slice(self.head.get(last..).unwrap_or_default());
+        }
+        let last = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default();
+        if last.len() < bytes.len() {
             self.tail.clear();
         }
-        self.tail.extend(bytes.iter().skip(skipped));
+        self.tail.extend_from_slice(last);
         // Moved only when twice as much has come together: small pieces would move the whole tail every time.
         if self.tail.len() > 2 * TAIL {
             let surplus = self.tail.len().saturating_sub(TAIL);
             self.tail.drain(..surplus);
-        }
-        if let Some(signatures) = &mut self.signatures {
-            signatures.update(bytes);
         }
     }
 
@@ -89,7 +104,13 @@ impl ObjectScanner {
     #[must_use]
     pub fn finish(self) -> ObjectFacts {
         let statistics = self.blocks.finish();
-        let mut findings = judge(&self.key, &statistics, &self.head, &self.tail);
+        // A small object is all head.
+        let tail = if self.tail.is_empty() {
+            &self.head
+        } else {
+            &self.tail
+        };
+        let mut findings = judge(&self.key, &statistics, &self.head, tail);
         findings.extend(self.signatures.map(SignatureScan::finish).into_iter().flatten());
         ObjectFacts {
             entry: ContentEntry {
@@ -106,11 +127,20 @@ impl ObjectScanner {
 
 fn judge(key: &str, statistics: &BlockStatistics, head: &[u8], tail: &[u8]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if statistics.bytes == 0 {
-        return findings;
-    }
     let (extension, inner) = formats::extensions(key);
     let promise = formats::promise(extension.as_deref());
+    if statistics.bytes == 0 {
+        if promise == Promise::Signed {
+            findings.push(Finding::new(
+                Verdict::Unknown,
+                format!(
+                    "it is empty, as no `.{}` is: cut off or wiped",
+                    extension.as_deref().map(super::shown).unwrap_or_default()
+                ),
+            ));
+        }
+        return findings;
+    }
     let format = formats::sniff(head);
 
     findings.extend(notes::judge(key, head));

@@ -104,7 +104,13 @@ fn what_cannot_be_told_is_unknown() {
 #[test]
 fn wiped_test_and_empty_files() {
     assert_eq!(verdict("a.docx", &[0; 5000]), Verdict::Tainted);
-    assert_eq!(verdict("a.txt", b""), Verdict::Clean);
+    // Text may be empty, and so may what promises nothing; a document that was a file of its format may not.
+    for key in ["a.txt", "__init__.py", "folder/", "marker"] {
+        assert_eq!(verdict(key, b""), Verdict::Clean, "{key}");
+    }
+    for key in ["a.docx", "scan.PDF", "x/y.parquet"] {
+        assert_eq!(verdict(key, b""), Verdict::Unknown, "{key}");
+    }
     let eicar = format!(
         r"X5O!P%@AP[4\PZX54(P^)7CC)7}}$EICAR-{}",
         "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -158,4 +164,31 @@ fn the_entry_is_the_digest_of_all_bytes() {
     let facts = scan("a.csv", &bytes);
     assert_eq!(facts.entry.sha256, Digest::of(&bytes));
     assert_eq!(facts.entry.bytes, 10_000);
+}
+
+/// An ending counts only at the end, and is seen however long the object is and however it arrives.
+#[test]
+fn the_end_is_seen_at_every_length_around_the_head() {
+    let whole = |length: usize| [b"%PDF-1.7\n".as_slice(), &vec![b' '; length], b"%%EOF\n"].concat();
+    let lengths = [
+        0, 100, 1010, 1100, 16_300, 16_384, 16_390, 17_400, 32_700, 32_800, 60_000,
+    ];
+    for length in lengths {
+        for piece in [7, 999, 16_384, 16_385, 100_000] {
+            let said = |bytes: &[u8]| {
+                let mut scanner = ObjectScanner::new("a.pdf");
+                bytes.chunks(piece).for_each(|chunk| scanner.update(chunk));
+                scanner.finish().findings.len()
+            };
+            let bytes = whole(length);
+            assert_eq!(said(&bytes), 0, "{length} in pieces of {piece}");
+            assert_eq!(
+                said(&bytes[..bytes.len() - 6]),
+                1,
+                "{length} in pieces of {piece}"
+            );
+            let early = [&bytes, vec![b' '; 2000].as_slice()].concat();
+            assert_eq!(said(&early), 1, "{length} in pieces of {piece}");
+        }
+    }
 }

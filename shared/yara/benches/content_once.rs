@@ -109,10 +109,13 @@ fn mixed(length: usize) -> Vec<u8> {
         .collect()
 }
 
+/// What one layer does with an object.
+type Layer<'a> = &'a dyn Fn(&[u8]);
+
 /// The layers over objects of 8 kB and of 1 MB, which lie in the caches.
 fn memory(rules: &Rules) {
     let bytes = mixed(1 << 20);
-    let layers: [(&str, &dyn Fn(&[u8])); 4] = [
+    let layers: [(&str, Layer<'_>); 4] = [
         ("blocks", &|object| {
             let mut blocks = BlockCounter::default();
             blocks.update(object);

@@ -151,10 +151,12 @@ impl<'a> Scope<'a> {
             ForSelection::Expr {
                 expr,
                 as_percent: false,
-            } => match &expr.expr {
-                ExpressionKind::Integer(number) => usize::try_from(*number).ok()?,
-                _ => return None,
-            },
+            } => {
+                let ExpressionKind::Integer(number) = expr.expr else {
+                    return None;
+                };
+                usize::try_from(number).ok()?
+            }
             ForSelection::Expr { .. } | ForSelection::None => return None,
         };
         // Of n strings k are found: then of any n − k + 1 of them one is.

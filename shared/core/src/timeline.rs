@@ -39,6 +39,7 @@ pub mod rows;
 pub mod rules;
 pub mod securityhub;
 mod segments;
+mod selectors;
 mod sign_in;
 pub mod sketch;
 pub mod sorted;

@@ -26,6 +26,7 @@ pub mod flow;
 pub mod forms;
 pub mod guardduty;
 pub mod indicator;
+mod kept;
 pub mod late;
 mod lineage;
 pub mod object;

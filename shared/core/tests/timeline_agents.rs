@@ -177,6 +177,30 @@ fn the_first_act_of_the_intruders_tool_is_the_boundary_and_the_floor_is_the_owne
     assert_eq!(answer(&young, 7, &[]).boundary.unwrap().best, hour(10 * 24));
 }
 
+/// However often one tool does it first, that another did it too is not forgotten: it is nobody's alibi.
+#[test]
+fn a_tool_that_joins_a_crowded_hour_is_accused_as_well() {
+    let mut records = shop(0..20);
+    let theft = 15 * 24;
+    let deletes = |tool: &str, count: usize, minute: usize| -> Vec<String> {
+        let one = |number: usize| {
+            let record = call(theft, "backup:DeleteRecoveryPoint", "ASIA360", SERVER, tool, &Value::Null);
+            let second = format!("T00:{:02}:{:02}Z", minute + number / 60, number % 60);
+            let record = record.replace("T00:00:00Z", &second);
+            record.replace(r#""eventID":""#, &format!(r#""eventID":"{number:03}"#))
+        };
+        (0..count).map(one).collect()
+    };
+    records.extend(deletes(CLI, 40, 0));
+    for size in [1, 30, 1000] {
+        let apart = answer(&records, size, &[]).boundary.unwrap();
+        assert_eq!(apart.best, hour(theft));
+        let both = [records.clone(), deletes(JAVA, 100, 10)].concat();
+        let both = answer(&both, size, &[]).boundary.unwrap();
+        assert_eq!(both.best, hour(0), "the shop's tool deletes as well");
+    }
+}
+
 /// A small world on one server and beside it.
 fn world() -> impl Strategy<Value = Vec<String>> {
     let one = (0..30 * 24_i64, 0..9_usize, 0..3_u8, 0..4_u8, 0..3_usize);

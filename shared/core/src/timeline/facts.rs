@@ -12,6 +12,7 @@ use super::cloudtrail::{self, Record};
 use super::findings;
 use super::forms::{Recognised, recognise};
 use super::indicator::{Class, Mark, Table, Watch};
+use super::kept::Kept;
 use super::lineage::{OTHER_LINEAGE, lineage};
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
@@ -21,7 +22,8 @@ use crate::artifact::Digest;
 
 pub use super::forms::Kind;
 
-/// Hits that are kept per indicator, caller and hour: more than any built-in burst threshold.
+/// Hits that are kept per indicator, caller and hour, beside the first with each tool: more than any built-in burst
+/// threshold.
 const HITS_KEPT: usize = 32;
 
 /// Problems that are kept per object; the rest is counted.
@@ -365,20 +367,16 @@ impl Reader {
                 .kept
                 .entry((indicator.clone(), who(record).with_any_agent(), hour))
                 .or_default();
+            let who = who(record);
+            let agent = who.agent;
             let hit = Hit {
                 seen: seen.clone(),
                 indicator,
-                who: who(record),
+                who,
                 what,
                 mark,
             };
-            if !kept.contains(&hit) {
-                kept.push(hit);
-            }
-            if kept.len() > kept_per_hour(mark) {
-                kept.sort_unstable();
-                kept.pop();
-            }
+            kept.add(hit, agent, kept_per_hour(mark)).for_each(drop);
         }
         if record.error().is_none() && !record.is_service() {
             lineage(record, || seen.clone(), facts);
@@ -421,7 +419,7 @@ fn add_use(known: &mut Use, seen: &Seen, record: &Record<'_>) {
 /// Hits of one object, as many as are kept.
 #[derive(Debug, Default)]
 pub(super) struct Marked {
-    kept: BTreeMap<(String, Who, i64), Vec<Hit>>,
+    kept: BTreeMap<(String, Who, i64), Kept<Hit>>,
     seeds_alone: bool,
 }
 
@@ -435,7 +433,7 @@ impl Marked {
     }
 
     pub(super) fn finish(self, facts: &mut ObjectFacts) {
-        facts.hits = self.kept.into_values().flatten().collect();
+        facts.hits = self.kept.into_values().flat_map(Kept::into_items).collect();
         facts.hits.sort();
         facts.issued.sort();
         facts.logging.sort();

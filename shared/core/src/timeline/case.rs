@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::actor::{Act, Actor, EventKey, OWNER, strong};
 use super::again::{BatchAgain, Lost};
-use super::boundary::{boundary, summary};
+use super::boundary::{boundary, left_out, summary};
 use super::context::Context;
 use super::coverage::Seeing;
 use super::facts::{Hit, ObjectFacts, Who, is_seed, kept_per_hour};
@@ -95,7 +95,8 @@ impl Case {
     ) -> BoundaryDocument {
         let gaps = [gaps, &acts.lost.gaps].concat();
         let unseen = [unseen, &acts.lost.unseen].concat();
-        let coverage = self.seeing.coverage(late, &gaps, &unseen);
+        let mut coverage = self.seeing.coverage(late, &gaps, &unseen);
+        coverage.gaps.extend(left_out(acts.owners.values()));
         let traced = acts.traced;
         let actors = acts.actors();
         let floor = traced.floors.iter().flatten().min().copied();

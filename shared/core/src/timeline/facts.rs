@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::agent::Agent;
+use super::agent::{Agent, Period};
 use super::cloudtrail::{self, Record};
 use super::findings;
 use super::forms::{Recognised, recognise};
@@ -17,6 +17,7 @@ use super::lineage::{OTHER_LINEAGE, lineage};
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
 use super::sign_in;
+use super::sketch::nanoseconds;
 use super::sources::{self, SourceFacts};
 use crate::artifact::Digest;
 
@@ -102,6 +103,18 @@ pub struct Use {
     pub what: String,
     /// Time of the last act.
     pub last: Timestamp,
+    /// Time of the last act that any indicator marks, if only as context, or that made a credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubtful: Option<Timestamp>,
+}
+
+impl Use {
+    pub(super) fn period(&self) -> Period {
+        Period {
+            first: nanoseconds(self.first.at),
+            doubtful: self.doubtful.map_or(Period::NEVER, nanoseconds),
+        }
+    }
 }
 
 /// A record that an indicator marks, or a finding.
@@ -285,6 +298,8 @@ impl Reader {
                 event_id: record.id().to_owned(),
                 record: *index,
             };
+            let others = others.remove(index).unwrap_or_default();
+            let is_doubtful = self.mark(&seen(), record, others, &mut marked, facts);
             if acts(record) {
                 let acting = (
                     record.principal(),
@@ -292,11 +307,12 @@ impl Reader {
                     record.address(),
                     agent(record),
                 );
-                match uses.get_mut(&acting) {
-                    Some(known) => add_use(known, &seen(), record),
-                    None => {
-                        uses.insert(acting, first_use(who(record), seen(), record));
-                    }
+                let known = uses
+                    .entry(acting)
+                    .and_modify(|known| add_use(known, &seen(), record))
+                    .or_insert_with(|| first_use(who(record), seen(), record));
+                if is_doubtful {
+                    known.doubtful = known.doubtful.max(Some(at));
                 }
                 let part = sign_in::part(record, &seen());
                 facts.issued.extend(part.issued);
@@ -309,8 +325,6 @@ impl Reader {
                     }
                 }
             }
-            let others = others.remove(index).unwrap_or_default();
-            self.mark(&seen(), record, others, &mut marked, facts);
         }
         facts.uses = uses.into_values().chain(sessions.into_values()).collect();
         facts.uses.sort_by(|a, b| a.who.cmp(&b.who));
@@ -341,7 +355,7 @@ impl Reader {
     }
 
     /// Notes what the indicators and other engines' rules say of a record, and the credentials and trails that it
-    /// changed.
+    /// changed. Whether it is doubtful: any of them marks it, if only as context, or it made a credential.
     pub(super) fn mark(
         &self,
         seen: &Seen,
@@ -349,19 +363,20 @@ impl Reader {
         others: Vec<rules::Marked>,
         marked: &mut Marked,
         facts: &mut ObjectFacts,
-    ) {
-        let matching = if marked.seeds_alone {
-            self.table.seeds(record)
-        } else {
-            self.table.matching(record)
-        };
-        let matching = matching.into_iter();
+    ) -> bool {
+        let matching = self.table.matching(record);
+        let mut is_doubtful = !matching.is_empty();
+        let seeds_alone = marked.seeds_alone;
+        let matching = matching
+            .into_iter()
+            .filter(|rule| !(seeds_alone && rule.class == Class::Weak));
         let own = matching.map(|rule| (rule.id.to_string(), rule.shows(call(record)), rule.mark()));
         let others = others.into_iter().filter(|_| !record.is_service()).map(|marked| {
             let what = format!("{}: {}", printable(&marked.title), call(record));
             (marked.id, what, Some(marked.mark))
         });
         for (indicator, what, mark) in own.chain(others) {
+            is_doubtful = true;
             let hour = seen.at.as_second().div_euclid(3600);
             let kept = marked
                 .kept
@@ -379,12 +394,13 @@ impl Reader {
             kept.add(hit, agent, kept_per_hour(mark)).for_each(drop);
         }
         if record.error().is_none() && !record.is_service() {
-            lineage(record, || seen.clone(), facts);
+            is_doubtful |= lineage(record, || seen.clone(), facts);
         }
+        is_doubtful
     }
 
-    /// When [`Reader::mark`] may have something to say about calls of this action beyond context and the credentials
-    /// of sessions.
+    /// When [`Reader::mark`] may have something to say about calls of this action beyond the credentials of sessions
+    /// and [`Table::context`].
     #[must_use]
     pub(super) fn watch(&self, action: &str) -> Watch<'_> {
         if OTHER_LINEAGE.contains(&action) {
@@ -405,6 +421,7 @@ fn first_use(who: Who, seen: Seen, record: &Record<'_>) -> Use {
         last: seen.at,
         first: seen,
         what: call(record),
+        doubtful: None,
     }
 }
 

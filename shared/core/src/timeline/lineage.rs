@@ -27,8 +27,8 @@ pub(super) const OTHER_LINEAGE: &[&str] = &[
     sign_in::SIGN_IN,
 ];
 
-/// Notes the credentials that a call made, and what it changed about trails.
-pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
+/// Notes the credentials that a call made, and what it changed about trails. Whether it made one.
+pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) -> bool {
     let value = |raw: Option<&serde_json::value::RawValue>| {
         raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
             .unwrap_or(Value::Null)
@@ -48,28 +48,28 @@ pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut 
                 on: change == "StartLogging",
                 what: Recorded::Everything,
             });
-            return;
+            return false;
         }
         ("cloudtrail", "PutEventSelectors") => {
             selected(&value(record.request_parameters), seen, facts);
-            return;
+            return false;
         }
-        _ => return,
+        _ => return false,
     };
-    if let Some(credential) = value(record.response_elements)
-        .pointer(path)
-        .and_then(Value::as_str)
-    {
-        facts.issued.push(Issued {
-            seen: seen(),
-            by: who(record),
-            credential: credential.to_owned(),
-            shared: record
-                .shared_event_id
-                .as_ref()
-                .map_or_else(String::new, |id| id.as_str().to_owned()),
-        });
-    }
+    let answer = value(record.response_elements);
+    let Some(credential) = answer.pointer(path).and_then(Value::as_str) else {
+        return false;
+    };
+    facts.issued.push(Issued {
+        seen: seen(),
+        by: who(record),
+        credential: credential.to_owned(),
+        shared: record
+            .shared_event_id
+            .as_ref()
+            .map_or_else(String::new, |id| id.as_str().to_owned()),
+    });
+    true
 }
 
 /// What a trail records from now on, by the selectors that it is given.

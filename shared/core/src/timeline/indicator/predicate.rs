@@ -218,12 +218,13 @@ impl Test {
                 let words: Option<Vec<_>> = tests.iter().map(Self::words).collect();
                 Some(words?.into_iter().flatten().collect())
             }
-            Self::Is(path, values) => with_values(Document::Request, path, values),
+            Self::Is(path, values) | Self::Contains(path, values) => {
+                with_values(Document::Request, path, values)
+            }
             Self::Additional(path, values) => with_values(Document::Additional, path, values),
             Self::Response(path, values) => with_values(Document::Response, path, values),
             Self::Has(path)
             | Self::AtMost(path, _)
-            | Self::Contains(path, _)
             | Self::ForeignAccount(path)
             | Self::OtherUser(path)
             | Self::AllowsEverything(path)

@@ -1,6 +1,7 @@
 //! What one log object says: everything the boundary needs of it, and nothing that grows with its bytes.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -199,7 +200,7 @@ pub struct ObjectFacts {
     pub uses: Vec<Use>,
     /// Records that an indicator marks, and findings.
     pub hits: Vec<Hit>,
-    /// Credentials that were made.
+    /// Credentials that were made, each with the first record that shows it.
     pub issued: Vec<Issued>,
     /// Trails that began or ceased to record.
     pub logging: Vec<Logging>,
@@ -315,7 +316,7 @@ impl Reader {
                     known.doubtful = known.doubtful.max(Some(at));
                 }
                 let part = sign_in::part(record, &seen());
-                facts.issued.extend(part.issued);
+                part.issued.into_iter().for_each(|issued| marked.issue(issued));
                 for who in part.acting {
                     match sessions.get_mut(&who) {
                         Some(known) => add_use(known, &seen(), record),
@@ -393,8 +394,12 @@ impl Reader {
             };
             kept.add(hit, agent, kept_per_hour(mark)).for_each(drop);
         }
-        if record.error().is_none() && !record.is_service() {
-            is_doubtful |= lineage(record, || seen.clone(), facts);
+        if record.error().is_none()
+            && !record.is_service()
+            && let Some(issued) = lineage(record, || seen.clone(), facts)
+        {
+            is_doubtful = true;
+            marked.issue(issued);
         }
         is_doubtful
     }
@@ -433,10 +438,13 @@ fn add_use(known: &mut Use, seen: &Seen, record: &Record<'_>) {
     }
 }
 
-/// Hits of one object, as many as are kept.
+/// Hits of one object, as many as are kept, and the credentials that were made there, each once: a session's key is
+/// shown by every call with it.
 #[derive(Debug, Default)]
 pub(super) struct Marked {
     kept: BTreeMap<(String, Who, i64), Kept<Hit>>,
+    /// By maker, credential, and what the copies of the event share.
+    issued: BTreeMap<(Who, String, String), Seen>,
     seeds_alone: bool,
 }
 
@@ -449,7 +457,33 @@ impl Marked {
         }
     }
 
+    /// Takes note of a credential that was made.
+    pub(super) fn issue(&mut self, issued: Issued) {
+        let Issued {
+            seen,
+            by,
+            credential,
+            shared,
+        } = issued;
+        match self.issued.entry((by, credential, shared)) {
+            Entry::Occupied(mut known) if seen < *known.get() => *known.get_mut() = seen,
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => {
+                place.insert(seen);
+            }
+        }
+    }
+
     pub(super) fn finish(self, facts: &mut ObjectFacts) {
+        let issued = self.issued.into_iter();
+        facts.issued = issued
+            .map(|((by, credential, shared), seen)| Issued {
+                seen,
+                by,
+                credential,
+                shared,
+            })
+            .collect();
         facts.hits = self.kept.into_values().flat_map(Kept::into_items).collect();
         facts.hits.sort();
         facts.issued.sort();

@@ -27,8 +27,12 @@ pub(super) const OTHER_LINEAGE: &[&str] = &[
     sign_in::SIGN_IN,
 ];
 
-/// Notes the credentials that a call made, and what it changed about trails. Whether it made one.
-pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) -> bool {
+/// Notes what a call changed about trails. The credential that it made, if it made one.
+pub(super) fn lineage(
+    record: &Record<'_>,
+    seen: impl Fn() -> Seen,
+    facts: &mut ObjectFacts,
+) -> Option<Issued> {
     let value = |raw: Option<&serde_json::value::RawValue>| {
         raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
             .unwrap_or(Value::Null)
@@ -48,19 +52,17 @@ pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut 
                 on: change == "StartLogging",
                 what: Recorded::Everything,
             });
-            return false;
+            return None;
         }
         ("cloudtrail", "PutEventSelectors") => {
             selected(&value(record.request_parameters), seen, facts);
-            return false;
+            return None;
         }
-        _ => return false,
+        _ => return None,
     };
     let answer = value(record.response_elements);
-    let Some(credential) = answer.pointer(path).and_then(Value::as_str) else {
-        return false;
-    };
-    facts.issued.push(Issued {
+    let credential = answer.pointer(path)?.as_str()?;
+    Some(Issued {
         seen: seen(),
         by: who(record),
         credential: credential.to_owned(),
@@ -68,8 +70,7 @@ pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut 
             .shared_event_id
             .as_ref()
             .map_or_else(String::new, |id| id.as_str().to_owned()),
-    });
-    true
+    })
 }
 
 /// What a trail records from now on, by the selectors that it is given.

@@ -255,7 +255,7 @@ impl<'r> Heads<'r> {
                     for who in &part.acting {
                         sketcher.add(Caller::of(who), nanoseconds(at));
                     }
-                    facts.issued.extend(part.issued);
+                    part.issued.into_iter().for_each(|issued| marked.issue(issued));
                 }
             }
         })?;

@@ -6,6 +6,7 @@
     reason = "a test that cannot make its data has failed"
 )]
 
+use std::collections::BTreeSet;
 use std::io::Cursor;
 
 use blackstart_core::timeline::BoundaryDocument;
@@ -167,6 +168,11 @@ fn the_first_act_of_the_intruders_tool_is_the_boundary_and_the_floor_is_the_owne
         assert!(left_out.what.contains("not counted"), "{}", left_out.what);
         assert_eq!(document.actors.len(), 1);
         assert!(!document.actors[0].addresses.contains("10.9.9.9"));
+        let mut gaps = document.coverage.gaps.iter();
+        assert!(
+            gaps.any(|gap| gap.reason.contains("not counted")),
+            "what is left out is never sure"
+        );
     }
 
     // With the same tool nothing tells them apart, nor where the shop began to call only days before.
@@ -175,6 +181,99 @@ fn the_first_act_of_the_intruders_tool_is_the_boundary_and_the_floor_is_the_owne
     let mut young = shop(10..20);
     young.extend(records.iter().filter(|record| record.contains(CLI)).cloned());
     assert_eq!(answer(&young, 7, &[]).boundary.unwrap().best, hour(10 * 24));
+}
+
+/// An intruder who used the owner's tool before his own: what the tool made or looked at tells of it, and else a gap.
+#[test]
+fn a_tool_that_did_something_doubtful_near_the_intruders_first_act_is_not_acquitted() {
+    let first = 15 * 24;
+    let intrusion = |at: i64, event: &str, answer: &Value| {
+        let mut records = shop(0..20);
+        records.push(call(at, event, "ASIA0", SERVER, JAVA, answer));
+        records.push(call(
+            first,
+            "cloudtrail:StopLogging",
+            "ASIA0",
+            SERVER,
+            CLI,
+            &Value::Null,
+        ));
+        records
+    };
+    let key = json!({"accessKey": {"accessKeyId": "AKIAMINTED"}});
+    let session = json!({"credentials": {"accessKeyId": "ASIAMINTED"}});
+    let doubtful = [
+        ("iam:CreateAccessKey", &key),
+        ("sts:AssumeRole", &session),
+        ("sts:GetCallerIdentity", &Value::Null),
+        ("ssm:StartSession", &Value::Null),
+        ("kms:ImportKeyMaterial", &Value::Null),
+        ("secretsmanager:GetSecretValue", &Value::Null),
+    ];
+    for (event, answer) in doubtful {
+        for near in [first - 7 * 24, first - 48, first + 48] {
+            for size in [1, 1000] {
+                let document = answer_of(&intrusion(near, event, answer), size);
+                assert_eq!(document.0, hour(0), "{event} at {near}");
+                assert!(!document.1);
+            }
+        }
+        let long_before = answer_of(&intrusion(first - 7 * 24 - 1, event, answer), 7);
+        assert_eq!(long_before, (hour(first), true), "{event}");
+    }
+    // What is done every day tells nothing, and is said to.
+    let theft = answer_of(&intrusion(first - 48, "s3:GetObject", &Value::Null), 7);
+    assert_eq!(theft, (hour(first), true));
+}
+
+/// The best boundary, and whether something was left out.
+fn answer_of(records: &[String], size: usize) -> (Timestamp, bool) {
+    let document = answer(records, size, &[]);
+    let is_left_out = document
+        .coverage
+        .gaps
+        .iter()
+        .any(|gap| gap.reason.contains("not counted"));
+    (document.boundary.unwrap().best, is_left_out)
+}
+
+/// However often one tool does it first, that another did it too is not forgotten: it is nobody's alibi.
+#[test]
+fn a_tool_that_joins_a_crowded_hour_is_accused_as_well() {
+    let mut records = shop(0..20);
+    let theft = 15 * 24;
+    let deletes = |tool: &str, count: usize, minute: usize| -> Vec<String> {
+        let one = |number: usize| {
+            let record = call(
+                theft,
+                "backup:DeleteRecoveryPoint",
+                "ASIA360",
+                SERVER,
+                tool,
+                &Value::Null,
+            );
+            let second = format!("T00:{:02}:{:02}Z", minute + number / 60, number % 60);
+            let record = record.replace("T00:00:00Z", &second);
+            record.replace(r#""eventID":""#, &format!(r#""eventID":"{number:03}"#))
+        };
+        (0..count).map(one).collect()
+    };
+    records.extend(deletes(CLI, 40, 0));
+    for size in [1, 30, 1000] {
+        let apart = answer(&records, size, &[]).boundary.unwrap();
+        assert_eq!(apart.best, hour(theft));
+        let both = [records.clone(), deletes(JAVA, 100, 10)].concat();
+        let both = answer(&both, size, &[]).boundary.unwrap();
+        assert_eq!(both.best, hour(0), "the shop's tool deletes as well");
+    }
+    let both = [deletes(CLI, 40, 0), deletes(JAVA, 100, 10)].concat().join(",");
+    let facts = reader().read(
+        "o",
+        format!(r#"{{"Records":[{both}]}}"#).as_bytes(),
+        Kind::CloudTrail,
+    );
+    let tools: BTreeSet<_> = facts.hits.iter().map(|hit| hit.who.agent).collect();
+    assert_eq!((tools.len(), facts.hits.len()), (2, 33));
 }
 
 /// A small world on one server and beside it.
@@ -188,6 +287,7 @@ fn world() -> impl Strategy<Value = Vec<String>> {
                 let (event, child) = match event {
                     0 => ("cloudtrail:StopLogging", Value::Null),
                     1 => ("backup:DeleteRecoveryPoint", Value::Null),
+                    3 => ("sts:GetCallerIdentity", Value::Null),
                     2 => (
                         "sts:AssumeRole",
                         json!({"credentials": {"accessKeyId": format!("ASIA{}", (key + 1) % 3)}}),

@@ -13,12 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::Habit;
+use super::agent::{Habit, Period};
 use super::boundary::ACT;
 use super::facts::{Hit, ObjectFacts, Seen, Who};
 use super::findings;
 use super::indicator::{self, Aim, Class, Mark};
-use super::sketch::nanoseconds;
 use super::{Evidence, Reason};
 
 /// Principals that may share an address and still count as one actor's; more is an office or a proxy.
@@ -150,6 +149,7 @@ impl Actor {
 
 struct Node {
     first: Act,
+    period: Period,
     objects: BTreeSet<String>,
 }
 
@@ -214,7 +214,7 @@ impl Graph {
         for object in objects {
             for r#use in &object.uses {
                 let act = Act::of(&r#use.first, object, &r#use.what, &r#use.who, ACT);
-                graph.add(&r#use.who, act, &object.object);
+                graph.add(&r#use.who, act, r#use.period(), &object.object);
             }
             for hit in &object.hits {
                 let act = Act {
@@ -243,7 +243,7 @@ impl Graph {
         }
         for (who, node) in &self.nodes {
             if let Some(habit) = habits.get_mut(&who.tool().with_any_agent()) {
-                habit.see(who.agent, nanoseconds(node.first.seen.at));
+                habit.see(who.agent, node.period);
             }
         }
         let at_home: BTreeSet<Who> = habits
@@ -319,11 +319,13 @@ impl Graph {
         }
     }
 
-    fn add(&mut self, who: &Who, act: Act, object: &str) {
+    fn add(&mut self, who: &Who, act: Act, period: Period, object: &str) {
         let node = self.nodes.entry(who.clone()).or_insert_with(|| Node {
             first: act.clone(),
+            period,
             objects: BTreeSet::new(),
         });
+        node.period.add(period);
         node.objects.insert(object.to_owned());
         if act < node.first {
             node.first = act;

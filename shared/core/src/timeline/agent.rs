@@ -73,8 +73,33 @@ const AT_HOME: i64 = 7 * 24 * 3600 * 1_000_000_000;
 pub(super) struct Habit {
     /// The tools of strong indicators.
     hostile: BTreeSet<Agent>,
-    /// When each tool was first seen, in nanoseconds since 1970.
-    first: BTreeMap<Agent, i64>,
+    tools: BTreeMap<Agent, Period>,
+}
+
+/// When something was first done, and when last something doubtful: what any indicator marks, if only as context, or what
+/// made a credential. In nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Period {
+    pub(super) first: i64,
+    /// [`Period::NEVER`] if nothing was.
+    pub(super) doubtful: i64,
+}
+
+impl Period {
+    pub(super) const NEVER: i64 = i64::MIN;
+
+    /// What is done at this time, without doubt.
+    pub(super) fn at(first: i64) -> Self {
+        Self {
+            first,
+            doubtful: Self::NEVER,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.doubtful = self.doubtful.max(other.doubtful);
+    }
 }
 
 impl Habit {
@@ -83,30 +108,30 @@ impl Habit {
         self.hostile.insert(agent);
     }
 
-    pub(super) fn see(&mut self, agent: Agent, at: i64) {
-        let first = self.first.entry(agent).or_insert(at);
-        *first = (*first).min(at);
+    pub(super) fn see(&mut self, agent: Agent, period: Period) {
+        self.tools.entry(agent).or_insert(period).add(period);
     }
 
-    /// The tools that are the owner's, and when each was first seen: they did nothing hostile, and were in use for a
-    /// week when the first of the intruder's appeared. Whatever came within a week before one of these is the
-    /// intruder's too.
+    /// The tools that are taken for the owner's, and when each was first seen: nothing hostile was done with them, they
+    /// were in use for a week when the first of the intruder's appeared, and from that week on nothing doubtful was done
+    /// with them. Any other tool is the intruder's too, and the week is the one before it.
     pub(super) fn at_home(&self) -> BTreeMap<Agent, i64> {
-        let hostile = self.hostile.iter().filter_map(|agent| self.first.get(agent));
-        let Some(mut intruders) = hostile.min().copied() else {
+        let hostile = self.hostile.iter().filter_map(|agent| self.tools.get(agent));
+        let Some(mut intruders) = hostile.map(|tool| tool.first).min() else {
             return BTreeMap::new();
         };
-        let mut by_time: Vec<_> = self.first.iter().map(|(agent, first)| (*first, *agent)).collect();
-        by_time.sort_unstable();
-        let mut at_home = BTreeMap::new();
-        for (first, agent) in by_time.into_iter().rev() {
-            if first.saturating_add(AT_HOME) > intruders {
-                intruders = intruders.min(first);
-            } else {
-                at_home.insert(agent, first);
+        loop {
+            let near = intruders.saturating_sub(AT_HOME);
+            let is_theirs = |tool: &Period| tool.first > near || tool.doubtful >= near;
+            let theirs = self.tools.values().filter(|tool| is_theirs(tool));
+            match theirs.map(|tool| tool.first).min() {
+                Some(earlier) if earlier < intruders => intruders = earlier,
+                _ => {
+                    let at_home = self.tools.iter().filter(|(_, tool)| !is_theirs(tool));
+                    return at_home.map(|(agent, tool)| (*agent, tool.first)).collect();
+                }
             }
         }
-        at_home
     }
 }
 
@@ -154,15 +179,44 @@ mod tests {
     const DAY: i64 = AT_HOME / 7;
 
     fn habit(hostile: &[&str], first: &[(&str, i64)]) -> Vec<Agent> {
+        doubted(hostile, first, &[])
+    }
+
+    fn doubted(hostile: &[&str], first: &[(&str, i64)], doubtful: &[(&str, i64)]) -> Vec<Agent> {
         let mut habit = Habit::default();
         for agent in hostile {
             habit.accuse(Agent::of(agent));
         }
         for (agent, days) in first {
-            habit.see(Agent::of(agent), days * DAY);
-            habit.see(Agent::of(agent), (days + 30) * DAY);
+            habit.see(Agent::of(agent), Period::at(days * DAY));
+            habit.see(Agent::of(agent), Period::at((days + 30) * DAY));
+        }
+        for (agent, days) in doubtful {
+            let (first, doubtful) = (days * DAY, days * DAY);
+            habit.see(Agent::of(agent), Period { first, doubtful });
         }
         habit.at_home().into_keys().collect()
+    }
+
+    #[test]
+    fn what_did_something_doubtful_in_the_week_before_the_intruder_or_after_is_not_at_home() {
+        let own = vec![Agent::of("aws-sdk-java")];
+        let tools = [("aws-sdk-java", 0), ("aws-cli", 20)];
+        assert_eq!(doubted(&["aws-cli"], &tools, &[("aws-sdk-java", 12)]), own);
+        assert_eq!(doubted(&["aws-cli"], &tools, &[("aws-sdk-java", 13)]), []);
+        assert_eq!(doubted(&["aws-cli"], &tools, &[("aws-sdk-java", 40)]), []);
+        // A tool that is the intruder's for that reason brings the week before itself into doubt.
+        let tools = [("aws-sdk-java", 0), ("boto3", 10), ("aws-cli", 20)];
+        let early = ("aws-sdk-java", 5);
+        assert_eq!(
+            doubted(&["aws-cli"], &tools, &[early]),
+            [Agent::of("aws-sdk-java"), Agent::of("boto3")]
+                .into_iter()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(doubted(&["aws-cli"], &tools, &[early, ("boto3", 15)]), []);
     }
 
     #[test]

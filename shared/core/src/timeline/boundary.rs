@@ -69,7 +69,7 @@ pub fn establish_beside(
     let mut objects: Vec<_> = by_digest.into_values().collect();
     objects.sort_by(|a, b| a.object.cmp(&b.object));
 
-    let coverage = coverage::of(&objects, late, gaps, unseen);
+    let mut coverage = coverage::of(&objects, late, gaps, unseen);
     let mut graph = Graph::of(objects.iter().copied());
     let (chosen, others) = choose(graph.actors());
     let (chosen, others) = if late.is_empty() {
@@ -110,6 +110,7 @@ pub fn establish_beside(
         .iter()
         .flat_map(|actor| graph.owners_beside(actor))
         .collect();
+    coverage.gaps.extend(left_out(owners.iter().copied()));
     let boundary = boundary(floor, &chosen, owners, &coverage, first_call, &context);
     Established {
         objects: chosen
@@ -160,6 +161,22 @@ pub(super) fn first_call(objects: &[&ObjectFacts]) -> Option<Timestamp> {
         .filter(|object| object.sources.form.is_api_activity())
         .filter_map(|object| object.first)
         .min()
+}
+
+/// That calls were left out as the owners' own is a gap: whoever uses an owner's tool where the owner uses it is not told
+/// from the owner.
+pub(super) fn left_out<'a>(owners: impl Iterator<Item = &'a Act>) -> Option<Gap> {
+    let mut times: Vec<_> = owners.map(|act| act.seen.at).collect();
+    times.sort_unstable();
+    let first = times.first()?;
+    Some(Gap {
+        what: "calls of the owners".to_owned(),
+        reason: format!(
+            "what was done with {} of the owners' tools, from {first} on, is not counted: whether an intruder used \
+             them as well is not known",
+            times.len()
+        ),
+    })
 }
 
 /// `floor` is the earliest use of any credential of the actors; `owners`, what of it was left out as the owners' own.

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::actor::{Act, Actor, EventKey, OWNER, strong};
 use super::again::{BatchAgain, Lost};
-use super::boundary::{boundary, summary};
+use super::boundary::{boundary, left_out, summary};
 use super::context::Context;
 use super::coverage::Seeing;
 use super::facts::{Hit, ObjectFacts, Who, is_seed, kept_per_hour};
 use super::forms::Form;
 use super::indicator::Mark;
+use super::kept::Kept;
 use super::pivot::{Pivot, Traced};
 use super::rows::Again;
 use super::sketch::Caller;
@@ -94,7 +95,8 @@ impl Case {
     ) -> BoundaryDocument {
         let gaps = [gaps, &acts.lost.gaps].concat();
         let unseen = [unseen, &acts.lost.unseen].concat();
-        let coverage = self.seeing.coverage(late, &gaps, &unseen);
+        let mut coverage = self.seeing.coverage(late, &gaps, &unseen);
+        coverage.gaps.extend(left_out(acts.owners.values()));
         let traced = acts.traced;
         let actors = acts.actors();
         let floor = traced.floors.iter().flatten().min().copied();
@@ -250,7 +252,7 @@ fn actors(traced: &Traced, first: &BTreeMap<Who, Act>) -> Vec<Actor> {
 #[derive(Debug, Default)]
 struct Hits {
     by_event: BTreeMap<(String, EventKey), Act>,
-    by_hour: BTreeMap<(String, Who, i64), Vec<(Timestamp, EventKey)>>,
+    by_hour: BTreeMap<(String, Who, i64), Kept<(Timestamp, EventKey)>>,
 }
 
 impl Hits {
@@ -275,20 +277,17 @@ impl Hits {
         }
     }
 
-    /// Of one caller's acts of one kind the first of every hour are enough: more than the threshold of a burst.
+    /// Of one caller's acts of one kind the first of every hour are enough, more than the threshold of a burst, and the
+    /// first with each tool.
     fn limit(&mut self, hit: &Hit, (indicator, event): (String, EventKey)) {
         let hour = hit.seen.at.as_second().div_euclid(3600);
         let kept = self
             .by_hour
             .entry((indicator.clone(), hit.who.with_any_agent(), hour))
             .or_default();
-        kept.push((hit.seen.at, event));
-        if kept.len() > kept_per_hour(Mark::of(&hit.indicator, hit.mark)) {
-            // Few are kept, and nearly never so many.
-            kept.sort_unstable();
-            if let Some((_, event)) = kept.pop() {
-                self.by_event.remove(&(indicator, event));
-            }
+        let most = kept_per_hour(Mark::of(&hit.indicator, hit.mark));
+        for (_, event) in kept.add((hit.seen.at, event), hit.who.agent, most) {
+            self.by_event.remove(&(indicator.clone(), event));
         }
     }
 

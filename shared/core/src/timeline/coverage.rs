@@ -204,8 +204,8 @@ fn trails_that_were_off(changes: &BTreeSet<Logging>, holds_data_events: bool) ->
         what: format!("trail `{}`", printable(trail)),
         why: match what {
             Recorded::Everything => "did not record",
-            Recorded::ManagementEvents => "did not record management events",
-            Recorded::DataEvents => "did not record data events",
+            Recorded::ManagementEvents => "did not record all management events",
+            Recorded::DataEvents => "did not record all data events",
         }
         .to_owned(),
     };
@@ -408,15 +408,28 @@ mod tests {
                 .map(|unseen| (unseen.why, unseen.to.is_some()))
                 .collect()
         };
-        let data = "did not record data events".to_owned();
-        let management = "did not record management events".to_owned();
+        let data = "did not record all data events".to_owned();
+        let management = "did not record all management events".to_owned();
         assert_eq!(unseen(&[basic(true, 0)]), [], "it may never have recorded any");
         assert_eq!(unseen(&[basic(true, 1), basic(true, 0)]), [(data.clone(), false)]);
         assert_eq!(
             unseen(&[basic(true, 1), advanced("Management"), advanced("Data")]),
-            [(data, true), (management.clone(), false)]
+            [(data.clone(), true), (management.clone(), false)]
         );
-        assert_eq!(unseen(&[basic(false, 1), basic(true, 1)]), [(management, true)]);
+        assert_eq!(
+            unseen(&[basic(false, 1), basic(true, 1)]),
+            [(management.clone(), true)]
+        );
+        let mut reads_alone = advanced("Management");
+        reads_alone["advancedEventSelectors"][0]["fieldSelectors"]
+            .as_array_mut()
+            .unwrap()
+            .push(serde_json::json!({"field": "readOnly", "equals": ["true"]}));
+        assert_eq!(unseen(&[reads_alone]), [(management, false)]);
+        let mut other_bucket = basic(true, 1);
+        other_bucket["eventSelectors"][0]["dataResources"][0]["values"] =
+            serde_json::json!(["arn:aws:s3:::other/"]);
+        assert_eq!(unseen(&[basic(true, 1), other_bucket]), [(data, false)]);
     }
 
     #[test]

@@ -1,27 +1,31 @@
 //! What one log object says: everything the boundary needs of it, and nothing that grows with its bytes.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::agent::Agent;
+use super::agent::{Agent, Period};
 use super::cloudtrail::{self, Record};
 use super::findings;
 use super::forms::{Recognised, recognise};
 use super::indicator::{Class, Mark, Table, Watch};
+use super::kept::Kept;
 use super::lineage::{OTHER_LINEAGE, lineage};
 use super::object::{INFLATED_LIMIT, inflate};
 use super::rules;
 use super::sign_in;
+use super::sketch::nanoseconds;
 use super::sources::{self, SourceFacts};
 use crate::artifact::Digest;
 
 pub use super::forms::Kind;
 
-/// Hits that are kept per indicator, caller and hour: more than any built-in burst threshold.
+/// Hits that are kept per indicator, caller and hour, beside the first with each tool: more than any built-in burst
+/// threshold.
 const HITS_KEPT: usize = 32;
 
 /// Problems that are kept per object; the rest is counted.
@@ -100,6 +104,18 @@ pub struct Use {
     pub what: String,
     /// Time of the last act.
     pub last: Timestamp,
+    /// Time of the last act that any indicator marks, if only as context, or that made a credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubtful: Option<Timestamp>,
+}
+
+impl Use {
+    pub(super) fn period(&self) -> Period {
+        Period {
+            first: nanoseconds(self.first.at),
+            doubtful: self.doubtful.map_or(Period::NEVER, nanoseconds),
+        }
+    }
 }
 
 /// A record that an indicator marks, or a finding.
@@ -184,7 +200,7 @@ pub struct ObjectFacts {
     pub uses: Vec<Use>,
     /// Records that an indicator marks, and findings.
     pub hits: Vec<Hit>,
-    /// Credentials that were made.
+    /// Credentials that were made, each with the first record that shows it.
     pub issued: Vec<Issued>,
     /// Trails that began or ceased to record.
     pub logging: Vec<Logging>,
@@ -283,6 +299,8 @@ impl Reader {
                 event_id: record.id().to_owned(),
                 record: *index,
             };
+            let others = others.remove(index).unwrap_or_default();
+            let is_doubtful = self.mark(&seen(), record, others, &mut marked, facts);
             if acts(record) {
                 let acting = (
                     record.principal(),
@@ -290,14 +308,15 @@ impl Reader {
                     record.address(),
                     agent(record),
                 );
-                match uses.get_mut(&acting) {
-                    Some(known) => add_use(known, &seen(), record),
-                    None => {
-                        uses.insert(acting, first_use(who(record), seen(), record));
-                    }
+                let known = uses
+                    .entry(acting)
+                    .and_modify(|known| add_use(known, &seen(), record))
+                    .or_insert_with(|| first_use(who(record), seen(), record));
+                if is_doubtful {
+                    known.doubtful = known.doubtful.max(Some(at));
                 }
                 let part = sign_in::part(record, &seen());
-                facts.issued.extend(part.issued);
+                part.issued.into_iter().for_each(|issued| marked.issue(issued));
                 for who in part.acting {
                     match sessions.get_mut(&who) {
                         Some(known) => add_use(known, &seen(), record),
@@ -307,8 +326,6 @@ impl Reader {
                     }
                 }
             }
-            let others = others.remove(index).unwrap_or_default();
-            self.mark(&seen(), record, others, &mut marked, facts);
         }
         facts.uses = uses.into_values().chain(sessions.into_values()).collect();
         facts.uses.sort_by(|a, b| a.who.cmp(&b.who));
@@ -339,7 +356,7 @@ impl Reader {
     }
 
     /// Notes what the indicators and other engines' rules say of a record, and the credentials and trails that it
-    /// changed.
+    /// changed. Whether it is doubtful: any of them marks it, if only as context, or it made a credential.
     pub(super) fn mark(
         &self,
         seen: &Seen,
@@ -347,46 +364,48 @@ impl Reader {
         others: Vec<rules::Marked>,
         marked: &mut Marked,
         facts: &mut ObjectFacts,
-    ) {
-        let matching = if marked.seeds_alone {
-            self.table.seeds(record)
-        } else {
-            self.table.matching(record)
-        };
-        let matching = matching.into_iter();
+    ) -> bool {
+        let matching = self.table.matching(record);
+        let mut is_doubtful = !matching.is_empty();
+        let seeds_alone = marked.seeds_alone;
+        let matching = matching
+            .into_iter()
+            .filter(|rule| !(seeds_alone && rule.class == Class::Weak));
         let own = matching.map(|rule| (rule.id.to_string(), rule.shows(call(record)), rule.mark()));
         let others = others.into_iter().filter(|_| !record.is_service()).map(|marked| {
             let what = format!("{}: {}", printable(&marked.title), call(record));
             (marked.id, what, Some(marked.mark))
         });
         for (indicator, what, mark) in own.chain(others) {
+            is_doubtful = true;
             let hour = seen.at.as_second().div_euclid(3600);
             let kept = marked
                 .kept
                 .entry((indicator.clone(), who(record).with_any_agent(), hour))
                 .or_default();
+            let who = who(record);
+            let agent = who.agent;
             let hit = Hit {
                 seen: seen.clone(),
                 indicator,
-                who: who(record),
+                who,
                 what,
                 mark,
             };
-            if !kept.contains(&hit) {
-                kept.push(hit);
-            }
-            if kept.len() > kept_per_hour(mark) {
-                kept.sort_unstable();
-                kept.pop();
-            }
+            kept.add(hit, agent, kept_per_hour(mark)).for_each(drop);
         }
-        if record.error().is_none() && !record.is_service() {
-            lineage(record, || seen.clone(), facts);
+        if record.error().is_none()
+            && !record.is_service()
+            && let Some(issued) = lineage(record, || seen.clone(), facts)
+        {
+            is_doubtful = true;
+            marked.issue(issued);
         }
+        is_doubtful
     }
 
-    /// When [`Reader::mark`] may have something to say about calls of this action beyond context and the credentials
-    /// of sessions.
+    /// When [`Reader::mark`] may have something to say about calls of this action beyond the credentials of sessions
+    /// and [`Table::context`].
     #[must_use]
     pub(super) fn watch(&self, action: &str) -> Watch<'_> {
         if OTHER_LINEAGE.contains(&action) {
@@ -407,6 +426,7 @@ fn first_use(who: Who, seen: Seen, record: &Record<'_>) -> Use {
         last: seen.at,
         first: seen,
         what: call(record),
+        doubtful: None,
     }
 }
 
@@ -418,10 +438,13 @@ fn add_use(known: &mut Use, seen: &Seen, record: &Record<'_>) {
     }
 }
 
-/// Hits of one object, as many as are kept.
+/// Hits of one object, as many as are kept, and the credentials that were made there, each once: a session's key is
+/// shown by every call with it.
 #[derive(Debug, Default)]
 pub(super) struct Marked {
-    kept: BTreeMap<(String, Who, i64), Vec<Hit>>,
+    kept: BTreeMap<(String, Who, i64), Kept<Hit>>,
+    /// By maker, credential, and what the copies of the event share.
+    issued: BTreeMap<(Who, String, String), Seen>,
     seeds_alone: bool,
 }
 
@@ -434,8 +457,34 @@ impl Marked {
         }
     }
 
+    /// Takes note of a credential that was made.
+    pub(super) fn issue(&mut self, issued: Issued) {
+        let Issued {
+            seen,
+            by,
+            credential,
+            shared,
+        } = issued;
+        match self.issued.entry((by, credential, shared)) {
+            Entry::Occupied(mut known) if seen < *known.get() => *known.get_mut() = seen,
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => {
+                place.insert(seen);
+            }
+        }
+    }
+
     pub(super) fn finish(self, facts: &mut ObjectFacts) {
-        facts.hits = self.kept.into_values().flatten().collect();
+        let issued = self.issued.into_iter();
+        facts.issued = issued
+            .map(|((by, credential, shared), seen)| Issued {
+                seen,
+                by,
+                credential,
+                shared,
+            })
+            .collect();
+        facts.hits = self.kept.into_values().flat_map(Kept::into_items).collect();
         facts.hits.sort();
         facts.issued.sort();
         facts.logging.sort();

@@ -172,14 +172,19 @@ impl Rule {
             When::Own(_) => format!("{}: {call}", self.title),
         }
     }
+
+    /// Whether every call of its action that did what was asked is context, whatever it asked for.
+    fn is_context_alone(&self) -> bool {
+        self.class == Class::Weak && matches!(self.when, When::BuiltIn(Test::Always))
+    }
 }
 
 /// The indicators in force, by action name.
 #[derive(Debug)]
 pub struct Table {
     by_event: BTreeMap<Cow<'static, str>, Vec<Arc<Rule>>>,
-    /// By action: what a record's text must hold for an indicator that is more than context; nothing where it need
-    /// not hold anything.
+    /// By action: what a record's text must hold for an indicator to match that asks for more than the action; nothing
+    /// where it need not hold anything.
     words: BTreeMap<Cow<'static, str>, OnceLock<Option<Words>>>,
     omitted: Option<Arc<Rule>>,
     external: Option<Box<dyn RecordRules>>,
@@ -244,7 +249,7 @@ impl Table {
         self.by_event.entry(event).or_default().push(Arc::clone(rule));
     }
 
-    /// Whether records of this action, of any service, may match an indicator that is more than context.
+    /// Whether records of this action, of any service, may match an indicator beside those of [`Table::context`].
     #[must_use]
     pub fn watch(&self, event: &str) -> Watch<'_> {
         let Some((rules, words)) = self.by_event.get(event).zip(self.words.get(event)) else {
@@ -256,27 +261,26 @@ impl Table {
         }
     }
 
+    /// The indicators of this action if there are such as every call of it without an error matches as context: whether
+    /// one of this service is among them is asked with [`is_context`].
+    #[must_use]
+    pub(super) fn context(&self, event: &str) -> &[Arc<Rule>] {
+        let rules = self.by_event.get(event).map_or(&[][..], Vec::as_slice);
+        let has_any = rules.iter().any(|rule| rule.is_context_alone());
+        if has_any { rules } else { &[] }
+    }
+
     /// Looks for the words of which a record must hold one; nothing where it need not hold any.
     fn searcher(&self, rules: &[Arc<Rule>]) -> Option<Words> {
         let omitted = self.omitted.iter().map(|_| OMITTED.when.words());
-        let seeds = rules.iter().filter(|rule| rule.class != Class::Weak);
-        let words: Option<Vec<_>> = seeds.map(|rule| rule.when.words()).chain(omitted).collect();
+        let asking = rules.iter().filter(|rule| !rule.is_context_alone());
+        let words: Option<Vec<_>> = asking.map(|rule| rule.when.words()).chain(omitted).collect();
         Words::of(&words?.concat())
     }
 
     /// Every indicator that matches.
     #[must_use]
     pub fn matching(&self, record: &Record<'_>) -> Vec<&Rule> {
-        self.matching_of(record, |_| true)
-    }
-
-    /// Every indicator that matches and is more than context.
-    #[must_use]
-    pub fn seeds(&self, record: &Record<'_>) -> Vec<&Rule> {
-        self.matching_of(record, |rule| rule.class != Class::Weak)
-    }
-
-    fn matching_of(&self, record: &Record<'_>, of: impl Fn(&Rule) -> bool) -> Vec<&Rule> {
         let Some(candidates) = self.by_event.get(record.name()) else {
             return Vec::new();
         };
@@ -296,16 +300,23 @@ impl Table {
         if let Some(omitted) = &self.omitted
             && OMITTED.when.holds(&documents)
         {
-            return [omitted.as_ref()].into_iter().filter(|rule| of(rule)).collect();
+            return vec![omitted.as_ref()];
         }
         candidates
             .into_iter()
-            .filter(|rule| of(rule) && rule.when.holds(&documents))
+            .filter(|rule| rule.when.holds(&documents))
             .collect()
     }
 }
 
-/// When a record of an action must be looked at for indicators that are more than context.
+/// Whether calls of an event source, as records name it, are context by one of these indicators.
+pub(super) fn is_context(rules: &[Arc<Rule>], source: &[u8]) -> bool {
+    let service = source.strip_suffix(b".amazonaws.com").unwrap_or(source);
+    let mut rules = rules.iter().filter(|rule| rule.is_context_alone());
+    rules.any(|rule| rule.service.as_bytes() == service)
+}
+
+/// When a record of an action must be looked at for indicators that ask for more than the action.
 #[derive(Debug, Clone, Copy)]
 pub enum Watch<'t> {
     /// No such indicator asks for the action.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::cloudtrail::Record;
 use super::facts::{Issued, Logging, ObjectFacts, Recorded, Seen, who};
+use super::selectors::{Selected, text};
 use super::sign_in;
 
 /// Actions of STS whose answer holds a new credential.
@@ -26,8 +27,12 @@ pub(super) const OTHER_LINEAGE: &[&str] = &[
     sign_in::SIGN_IN,
 ];
 
-/// Notes the credentials that a call made, and what it changed about trails.
-pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
+/// Notes what a call changed about trails. The credential that it made, if it made one.
+pub(super) fn lineage(
+    record: &Record<'_>,
+    seen: impl Fn() -> Seen,
+    facts: &mut ObjectFacts,
+) -> Option<Issued> {
     let value = |raw: Option<&serde_json::value::RawValue>| {
         raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
             .unwrap_or(Value::Null)
@@ -47,74 +52,35 @@ pub(super) fn lineage(record: &Record<'_>, seen: impl Fn() -> Seen, facts: &mut 
                 on: change == "StartLogging",
                 what: Recorded::Everything,
             });
-            return;
+            return None;
         }
         ("cloudtrail", "PutEventSelectors") => {
             selected(&value(record.request_parameters), seen, facts);
-            return;
+            return None;
         }
-        _ => return,
+        _ => return None,
     };
-    if let Some(credential) = value(record.response_elements)
-        .pointer(path)
-        .and_then(Value::as_str)
-    {
-        facts.issued.push(Issued {
-            seen: seen(),
-            by: who(record),
-            credential: credential.to_owned(),
-            shared: record
-                .shared_event_id
-                .as_ref()
-                .map_or_else(String::new, |id| id.as_str().to_owned()),
-        });
-    }
+    let answer = value(record.response_elements);
+    let credential = answer.pointer(path)?.as_str()?;
+    Some(Issued {
+        seen: seen(),
+        by: who(record),
+        credential: credential.to_owned(),
+        shared: record
+            .shared_event_id
+            .as_ref()
+            .map_or_else(String::new, |id| id.as_str().to_owned()),
+    })
 }
 
-/// What a trail records by the selectors that it is given (CloudTrail API reference, `PutEventSelectors`): they
-/// replace all that it had. Keys are spelled with either case.
+/// What a trail records from now on, by the selectors that it is given.
 fn selected(request: &Value, seen: impl Fn() -> Seen, facts: &mut ObjectFacts) {
-    let list = |of: &Value, key: &str| -> Vec<Value> {
-        let found = of.as_object().and_then(|fields| {
-            let mut fields = fields.iter();
-            fields.find(|(name, _)| name.eq_ignore_ascii_case(key))
-        });
-        found
-            .and_then(|(_, value)| value.as_array())
-            .cloned()
-            .unwrap_or_default()
-    };
-    let text = |of: &Value, key: &str| {
-        let fields = of.as_object()?;
-        let (_, value) = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-    };
-    let basic = list(request, "eventSelectors");
-    let advanced = list(request, "advancedEventSelectors");
-    if basic.is_empty() && advanced.is_empty() {
+    let Some(selected) = Selected::by(request) else {
         return;
-    }
-    let category = |wanted: &str| {
-        advanced.iter().any(|selector| {
-            list(selector, "fieldSelectors").iter().any(|field| {
-                text(field, "field").as_deref() == Some("eventCategory")
-                    && list(field, "equals").iter().any(|value| value == wanted)
-            })
-        })
     };
-    let management = |selector: &Value| text(selector, "includeManagementEvents").as_deref() != Some("false");
     for (what, on) in [
-        (
-            Recorded::ManagementEvents,
-            category("Management") || basic.iter().any(management),
-        ),
-        (
-            Recorded::DataEvents,
-            category("Data")
-                || basic
-                    .iter()
-                    .any(|selector| !list(selector, "dataResources").is_empty()),
-        ),
+        (Recorded::ManagementEvents, selected.has_management()),
+        (Recorded::DataEvents, selected.has_data()),
     ] {
         facts.logging.push(Logging {
             seen: seen(),

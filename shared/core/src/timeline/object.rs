@@ -114,8 +114,9 @@ impl Inflater {
         if u64::from(length) == written as u64 & 0xffff_ffff && crc == libdeflater::crc32(text) {
             return Ok(Inflated::Written(written));
         }
-        let mut member = vec![0; written];
-        Err(match self.reader.gzip_decompress(stored, &mut member) {
+        // Which of the two it is decides a name alone, so it costs no memory of its own.
+        let member = self.text.get_mut(..written).unwrap_or_default();
+        Err(match self.reader.gzip_decompress(stored, member) {
             Ok(_) => Unreadable::TrailingBytes,
             Err(_) => Unreadable::DamagedGzip,
         })

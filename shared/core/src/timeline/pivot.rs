@@ -221,9 +221,9 @@ impl Pivot {
     pub fn see(&mut self, number: u64, sketch: &Sketch) {
         match &mut self.phase {
             Phase::Begin(presence) => {
-                for Acting { who, first } in &sketch.acting {
+                for Acting { who, period } in &sketch.acting {
                     if let Some(habit) = self.habits.get_mut(&who.tool().with_any_agent()) {
-                        habit.see(who.agent, *first);
+                        habit.see(who.agent, *period);
                     }
                     if let Some(start) = presence.see(*who, self.reach.is_owners(*who))
                         && let Some(group) = self.reach.members.get(&start).copied()
@@ -244,7 +244,8 @@ impl Pivot {
                 }
             }
             Phase::Locate => {
-                for Acting { who, first } in &sketch.acting {
+                for Acting { who, period } in &sketch.acting {
+                    let first = &period.first;
                     if let Some(known) = self.floors.get_mut(&who.credential) {
                         *known = (*known).min(*first);
                     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Gap;
 use super::case::Case;
-use super::facts::ObjectFacts;
+use super::facts::{ObjectFacts, printable};
 use super::pivot::{Pivot, Traced};
 use super::segments::{Groups, Key, Segments, frame, frames};
 use super::sketch::{CutOff, Sketch};
@@ -18,7 +18,7 @@ use super::sweep::Swept;
 use crate::artifact::Digest;
 
 /// The schema of the first line.
-const SCHEMA: &str = "blackstart.scan/1";
+const SCHEMA: &str = "blackstart.scan/2";
 
 /// Bytes that are read at once of the sketches.
 const READ_AT_ONCE: usize = 1 << 20;
@@ -50,6 +50,12 @@ pub enum NotTaken {
     /// The medium failed.
     #[error("the results of the scan cannot be kept")]
     Medium(#[from] io::Error),
+}
+
+/// What to do about results that another version of Blackstart left.
+fn another_layout(schema: &str) -> String {
+    let schema = printable(schema);
+    format!("it has the layout `{schema}`, and `{SCHEMA}` is read here: scan the logs again, with a new run")
 }
 
 fn key(sha256: &Digest) -> Key {
@@ -116,7 +122,7 @@ fn head_and_frames(facts: &[u8]) -> Result<(Head, &[u8]), NotTaken> {
     let (line, framed) = facts.split_at(line.ok_or_else(|| malformed("it has no first line"))?);
     let head: Head = serde_json::from_slice(line).map_err(|error| NotTaken::Malformed(error.to_string()))?;
     if head.schema != SCHEMA {
-        return Err(malformed("it has another schema"));
+        return Err(malformed(&another_layout(&head.schema)));
     }
     Ok((head, framed.get(1..).unwrap_or_default()))
 }
@@ -317,5 +323,26 @@ impl<F: Read + Seek> Iterator for Objects<'_, F> {
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn results_of_another_version_are_not_read_and_the_way_out_is_said() {
+        let mut batch = BatchResult::of(Vec::new(), Vec::new()).unwrap();
+        let results = || Results::new(Cursor::new(Vec::new()), Cursor::new(Vec::new()));
+        results().take(&batch).unwrap();
+        let line = String::from_utf8(batch.facts).unwrap();
+        batch.facts = line.replace(SCHEMA, "blackstart.scan/1").into_bytes();
+        let refused = results().take(&batch).unwrap_err().to_string();
+        assert!(
+            refused.contains("`blackstart.scan/1`") && refused.contains("scan the logs again"),
+            "{refused}"
+        );
     }
 }

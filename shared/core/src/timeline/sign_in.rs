@@ -124,6 +124,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_many_calls_show_is_made_once() {
+        let calls: Vec<_> = (10..60)
+            .rev()
+            .map(|minute| call(minute, "203.0.113.5", "ASIA1", 5, "s3:ListBuckets"))
+            .collect();
+        let reader = Reader::new(Table::default(), "2030-01-01T00:00:00Z".parse().unwrap());
+        let text = json!({ "Records": calls }).to_string();
+        let facts = reader.read("o", text.as_bytes(), Kind::CloudTrail);
+        let made: Vec<_> = facts
+            .issued
+            .iter()
+            .map(|made| (made.credential.as_str(), made.seen.at))
+            .collect();
+        assert_eq!(made, [("ASIA1", minute(10))]);
+    }
+
+    #[test]
     fn a_stolen_session_lives_from_its_sign_in_which_accuses_nobody() {
         let records = [
             sign_in(10, "203.0.113.5", "Success"),

@@ -1,8 +1,9 @@
-//! Who acted in an object, in 40 bytes each: enough to follow an actor through all logs without reading them again.
+//! Who acted in an object, in 48 bytes each: enough to follow an actor through all logs without reading them again.
 //!
 //! Text becomes a 64-bit number that is the same in every process, so that the sketches of many machines fit
 //! together. It is no cryptographic hash: two texts that share a number make one actor larger, and with it the
-//! boundary earlier, which is the safe side.
+//! boundary earlier, which is the safe side. Kinds of tools are the exception: there are few numbers for them, and a tool
+//! that shares the number of the owner's is taken for it, as is one that calls itself by its name ([`super::agent`]).
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -10,7 +11,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::Agent;
+use super::agent::{Agent, Period};
 use super::facts::{ObjectFacts, Who};
 
 /// A [`Who`] as numbers; 0 stands for empty text.
@@ -87,12 +88,11 @@ impl Caller {
     }
 }
 
-/// One way of acting in one object, and when it was first seen there.
+/// One way of acting in one object, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Acting {
     pub(super) who: Caller,
-    /// Nanoseconds since 1970.
-    pub(super) first: i64,
+    pub(super) period: Period,
 }
 
 /// A credential that was made.
@@ -128,7 +128,7 @@ impl Sketch {
                 .iter()
                 .map(|r#use| Acting {
                     who: Caller::of(&r#use.who),
-                    first: nanoseconds(r#use.first.at),
+                    period: r#use.period(),
                 })
                 .collect(),
             issuing: issuing(facts),
@@ -139,13 +139,14 @@ impl Sketch {
 
     /// Appends the sketch: both lengths, then the numbers, all as 8 bytes with the least significant first.
     pub fn write(&self, to: &mut Vec<u8>) {
-        to.reserve(WORD * (2 + 5 * self.acting.len() + 6 * self.issuing.len()));
+        to.reserve(WORD * (2 + 6 * self.acting.len() + 6 * self.issuing.len()));
         let mut put = |number: u64| to.extend_from_slice(&number.to_le_bytes());
         put(self.acting.len() as u64);
         put(self.issuing.len() as u64);
-        for Acting { who, first } in &self.acting {
+        for Acting { who, period } in &self.acting {
             who.write(&mut put);
-            put(first.cast_unsigned());
+            put(period.first.cast_unsigned());
+            put(period.doubtful.cast_unsigned());
         }
         for Issuing {
             by,
@@ -168,7 +169,7 @@ impl Sketch {
         let mut length = || usize::try_from(words.next()?).ok();
         let (acting, issuing) = length().zip(length()).ok_or(CutOff)?;
         acting
-            .checked_mul(5)
+            .checked_mul(6)
             .zip(issuing.checked_mul(6))
             .and_then(|(a, b)| a.checked_add(b)?.checked_mul(WORD))
             .ok_or(CutOff)
@@ -192,7 +193,10 @@ impl Sketch {
         for _ in 0..acting {
             sketch.acting.push(Acting {
                 who: words.caller().ok_or(CutOff)?,
-                first: words.next().ok_or(CutOff)?.cast_signed(),
+                period: Period {
+                    first: words.next().ok_or(CutOff)?.cast_signed(),
+                    doubtful: words.next().ok_or(CutOff)?.cast_signed(),
+                },
             });
         }
         for _ in 0..issuing {
@@ -230,7 +234,7 @@ impl Words<'_> {
 /// Collects the sketch of one object.
 #[derive(Debug, Default)]
 pub(super) struct Sketcher {
-    acting: HashMap<Caller, i64, Numbered>,
+    acting: HashMap<Caller, Period, Numbered>,
     last: Option<(Caller, i64)>,
     made: HashSet<Issuing, Numbered>,
 }
@@ -244,15 +248,26 @@ impl Sketcher {
         {
             return;
         }
-        let first = self.acting.entry(who).or_insert(at);
-        *first = (*first).min(at);
-        self.last = Some((who, *first));
+        let known = self.acting.entry(who).or_insert(Period::at(at));
+        known.add(Period::at(at));
+        self.last = Some((who, known.first));
+    }
+
+    /// Adds a call that is doubtful.
+    pub(super) fn add_doubtful(&mut self, who: Caller, at: i64) {
+        let period = Period {
+            first: at,
+            doubtful: at,
+        };
+        self.acting.entry(who).or_insert(period).add(period);
     }
 
     /// Adds a call with a key of a user's session.
     pub(super) fn add_session(&mut self, session: Caller, key: u64, at: i64) {
-        let first = self.acting.entry(session).or_insert(at);
-        *first = (*first).min(at);
+        self.acting
+            .entry(session)
+            .or_insert(Period::at(at))
+            .add(Period::at(at));
         self.add_made(Issuing {
             by: session,
             credential: key,
@@ -272,7 +287,7 @@ impl Sketcher {
             acting: self
                 .acting
                 .drain()
-                .map(|(who, first)| Acting { who, first })
+                .map(|(who, period)| Acting { who, period })
                 .collect(),
             issuing: issuing(facts),
         };
@@ -417,12 +432,15 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn sketches_come_back_as_they_were_written_and_a_cut_is_noticed(
-            acting in proptest::collection::vec((caller(), any::<i64>()), 0..20),
+            acting in proptest::collection::vec((caller(), any::<i64>(), any::<i64>()), 0..20),
             issuing in proptest::collection::vec((caller(), any::<u64>(), any::<u64>()), 0..5),
             cut in 0.0..1.0_f64,
         ) {
             let sketch = Sketch {
-                acting: acting.into_iter().map(|(who, first)| Acting { who, first }).collect(),
+                acting: acting
+                    .into_iter()
+                    .map(|(who, first, doubtful)| Acting { who, period: Period { first, doubtful } })
+                    .collect(),
                 issuing: issuing.into_iter().map(|(by, credential, shared)| Issuing { by, credential, shared }).collect(),
             };
             let mut bytes = Vec::new();

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -17,7 +18,7 @@ use super::agent::Agent;
 use super::cloudtrail::{Record, parse_time};
 use super::facts::{Kind, Marked, ObjectFacts, Reader, Seen, acts, believed_seconds, is_seed, shorten, who};
 use super::forms::Form;
-use super::indicator::Watch;
+use super::indicator::{Rule, Watch, is_context};
 use super::lineage::MAKES_SESSION;
 use super::object::{INFLATED_LIMIT, Inflater};
 use super::outline::{Head, NotOutlined, Outlined, outline};
@@ -52,8 +53,8 @@ pub struct Sweep<'r> {
 #[derive(Debug)]
 struct Heads<'r> {
     reader: &'r Reader,
-    /// By the number of the action: when its records are examined, and whether it makes sessions.
-    watched: HashMap<u64, (Watch<'r>, bool), Numbered>,
+    /// By the number of the action.
+    watched: HashMap<u64, Action<'r>, Numbered>,
     agents: Agents,
     places: Places,
     again: Finder<'static>,
@@ -64,6 +65,16 @@ struct Heads<'r> {
     day: ([u8; 10], i64),
     /// Seconds since 1970 that are believed.
     believed: std::ops::RangeInclusive<i64>,
+}
+
+/// What is asked of the records of an action.
+#[derive(Debug, Clone, Copy)]
+struct Action<'r> {
+    /// When they are examined.
+    watch: Watch<'r>,
+    makes_session: bool,
+    /// The indicators by which they are context, examined or not.
+    context: &'r [Arc<Rule>],
 }
 
 impl<'r> Sweep<'r> {
@@ -183,8 +194,16 @@ impl<'r> Heads<'r> {
             let record = index;
             index += 1;
             let head = self.head(outlined);
-            if let Some(Plain { second, caller, made }) = head.and_then(|head| self.plain(head, outlined)) {
+            let plain = head.and_then(|head| self.plain(head, outlined));
+            if let Some(Plain {
+                second,
+                caller,
+                made,
+                is_context,
+            }) = plain
+            {
                 facts.records += 1;
+                let is_doubtful = is_context || made.is_some();
                 if let Some(made) = made {
                     sketcher.add_made(made);
                 }
@@ -192,7 +211,11 @@ impl<'r> Heads<'r> {
                 last = last.max(second);
                 let at = second.saturating_mul(1_000_000_000);
                 if let Some(caller) = caller {
-                    sketcher.add(caller, at);
+                    if is_doubtful {
+                        sketcher.add_doubtful(caller, at);
+                    } else {
+                        sketcher.add(caller, at);
+                    }
                     let session = head.and_then(|head| self.session(head));
                     if let Some(session) = session {
                         sketcher.add_session(
@@ -220,14 +243,19 @@ impl<'r> Heads<'r> {
                     event_id: parsed.id().to_owned(),
                     record,
                 };
-                self.reader.mark(&seen, &parsed, Vec::new(), &mut marked, facts);
+                let is_doubtful = self.reader.mark(&seen, &parsed, Vec::new(), &mut marked, facts);
                 if acts(&parsed) {
-                    sketcher.add(Caller::of(&who(&parsed)), nanoseconds(at));
+                    let caller = Caller::of(&who(&parsed));
+                    if is_doubtful {
+                        sketcher.add_doubtful(caller, nanoseconds(at));
+                    } else {
+                        sketcher.add(caller, nanoseconds(at));
+                    }
                     let part = sign_in::part(&parsed, &seen);
                     for who in &part.acting {
                         sketcher.add(Caller::of(who), nanoseconds(at));
                     }
-                    facts.issued.extend(part.issued);
+                    part.issued.into_iter().for_each(|issued| marked.issue(issued));
                 }
             }
         })?;
@@ -252,7 +280,11 @@ impl<'r> Heads<'r> {
             return None;
         }
         let is_service = head.kind == b"AWSService" || head.invoked_by == b"backup.amazonaws.com";
-        let (watch, makes_session) = self.watch(head.name);
+        let Action {
+            watch,
+            makes_session,
+            context,
+        } = self.watch(head.name);
         let examined = !is_service
             && match watch {
                 Watch::Never => false,
@@ -267,7 +299,12 @@ impl<'r> Heads<'r> {
                 second,
                 caller: None,
                 made: None,
+                is_context: false,
             });
+        }
+        let is_context = !context.is_empty() && is_context(context, head.source);
+        if is_context && self.error.find(head.rest).is_some() {
+            return None;
         }
         let by = self.caller(head);
         let mut made = None;
@@ -287,6 +324,7 @@ impl<'r> Heads<'r> {
             second,
             caller: (!anonymous).then_some(by),
             made,
+            is_context,
         })
     }
 
@@ -329,13 +367,20 @@ impl<'r> Heads<'r> {
     }
 
     #[inline]
-    fn watch(&mut self, name: &[u8]) -> (Watch<'r>, bool) {
+    fn watch(&mut self, name: &[u8]) -> Action<'r> {
         let number = number(name);
         if let Some(known) = self.watched.get(&number) {
             return *known;
         }
-        let watch = std::str::from_utf8(name).map_or((Watch::Always, false), |name| {
-            (self.reader.watch(name), MAKES_SESSION.contains(&name))
+        let unknown = Action {
+            watch: Watch::Always,
+            makes_session: false,
+            context: &[],
+        };
+        let watch = std::str::from_utf8(name).map_or(unknown, |name| Action {
+            watch: self.reader.watch(name),
+            makes_session: MAKES_SESSION.contains(&name),
+            context: self.reader.table.context(name),
         });
         if self.watched.len() < NAMES_KEPT {
             self.watched.insert(number, watch);
@@ -405,6 +450,8 @@ struct Plain {
     /// Nobody for a service on its own account.
     caller: Option<Caller>,
     made: Option<Issuing>,
+    /// Whether an indicator marks it as context.
+    is_context: bool,
 }
 
 /// Text up to the next quote, and what follows it; nothing if there is an escape in it.

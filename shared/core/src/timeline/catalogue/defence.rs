@@ -3,7 +3,7 @@
 use crate::timeline::indicator::Aim::BlindDefender;
 use crate::timeline::indicator::Class::{Strong, Weak};
 use crate::timeline::indicator::Indicator;
-use crate::timeline::indicator::Test::{Always, Any, AtMost, Is};
+use crate::timeline::indicator::Test::{Always, AtMost, HidesWrites, Is};
 
 const fn blinds(
     id: &'static str,
@@ -41,13 +41,10 @@ pub(super) const INDICATORS: &[Indicator] = &[
         "Stratus Red Team cloudtrail-delete",
     ),
     Indicator {
-        when: Any(&[
-            Is("eventSelectors.includeManagementEvents", &["false"]),
-            Is("eventSelectors.readWriteType", &["ReadOnly"]),
-        ]),
+        when: HidesWrites,
         ..blinds(
             "cloudtrail.narrow-selectors",
-            "a trail no longer records management or write events",
+            "a trail no longer records changes of the account or of objects",
             "cloudtrail",
             &["PutEventSelectors"],
             "Stratus Red Team cloudtrail-event-selectors",

@@ -153,6 +153,13 @@ fn requests() -> Vec<(&'static str, Value, Value)> {
             json!({"eventSelectors": [{"includeManagementEvents": true, "readWriteType": "All"}]}),
         ),
         (
+            "cloudtrail.narrow-selectors",
+            json!({"advancedEventSelectors": [{"fieldSelectors": [
+                {"field": "eventCategory", "equals": ["Management"]}, {"field": "readOnly", "equals": ["true"]}]}]}),
+            json!({"advancedEventSelectors": [{"fieldSelectors": [
+                {"field": "eventCategory", "equals": ["Management"]}]}]}),
+        ),
+        (
             "guardduty.disable-detector",
             json!({"enable": false}),
             json!({"enable": true}),

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::words::{Document, Word, is_plain_text};
 use crate::plan::Predicate;
 use crate::timeline::cloudtrail::Record;
+use crate::timeline::selectors::Selected;
 
 /// A predicate over a record. Paths are dotted, pass through arrays, and ignore the case of keys.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub enum Test {
     Additional(&'static str, &'static [&'static str]),
     /// A value of `responseElements` is one of these.
     Response(&'static str, &'static [&'static str]),
+    /// The request's event selectors let a trail no longer record what is changed.
+    HidesWrites,
 }
 
 /// The record's documents, parsed once, and only for records whose action has an indicator.
@@ -94,6 +97,7 @@ impl Test {
             Self::Response(path, wanted) => any_at(&d.response, path, &|v| {
                 wanted.iter().any(|w| w.eq_ignore_ascii_case(&as_text(v)))
             }),
+            Self::HidesWrites => Selected::by(&d.request).is_some_and(|selected| selected.hides_writes()),
         }
     }
 }
@@ -205,7 +209,7 @@ impl Test {
             }])
         };
         match *self {
-            Self::Always => None,
+            Self::Always | Self::HidesWrites => None,
             Self::All(tests) => tests
                 .iter()
                 .filter_map(Self::words)
@@ -214,12 +218,13 @@ impl Test {
                 let words: Option<Vec<_>> = tests.iter().map(Self::words).collect();
                 Some(words?.into_iter().flatten().collect())
             }
-            Self::Is(path, values) => with_values(Document::Request, path, values),
+            Self::Is(path, values) | Self::Contains(path, values) => {
+                with_values(Document::Request, path, values)
+            }
             Self::Additional(path, values) => with_values(Document::Additional, path, values),
             Self::Response(path, values) => with_values(Document::Response, path, values),
             Self::Has(path)
             | Self::AtMost(path, _)
-            | Self::Contains(path, _)
             | Self::ForeignAccount(path)
             | Self::OtherUser(path)
             | Self::AllowsEverything(path)

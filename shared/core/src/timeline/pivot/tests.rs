@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::artifact::Digest;
 use crate::timeline::Evidence;
-use crate::timeline::agent::Agent;
+use crate::timeline::agent::{Agent, Period};
 use crate::timeline::facts::{Seen, Who};
 use crate::timeline::sketch::Issuing;
 
@@ -165,7 +165,7 @@ proptest! {
         owners in prop::collection::btree_set(caller(), 0..4),
     ) {
         let sketches: Vec<_> = objects.iter().map(|(acting, issuing)| Sketch {
-            acting: acting.iter().filter(|who| known(**who)).map(|who| Acting { who: *who, first: 7 }).collect(),
+            acting: acting.iter().filter(|who| known(**who)).map(|who| Acting { who: *who, period: Period::at(7) }).collect(),
             issuing: issuing.iter().filter(|issue| known(issue.by)).copied().collect(),
         }).collect();
         let nodes: BTreeSet<_> = sketches.iter().flat_map(|s| s.acting.iter().map(|a| a.who)).collect();
@@ -222,7 +222,7 @@ fn the_owners_use_of_a_credential_does_not_accuse_its_maker() {
         Sketch {
             acting: vec![Acting {
                 who: caller(1, 1, 2),
-                first: 7,
+                period: Period::at(7),
             }],
             issuing: Vec::new(),
         },
@@ -272,7 +272,7 @@ fn neighbours_are_drawn_in_unless_too_many_share_the_address() {
                         credential: format!("k{i}"),
                         ..who.clone()
                     }),
-                    first: 7,
+                    period: Period::at(7),
                 })
                 .collect(),
             issuing: Vec::new(),

@@ -14,7 +14,7 @@ use blackstart_core::rebuild::change_set::ObservedChangeSet;
 use blackstart_core::rebuild::drift::{Detection, ResourceDrift};
 use blackstart_core::rebuild::failure::StackEvent;
 use blackstart_core::rebuild::isolation::StackResource;
-use blackstart_core::rebuild::request::session_policy;
+use blackstart_core::rebuild::request::{drift_read_policy, session_policy};
 use blackstart_core::rebuild::surroundings::{self, Survey};
 use blackstart_core::rebuild::waves::ObservedStack;
 use blackstart_core::run::{RunId, RunRecord};
@@ -115,6 +115,7 @@ impl Builders for AwsBuilders {
         let config = self
             .0
             .in_mode(run.mode)
+            .with_policies([drift_read_policy(plan)])
             .in_rebuild_account(plan, &run.run, session_policy(plan))
             .await?;
         Ok(CloudFormation::new(&config))

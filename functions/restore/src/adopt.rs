@@ -147,10 +147,7 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
             .await?;
         let mut now = standing(fix_up, &settings);
         if now == Standing::Open {
-            let token = token(self.run, resource, &what);
-            self.account
-                .put_back(resource, job.made(), fix_up, &token)
-                .await?;
+            self.account.put_back(resource, job.made(), fix_up).await?;
             tracing::info!(resource = %resource.id, setting = %what, "setting asked for");
             // Many settings are there at once.
             let settings = self

@@ -20,7 +20,7 @@ use blackstart_core::rebuild::RebuildDocument;
 use blackstart_core::rebuild::change_set::ObservedChangeSet;
 use blackstart_core::rebuild::drift::ResourceDrift;
 use blackstart_core::rebuild::isolation::StackResource;
-use blackstart_core::rebuild::request::execution_role;
+use blackstart_core::rebuild::request::{drift_read_policy, execution_role};
 use blackstart_core::rebuild::waves::ObservedStack;
 use blackstart_core::restore::RestoreDocument;
 use blackstart_core::restore::fix_up::Settings;
@@ -129,7 +129,6 @@ pub trait Adopter: Send + Sync {
         resource: &Resource,
         arn: &str,
         fix_up: &FixUp,
-        token: &str,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Asks a hook of the workload.
     fn ask_hook(
@@ -267,12 +266,12 @@ pub struct AwsRestorer {
 
 impl AwsRebuildAccount {
     async fn session(
-        &self,
+        accounts: &Accounts,
         plan: &Plan,
         run: &RunId,
         session_policy: String,
     ) -> Result<SdkConfig, PortError> {
-        self.0
+        accounts
             .assume(&Assume {
                 partition: &plan.partition,
                 account: &plan.accounts.rebuild,
@@ -290,7 +289,7 @@ impl AwsRebuildAccount {
         run: &RunId,
         session_policy: String,
     ) -> Result<AwsRestorer, PortError> {
-        let config = self.session(plan, run, session_policy).await?;
+        let config = Self::session(&self.0, plan, run, session_policy).await?;
         Ok(AwsRestorer {
             backup: Backup::new(&config),
             reader: ContentReader::new(&config, Some(execution_role(plan))),
@@ -324,15 +323,9 @@ impl Adopter for AwsAdopter {
             .await
     }
 
-    async fn put_back(
-        &self,
-        resource: &Resource,
-        arn: &str,
-        fix_up: &FixUp,
-        token: &str,
-    ) -> Result<(), PortError> {
+    async fn put_back(&self, resource: &Resource, arn: &str, fix_up: &FixUp) -> Result<(), PortError> {
         self.reader
-            .put_back(resource.resource_type, &resource.restore_to, arn, fix_up, token)
+            .put_back(resource.resource_type, &resource.restore_to, arn, fix_up)
             .await
     }
 
@@ -383,7 +376,8 @@ impl RebuildAccount for AwsRebuildAccount {
     type Adopter = AwsAdopter;
 
     async fn open_for_adoption(&self, plan: &Plan, run: &RunId) -> Result<AwsAdopter, PortError> {
-        let config = self.session(plan, run, adoption_policy(plan)).await?;
+        let accounts = self.0.with_policies([drift_read_policy(plan)]);
+        let config = Self::session(&accounts, plan, run, adoption_policy(plan)).await?;
         Ok(AwsAdopter {
             reader: ContentReader::new(&config, Some(execution_role(plan))),
             hooks: Hooks::new(&config),

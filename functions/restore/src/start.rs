@@ -163,10 +163,11 @@ async fn begin_anew<R, L: Records, A>(
         let JobState::Failed { empty, why } = state_of(&account.job(id).await?, &job.arn) else {
             continue;
         };
-        let left = if empty {
-            account.copy(resource, &job.arn).await?
-        } else {
-            CopyState::Present { run: None }
+        let left = match job.known(None) {
+            _ if !empty => CopyState::Present { run: None },
+            Some(arn) => account.copy(resource, arn).await?,
+            // AWS would have chosen the id, and the job says that it made nothing.
+            None => CopyState::Absent,
         };
         if left != CopyState::Absent {
             in_the_way.push(format!(

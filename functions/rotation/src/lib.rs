@@ -15,14 +15,15 @@ use blackstart_core::rotation::{
     NotAnObject, RotatedCredential, RotationDocument, RotationRefused, SCHEMA, approved_credentials,
 };
 use blackstart_core::run::RunId;
-use blackstart_core::task::Task;
 use blackstart_core::task::rotation::{Operation, Removed, Rotated};
+use blackstart_core::task::{Progress, Task};
 use jiff::Timestamp;
 use serde::Serialize;
 
 mod one;
 pub mod port;
 
+use one::Turn;
 use port::{RebuildAccount, Run};
 
 /// What the stage needs from outside.
@@ -180,13 +181,26 @@ async fn rotate_all<R: Run, A: RebuildAccount>(
         record(run, digest, "secret", &done, deps, now).await?;
         rotated.push(done);
     }
+    let mut progress = Progress::Done;
     for credential in &rotation.credentials {
-        for done in one::credential(run, &plan, &package, credential, &account).await? {
-            record(run, digest, "credential", &done, deps, now).await?;
-            rotated.push(done);
+        match one::credential(run, &plan, &package, credential, &account).await? {
+            Turn::Done(replaced) => {
+                for done in replaced {
+                    record(run, digest, "credential", &done, deps, now).await?;
+                    rotated.push(done);
+                }
+            }
+            Turn::Waits => progress = Progress::Running,
         }
     }
     let count = u32::try_from(rotated.len()).unwrap_or(u32::MAX);
+    if progress == Progress::Running {
+        return Ok(Rotated {
+            progress,
+            document: None,
+            rotated: count,
+        });
+    }
     let document = RotationDocument {
         schema: SCHEMA.to_owned(),
         rotated,
@@ -200,7 +214,8 @@ async fn rotate_all<R: Run, A: RebuildAccount>(
     };
     deps.run.settle(run, &items).await?;
     Ok(Rotated {
-        document: kept,
+        progress,
+        document: Some(kept),
         rotated: count,
     })
 }

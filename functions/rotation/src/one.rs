@@ -21,6 +21,15 @@ use crate::port::Credentials;
 /// Steps per credential after which it is given up: one write, and a label for each of the 20 that a secret can have.
 const MAX_STEPS: u32 = 22;
 
+/// How far a credential is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is replaced.
+    Done(Vec<RotatedCredential>),
+    /// The service is still at work on it: look again later.
+    Waits,
+}
+
 /// Gives a secret a new value, until the run's version is the only labelled one.
 pub(crate) async fn secret(
     run: &RunId,
@@ -48,9 +57,9 @@ pub(crate) async fn credential(
     package: &DecisionPackage,
     credential: &Credential,
     account: &impl Credentials,
-) -> Result<Vec<RotatedCredential>, RotateError> {
-    match credential {
-        Credential::AccessKey { user, secret } => access_key(run, user, secret, account).await,
+) -> Result<Turn, RotateError> {
+    let done_at_once = match credential {
+        Credential::AccessKey { user, secret } => access_key(run, user, secret, account).await?,
         Credential::Database {
             database,
             of,
@@ -63,10 +72,10 @@ pub(crate) async fn credential(
                 length: *length,
                 keys: key.iter().cloned().collect(),
             };
-            master_password(run, *of, database, &secret, account).await
+            return master_password(run, *of, database, &secret, account).await;
         }
         Credential::ManagedPassword { database, of } => {
-            Ok(vec![managed_password(run, *of, database, account).await?])
+            return managed_password(run, *of, database, account).await;
         }
         Credential::Certificate { name, stack, output } => {
             let not_new = |why| RotateError::NotNew {
@@ -75,12 +84,12 @@ pub(crate) async fn credential(
             };
             let arn = certificate::arn_of(plan, &package.stacks, stack, output).map_err(not_new)?;
             match certificate::judge(&account.certificate(&arn).await?, package.boundary) {
-                certificate::Verdict::New { serial } => Ok(vec![done(name, serial)]),
-                certificate::Verdict::NotNew(why) => Err(not_new(why)),
-                certificate::Verdict::Wait => Err(later(name, "it is not issued yet").into()),
+                certificate::Verdict::New { serial } => vec![done(name, serial)],
+                certificate::Verdict::NotNew(why) => return Err(not_new(why)),
+                certificate::Verdict::Wait => return Ok(Turn::Waits),
             }
         }
-        Credential::Parameter { name, length } => Ok(vec![parameter(run, name, *length, account).await?]),
+        Credential::Parameter { name, length } => vec![parameter(run, name, *length, account).await?],
         Credential::Hook { name, function } => {
             let request = HookRequest {
                 operation: "rotate",
@@ -89,9 +98,10 @@ pub(crate) async fn credential(
                 token: version_of(run, name),
             };
             let answer = account.ask_hook(function, &request).await?;
-            Ok(vec![done(name, answer.version)])
+            vec![done(name, answer.version)]
         }
-    }
+    };
+    Ok(Turn::Done(done_at_once))
 }
 
 fn done(name: &str, version: String) -> RotatedCredential {
@@ -174,14 +184,14 @@ async fn access_key(
 }
 
 /// The secret first, then the database, then the labels of older values: at no time has the database a password that no
-/// version of the secret holds.
+/// version of the secret holds. A database takes minutes for it.
 async fn master_password(
     run: &RunId,
     of: DatabaseKind,
     database: &str,
     secret: &Secret,
     account: &impl Credentials,
-) -> Result<Vec<RotatedCredential>, RotateError> {
+) -> Result<Turn, RotateError> {
     let version = version_of(run, &secret.name);
     for _ in 0..MAX_STEPS {
         let step = next_step(&version, &account.versions(&secret.name).await?);
@@ -203,23 +213,16 @@ async fn master_password(
                     .set_master_password(of, database, &password, &version)
                     .await?;
             }
-            PasswordStep::Wait => return Err(later(database, "it is still being changed").into()),
+            PasswordStep::Wait => return Ok(Turn::Waits),
             PasswordStep::Done => {
                 if settled(&secret.name, step, account).await? {
-                    return Ok(vec![done(database, version.clone()), done(&secret.name, version)]);
+                    let both = vec![done(database, version.clone()), done(&secret.name, version)];
+                    return Ok(Turn::Done(both));
                 }
             }
         }
     }
     Err(RotateError::Restless(database.to_owned()))
-}
-
-/// What is not done yet is looked at again by the state machine.
-fn later(name: &str, why: &str) -> PortError {
-    PortError::Transient {
-        what: format!("replacing `{name}`"),
-        why: why.to_owned(),
-    }
 }
 
 /// Every change takes RDS a while, so at most one is asked for in a call.
@@ -228,7 +231,7 @@ async fn managed_password(
     of: DatabaseKind,
     database: &str,
     account: &impl Credentials,
-) -> Result<RotatedCredential, RotateError> {
+) -> Result<Turn, RotateError> {
     for _ in 0..MAX_STEPS {
         let said = account.managed_password(of, database).await?;
         let current = match &said.secret {
@@ -243,14 +246,14 @@ async fn managed_password(
             ManagedStep::Note(note) => account.note_rotation(of, database, &note).await?,
             ManagedStep::Manage => {
                 account.manage_password(of, database, false).await?;
-                return Err(later(database, "RDS begins to manage its password").into());
+                return Ok(Turn::Waits);
             }
             ManagedStep::Rotate => {
                 account.manage_password(of, database, true).await?;
-                return Err(later(database, "RDS makes another password").into());
+                return Ok(Turn::Waits);
             }
-            ManagedStep::Wait => return Err(later(database, "it is still being changed").into()),
-            ManagedStep::Done { version } => return Ok(done(database, version)),
+            ManagedStep::Wait => return Ok(Turn::Waits),
+            ManagedStep::Done { version } => return Ok(Turn::Done(vec![done(database, version)])),
             ManagedStep::Impaired => {
                 return Err(RotateError::NotNew {
                     name: database.to_owned(),

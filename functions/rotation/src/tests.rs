@@ -7,6 +7,7 @@ use blackstart_aws::faults::{every_loss, task};
 use blackstart_core::artifact::Digest;
 use blackstart_core::error_name::{ErrorName, StageError as _};
 use blackstart_core::rotation::{AccessKey, CURRENT, SecretValue};
+use blackstart_core::task::Progress;
 use blackstart_core::task::rotation::{Operation, Rotated};
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_sts::types::Tag;
+use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use blackstart_core::plan::Plan;
 use blackstart_core::rebuild::request::RUN_TAG;
 use blackstart_core::run::{AccountId, Mode, RunId};
@@ -46,6 +46,7 @@ pub struct Accounts {
     own: SdkConfig,
     external_id: String,
     mode: Option<Mode>,
+    policies: Vec<String>,
 }
 
 /// Whose role, for what.
@@ -81,6 +82,7 @@ impl Accounts {
             own,
             external_id,
             mode: None,
+            policies: Vec::new(),
         }
     }
 
@@ -89,6 +91,16 @@ impl Accounts {
     pub fn in_mode(&self, mode: Mode) -> Self {
         Self {
             mode: Some(mode),
+            ..self.clone()
+        }
+    }
+
+    /// The same, for sessions that may also do what these managed policies of the other account allow, as far as the role
+    /// itself may. The inline session policy stays what it is.
+    #[must_use]
+    pub fn with_policies(&self, arns: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            policies: arns.into_iter().collect(),
             ..self.clone()
         }
     }
@@ -156,6 +168,11 @@ impl Accounts {
                 what: what.clone(),
                 why: error.to_string(),
             })?;
+        let policies = self
+            .policies
+            .iter()
+            .map(|arn| PolicyDescriptorType::builder().arn(arn).build())
+            .collect::<Vec<_>>();
         let answer = aws_sdk_sts::Client::new(&self.own)
             .assume_role()
             .role_arn(assume.role_arn())
@@ -165,6 +182,7 @@ impl Accounts {
             .set_tags(Some(tags))
             .duration_seconds(SESSION_SECONDS)
             .set_policy(assume.session_policy.clone())
+            .set_policy_arns((!policies.is_empty()).then_some(policies))
             .send()
             .await
             .map_err(|error| classify(what.as_str(), Effect::Read, &error))?;
@@ -192,6 +210,8 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "signed")]
+    use crate::signed::testing::Wire;
 
     #[test]
     fn a_session_names_its_run_its_workload_and_the_mode_where_it_is_known() {
@@ -205,5 +225,34 @@ mod tests {
         let tags = accounts.in_mode(Mode::Drill).session_tags(&run);
         assert_eq!(tags.get("blackstart:mode").map(String::as_str), Some("drill"));
         assert_eq!(tags.len(), 3);
+    }
+
+    #[cfg(feature = "signed")]
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_session_is_bounded_by_its_own_policy_and_by_managed_ones() {
+        let wire = Wire::new(|_| (403, String::new()));
+        let run = RunId::try_from("order-desk-0123456789ab".to_owned()).unwrap();
+        let account = AccountId::try_from("333333333333".to_owned()).unwrap();
+        let assume = Assume {
+            partition: "aws",
+            account: &account,
+            role: "BlackstartRebuild",
+            run: &run,
+            region: "eu-west-1",
+            session_policy: Some("{}".to_owned()),
+        };
+        let accounts = Accounts::new(wire.config(), "an external id".to_owned());
+        let reading = accounts.with_policies(["arn:aws:iam::333333333333:policy/Read".to_owned()]);
+        for accounts in [&accounts, &reading] {
+            assert!(accounts.assume(&assume).await.is_err());
+        }
+        let sent: Vec<String> = wire.asked().into_iter().map(|asked| asked.body).collect();
+        assert!(!sent[0].contains("PolicyArns"), "{}", sent[0]);
+        let named = "PolicyArns.member.1.arn=arn%3Aaws%3Aiam%3A%3A333333333333%3Apolicy%2FRead";
+        assert!(
+            sent[1].contains(named) && sent[1].contains("&Policy=%7B%7D"),
+            "{}",
+            sent[1]
+        );
     }
 }

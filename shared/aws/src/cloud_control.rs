@@ -65,10 +65,11 @@ impl CloudControl {
     /// Cloud Control API under this configuration. It works with the role, or with the caller's own permissions.
     #[must_use]
     pub fn new(config: &SdkConfig, role_arn: Option<String>) -> Self {
-        Self {
-            signed: Signed::new(config),
-            role_arn,
-        }
+        Self::over(Signed::new(config), role_arn)
+    }
+
+    pub(crate) fn over(signed: Signed, role_arn: Option<String>) -> Self {
+        Self { signed, role_arn }
     }
 
     #[cfg(test)]
@@ -118,45 +119,46 @@ impl CloudControl {
             })
     }
 
-    /// Asks for a change, as a JSON Patch (RFC 6902). It is made some time later: look again. A repeat with the same
-    /// token asks for nothing new.
+    /// Asks for a change, as a JSON Patch (RFC 6902). It is made some time later, or refused then: look again, and ask
+    /// again for what is still missing. While another change is being made this one is not taken, which the next look shows
+    /// as well.
+    ///
+    /// No `ClientToken` is sent. It names one request: for 36 hours a repeat gets the same answer, a failure included, and
+    /// the same token for another resource or another patch is refused (`ClientTokenConflictException`; Cloud Control API
+    /// User Guide, "Ensuring resource operation requests are unique"). What the resource has decides whether to ask.
     ///
     /// # Errors
-    /// [`PortError`]; a change that is already being made is transient.
-    pub async fn patch(&self, resource: &Resource<'_>, patch: &Value, token: &str) -> Result<(), PortError> {
+    /// [`PortError`].
+    pub async fn patch(&self, resource: &Resource<'_>, patch: &Value) -> Result<(), PortError> {
         let patch = patch.to_string();
-        let asked = self.asked(resource, &[("PatchDocument", &patch), ("ClientToken", token)]);
+        let asked = self.asked(resource, &[("PatchDocument", &patch)]);
         let what = format!("changing `{}`", resource.identifier);
-        let answer = self.signed.json(&UPDATE, &what, "/", &asked).await;
-        accepted(&answer.map_err(waiting)?, what)
+        match self.signed.json(&UPDATE, &what, "/", &asked).await {
+            Ok(answer) => accepted(&answer, what),
+            Err(error) if is_at_work(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Asks for the deletion of a resource. `false`: there is none.
+    /// Asks for the deletion of a resource, without a token as [`CloudControl::patch`] does. `false`: there is none.
     ///
     /// # Errors
-    /// [`PortError`]; a change that is being made is transient.
-    pub async fn delete(&self, resource: &Resource<'_>, token: &str) -> Result<bool, PortError> {
-        let asked = self.asked(resource, &[("ClientToken", token)]);
+    /// [`PortError`].
+    pub async fn delete(&self, resource: &Resource<'_>) -> Result<bool, PortError> {
+        let asked = self.asked(resource, &[]);
         let what = format!("deleting `{}`", resource.identifier);
         match self.signed.json(&DELETE, &what, "/", &asked).await {
             Ok(answer) => accepted(&answer, what).map(|()| true),
             Err(PortError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(waiting(error)),
+            Err(error) if is_at_work(&error) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// Only one change at a time is made to a resource; the next one waits for it.
-fn waiting(error: PortError) -> PortError {
-    if let PortError::Refused { what, why } = &error
-        && why.starts_with("ConcurrentOperationException")
-    {
-        return PortError::Transient {
-            what: what.clone(),
-            why: why.clone(),
-        };
-    }
-    error
+/// Only one change at a time is made to a resource; the next one has to wait for it.
+fn is_at_work(error: &PortError) -> bool {
+    matches!(error, PortError::Refused { why, .. } if why.starts_with("ConcurrentOperationException"))
 }
 
 /// A request is accepted and fails later, or at once with a status of its own.
@@ -214,22 +216,22 @@ mod tests {
         let gone = r#"{"__type":"com.amazonaws.cloudapiservice#ResourceNotFoundException","Message":"no"}"#;
         let (cloud_control, _) = cloud((400, gone));
         assert_eq!(cloud_control.get(&DATABASE).await.unwrap(), None);
-        assert!(!cloud_control.delete(&DATABASE, "t").await.unwrap());
+        assert!(!cloud_control.delete(&DATABASE).await.unwrap());
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn a_change_that_fails_at_once_is_refused_and_one_behind_another_waits() {
+    async fn a_change_that_fails_at_once_is_refused_and_one_behind_another_is_looked_at_again() {
         let failed = r#"{"ProgressEvent":{"OperationStatus":"FAILED","ErrorCode":"InvalidRequest","StatusMessage":"no"}}"#;
         let (cloud_control, wire) = cloud((200, failed));
         let patch = json!([{"op": "add", "path": "/DeletionProtection", "value": true}]);
-        let refused = cloud_control.patch(&DATABASE, &patch, "token").await;
+        let refused = cloud_control.patch(&DATABASE, &patch).await;
         assert!(matches!(refused, Err(PortError::Refused { .. })), "{refused:?}");
         let sent: Value = serde_json::from_str(&wire.asked()[0].body).unwrap();
-        assert_eq!(sent["ClientToken"], "token");
+        assert_eq!(sent.get("ClientToken"), None);
         assert_eq!(sent["PatchDocument"], patch.to_string());
         let busy = r#"{"__type":"ConcurrentOperationException","Message":"wait"}"#;
         let (cloud_control, _) = cloud((400, busy));
-        let waits = cloud_control.patch(&DATABASE, &patch, "token").await;
-        assert!(matches!(waits, Err(PortError::Transient { .. })), "{waits:?}");
+        assert_eq!(cloud_control.patch(&DATABASE, &patch).await, Ok(()));
+        assert_eq!(cloud_control.delete(&DATABASE).await, Ok(true));
     }
 }

@@ -11,7 +11,7 @@ use blackstart_core::error_name::error_chain;
 use blackstart_core::plan::{Invariant, Resource, ResourceType};
 use blackstart_core::rebuild::request::RUN_TAG;
 use blackstart_core::restore::removal::CopyState;
-use blackstart_core::restore::resource::{mark, run_of, template_resource};
+use blackstart_core::restore::resource::{mark, run_of, template_resource, template_type};
 use blackstart_core::run::RunId;
 use blackstart_core::validation::check_function::{self, Called};
 use blackstart_core::validation::content::{Collection, ObjectFacts, ObjectScanner, Signatures};
@@ -258,7 +258,7 @@ impl ContentReader {
 
     async fn other(&self, resource_type: ResourceType, arn: &str) -> Result<CopyState, PortError> {
         let Some(resource) = cloud_resource(resource_type, arn) else {
-            return Ok(CopyState::Absent);
+            return Ok(CopyState::Unknown);
         };
         let found = self.others.get(&resource).await?;
         Ok(found.map_or(CopyState::Absent, |properties| CopyState::Present {
@@ -272,6 +272,10 @@ impl ContentReader {
         arn: &str,
         run: &RunId,
     ) -> Result<bool, PortError> {
+        // Nothing of this type is ever removed here, so that no tag has to tell it from others.
+        if template_type(resource_type).is_none() {
+            return Ok(true);
+        }
         let Some(resource) = cloud_resource(resource_type, arn) else {
             return Err(unknown_to_cloud_control(format!("tagging `{arn}`")));
         };
@@ -285,9 +289,7 @@ impl ContentReader {
             return Ok(true);
         }
         let patch = mark(resource_type, &properties, run);
-        self.others
-            .patch(&resource, &patch, &format!("blackstart-{run}-tag"))
-            .await?;
+        self.others.patch(&resource, &patch).await?;
         Ok(false)
     }
 
@@ -440,8 +442,7 @@ impl ContentReader {
                 let Some(resource) = cloud_resource(resource_type, arn) else {
                     return Err(unknown_to_cloud_control(format!("deleting `{arn}`")));
                 };
-                let token = format!("blackstart-remove-{}", resource.identifier);
-                return self.others.delete(&resource, &token).await;
+                return self.others.delete(&resource).await;
             }
         };
         match removed {
@@ -694,3 +695,6 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod wire_tests;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blackstart_core::plan::Roles;
+use blackstart_core::rebuild::request::DRIFT_READ_POLICY;
 use serde_json::Value;
 
 use crate::{repository, template};
@@ -336,6 +337,91 @@ fn a_trial_without_a_name_is_marked_and_removed_under_the_tag_of_the_session_alo
             "elasticfilesystem:TagResource"
         ])
     );
+}
+
+/// Drift detection reads with the credentials of who asks for it: a role or a session without these has every restore
+/// refused.
+#[test]
+fn drift_detection_may_read_every_type_that_the_isolation_checks_know_and_no_data() {
+    let account = template::load("infra/accounts/rebuild.yaml");
+    let policy = &template::resources(&account, "AWS::IAM::ManagedPolicy")["DriftReadPolicy"];
+    assert_eq!(policy["ManagedPolicyName"], DRIFT_READ_POLICY);
+    assert_eq!(policy["Roles"], serde_json::json!([{"Ref": "RebuildRole"}]));
+    let actions: BTreeSet<String> = template::statements(&policy["PolicyDocument"])
+        .iter()
+        .filter(|statement| statement["Action"].get("Ref").is_none())
+        .flat_map(template::actions)
+        .collect();
+    assert!(actions.contains("cloudformation:BatchDescribeTypeConfigurations"));
+
+    let data = [
+        "apigateway:GET/apikeys",
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:GetRecords",
+        "dynamodb:Query",
+        "dynamodb:Scan",
+        "ec2:GetConsoleOutput",
+        "ec2:GetPasswordData",
+        "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer",
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "lambda:InvokeFunction",
+        "logs:FilterLogEvents",
+        "logs:GetLogEvents",
+        "rds:DownloadCompleteDBLogFile",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "s3:ListBucketVersions",
+        "secretsmanager:BatchGetSecretValue",
+        "secretsmanager:GetSecretValue",
+        "sqs:ReceiveMessage",
+        "ssm:GetParameter",
+        "ssm:GetParameterHistory",
+        "ssm:GetParameters",
+        "ssm:GetParametersByPath",
+        "states:DescribeExecution",
+        "states:GetExecutionHistory",
+    ];
+    for action in &actions {
+        let verb = action.split(':').nth(1).unwrap();
+        let reads = ["BatchDescribe", "Describe", "Get", "GET", "List"];
+        assert!(reads.iter().any(|read| verb.starts_with(read)), "{action}");
+        let allowed = |data: &&str| match action.strip_suffix('*') {
+            Some(beginning) => data.starts_with(beginning),
+            None => *data == action,
+        };
+        assert_eq!(
+            data.iter().find(|data| allowed(data)),
+            None,
+            "{action} reads data"
+        );
+    }
+
+    let exposure = repository::text("shared/core/src/rebuild/exposure.rs");
+    let exposure = exposure.split("#[cfg(test)]").next().unwrap();
+    let services: BTreeSet<&str> = actions
+        .iter()
+        .map(|action| action.split(':').next().unwrap())
+        .collect();
+    for kind in exposure.split("\"AWS::").skip(1) {
+        let service = kind.split("::").next().unwrap();
+        let prefix = match service {
+            "ApiGatewayV2" => "apigateway".to_owned(),
+            "ApplicationAutoScaling" => "application-autoscaling".to_owned(),
+            "CertificateManager" => "acm".to_owned(),
+            "EFS" => "elasticfilesystem".to_owned(),
+            "ElasticLoadBalancing" | "ElasticLoadBalancingV2" => "elasticloadbalancing".to_owned(),
+            "StepFunctions" => "states".to_owned(),
+            "VpcLattice" => "vpc-lattice".to_owned(),
+            other => other.to_lowercase(),
+        };
+        assert!(
+            services.contains(prefix.as_str()),
+            "nothing of `AWS::{service}` is read"
+        );
+    }
 }
 
 /// Actions for which IAM knows no resource to narrow them to, or whose resource cannot be known beforehand.

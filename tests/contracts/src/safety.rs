@@ -293,3 +293,23 @@ fn nothing_fails_while_half_done() {
     }
     assert!(looked_at > 20, "{looked_at}");
 }
+
+/// Whoever reads that a wait came to its end learns which one it was.
+#[test]
+fn the_end_of_every_counted_wait_has_a_cause_of_its_own() {
+    for machine in asl::all() {
+        let mut ends = BTreeSet::new();
+        for (index, state) in machine.states.iter().enumerate() {
+            for choice in state.definition["Choices"].as_array().into_iter().flatten() {
+                let counted = choice["Condition"]
+                    .as_str()
+                    .is_some_and(|condition| condition.contains("_polls >="));
+                // One bound for the stacks and their comparison, and its cause says so.
+                if counted && choice["Next"] != "Rebuild took too long" {
+                    let end = choice["Next"].as_str().unwrap().to_owned();
+                    assert!(ends.insert(end), "{}: shares its end", machine.label(index));
+                }
+            }
+        }
+    }
+}

@@ -81,13 +81,7 @@ impl Adopter for &Fake {
         })
     }
 
-    async fn put_back(
-        &self,
-        _resource: &Resource,
-        _arn: &str,
-        fix_up: &FixUp,
-        _token: &str,
-    ) -> Result<(), PortError> {
+    async fn put_back(&self, _resource: &Resource, _arn: &str, fix_up: &FixUp) -> Result<(), PortError> {
         self.call(|world| {
             let Workload {
                 table, bucket, asked, ..

@@ -273,3 +273,85 @@ async fn what_cannot_be_read_from_outside_is_compared_by_what_its_function_count
         }
     }
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_aws_backup_adds_to_a_completed_job_is_evidence() {
+    let bench = Bench::new();
+    bench.ask("start").await.unwrap();
+    complete(bench.deps.run);
+    for (_, name, job) in bench.deps.run.world().jobs.values_mut() {
+        if name == "orders-restored" {
+            job.message = Some("3 objects were skipped".to_owned());
+        }
+    }
+    bench.ask("poll").await.unwrap();
+    let run = RunId::try_from("orders-0123456789ab".to_owned()).unwrap();
+    let bundle = blackstart_aws::evidence::bundle(&bench.deps.records, &run).await;
+    let text = serde_json::to_string(&bundle.unwrap()).unwrap();
+    assert!(text.contains("3 objects were skipped"), "{text}");
+    assert_eq!(text.matches("remark").count(), 1);
+}
+
+/// A drill whose table is a volume: AWS chooses its id.
+async fn a_drill_with_a_volume() -> Bench {
+    let bench = Bench::of_mode("drill").await;
+    let mut world = bench.deps.run.world();
+    world.plan = with_a_database;
+    let points = &mut world.package.set.points;
+    points.get_mut("orders-table").unwrap().resource_type = ResourceType::Ebs;
+    let planned = world.package.restores.get_mut(1).unwrap();
+    planned.resource_type = ResourceType::Ebs;
+    planned.metadata = BTreeMap::from([
+        ("availabilityZone".to_owned(), "eu-central-1a".to_owned()),
+        ("encrypted".to_owned(), "true".to_owned()),
+    ]);
+    drop(world);
+    bench
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_copy_whose_id_no_poll_has_noted_is_removed_all_the_same() {
+    let bench = a_drill_with_a_volume().await;
+    bench.ask("start").await.unwrap();
+    complete(bench.deps.run);
+    for (_, name, job) in bench.deps.run.world().jobs.values_mut() {
+        if name == "orders-restored" {
+            job.created = Some("arn:aws:ec2:eu-central-1:333333333333:volume/vol-1".to_owned());
+        }
+    }
+    assert_eq!(bench.clean_up().await, Vec::<String>::new());
+    assert!(bench.there().is_empty(), "{:?}", bench.there());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_copy_of_which_no_job_is_known_is_never_called_gone() {
+    for n in 1..=30 {
+        let bench = a_drill_with_a_volume().await;
+        bench.deps.run.world().fail = Some((n, Lost::Answer));
+        // The call by which the job of the volume is started, and whose answer is lost.
+        if bench.ask("start").await.is_ok() || bench.started() != BOTH {
+            continue;
+        }
+        complete(bench.deps.run);
+        let left = bench.clean_up().await;
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert!(
+            left[0].contains("orders-restored") && left[0].contains("no restore job"),
+            "{left:?}"
+        );
+        return;
+    }
+    panic!("no call starts the second job");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_copy_that_is_not_removed_keeps_nobody_from_removing_the_others() {
+    let bench = Bench::of_mode("drill").await;
+    bench.ask("start").await.unwrap();
+    complete(bench.deps.run);
+    bench.ask("poll").await.unwrap();
+    bench.deps.run.world().unremovable = vec!["orders-data-restored".to_owned()];
+    let left = bench.clean_up().await;
+    assert!(left.len() == 1 && left[0].contains("it is protected"), "{left:?}");
+    assert_eq!(bench.there(), ["orders-data-restored"]);
+}

@@ -10,7 +10,7 @@ use super::*;
 
 impl Bench {
     /// A bench whose run is known to the ledger.
-    async fn of_mode(mode: &str) -> Self {
+    pub(super) async fn of_mode(mode: &str) -> Self {
         let bench = Self::new();
         let run = RunId::try_from("orders-0123456789ab".to_owned()).unwrap();
         let record: RunRecord = serde_json::from_value(json!({
@@ -29,7 +29,7 @@ impl Bench {
     }
 
     /// Cleans up as the state machine does, until it is done; returns what was left alone.
-    async fn clean_up(&self) -> Vec<String> {
+    pub(super) async fn clean_up(&self) -> Vec<String> {
         for _ in 0..12 {
             match self.ask("clean_up").await {
                 Ok(Output::Removed(removed)) if removed.progress == Progress::Done => return removed.left,
@@ -40,7 +40,7 @@ impl Bench {
         panic!("never done");
     }
 
-    fn there(&self) -> Vec<String> {
+    pub(super) fn there(&self) -> Vec<String> {
         self.deps.run.world().there.keys().cloned().collect()
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) content: BTreeMap<String, ContentManifest>,
     /// What is there, by name, with the run whose tag it carries.
     pub(super) there: BTreeMap<String, Option<String>>,
+    /// What of it AWS does not delete.
+    pub(super) unremovable: Vec<String>,
     pub(super) invariants: Verdict,
     pub(super) kept: Vec<RestoreDocument>,
     /// What the recovery points remember.
@@ -80,6 +82,7 @@ impl Fake {
             jobs: BTreeMap::new(),
             content,
             there: BTreeMap::new(),
+            unremovable: Vec::new(),
             invariants: Verdict::Clean,
             kept: Vec::new(),
             remembered: BTreeMap::new(),
@@ -246,7 +249,8 @@ impl Restorer for &Fake {
         self.call(|world| world.jobs.values().find(|job| job.0 == id).unwrap().2.clone())
     }
 
-    async fn copy(&self, resource: &Resource, _arn: &str) -> Result<CopyState, PortError> {
+    async fn copy(&self, resource: &Resource, arn: &str) -> Result<CopyState, PortError> {
+        assert!(!arn.ends_with(['/', ':']), "`{arn}` names nothing");
         self.call(|world| {
             let found = world.there.get(&resource.restore_to).cloned();
             found.map_or(CopyState::Absent, |run| CopyState::Present { run })
@@ -263,8 +267,15 @@ impl Restorer for &Fake {
 
     async fn remove(&self, resource: &Resource, _arn: &str) -> Result<(), PortError> {
         self.call(|world| {
+            if world.unremovable.contains(&resource.restore_to) {
+                return Err(PortError::Refused {
+                    what: format!("deleting `{}`", resource.restore_to),
+                    why: "ValidationException: it is protected".to_owned(),
+                });
+            }
             world.there.remove(&resource.restore_to);
-        })
+            Ok(())
+        })?
     }
 
     async fn content(

@@ -133,7 +133,13 @@ impl ContentReader {
             .send()
             .await;
         let lifecycle = match lifecycle {
-            Ok(found) => found.rules.unwrap_or_default().iter().map(expiry_rule).collect(),
+            Ok(found) => found
+                .rules
+                .unwrap_or_default()
+                .iter()
+                .filter(|rule| *rule.status() == ExpirationStatus::Enabled)
+                .map(expiry_rule)
+                .collect(),
             // S3's word for a bucket without rules.
             Err(error) if error.code() == Some("NoSuchLifecycleConfiguration") => BTreeSet::new(),
             Err(error) => return Err(classify(failed("lifecycle"), Effect::Read, &error)),
@@ -156,7 +162,6 @@ impl ContentReader {
         name: &str,
         arn: &str,
         fix_up: &FixUp,
-        token: &str,
     ) -> Result<(), PortError> {
         match fix_up {
             FixUp::TimeToLive { attribute } => self.set_time_to_live(name, attribute).await,
@@ -172,9 +177,7 @@ impl ContentReader {
                 let resource =
                     cloud_resource(resource_type, arn).ok_or_else(|| unknown_to_cloud_control(what()))?;
                 let there = self.others.get(&resource).await?.unwrap_or(Value::Null);
-                self.others
-                    .patch(&resource, &patch(properties, &there), token)
-                    .await
+                self.others.patch(&resource, &patch(properties, &there)).await
             }
             // Neither is a setting: a hook is asked by name, and what is done without is left alone.
             FixUp::Hook { .. } | FixUp::Without { .. } => Ok(()),
@@ -299,7 +302,24 @@ impl ContentReader {
     }
 
     async fn set_event_notifications(&self, bucket: &str) -> Result<(), PortError> {
+        // The call replaces the whole configuration.
+        let there = self
+            .s3
+            .get_bucket_notification_configuration()
+            .bucket(bucket)
+            .send()
+            .await
+            .map_err(|error| {
+                classify(
+                    format!("reading the notifications of bucket `{bucket}`"),
+                    Effect::Read,
+                    &error,
+                )
+            })?;
         let wanted = NotificationConfiguration::builder()
+            .set_topic_configurations(there.topic_configurations)
+            .set_queue_configurations(there.queue_configurations)
+            .set_lambda_function_configurations(there.lambda_function_configurations)
             .event_bridge_configuration(EventBridgeConfiguration::builder().build())
             .build();
         self.s3
@@ -357,21 +377,35 @@ impl ContentReader {
     }
 }
 
+/// A rule of a bucket as a plan writes it. One that does something else as well, or to other objects than those below a
+/// prefix, becomes a rule by which nothing expires: no plan has such a one, so that it equals none.
 fn expiry_rule(rule: &LifecycleRule) -> ExpiryRule {
     let days = |days: Option<i32>| days.and_then(|days| u16::try_from(days).ok());
+    let (expiration, older) = (rule.expiration(), rule.noncurrent_version_expiration());
+    let prefix = rule.filter().and_then(plain_prefix);
+    let only_expires = rule.transitions().is_empty()
+        && rule.noncurrent_version_transitions().is_empty()
+        && rule.abort_incomplete_multipart_upload().is_none()
+        && expiration.is_none_or(|expiration| {
+            expiration.date().is_none() && expiration.expired_object_delete_marker() != Some(true)
+        })
+        && older.is_none_or(|older| older.newer_noncurrent_versions().is_none());
+    let as_written = only_expires && prefix.is_some();
     ExpiryRule {
         id: rule.id().unwrap_or_default().to_owned(),
-        prefix: rule
-            .filter()
-            .and_then(|filter| filter.prefix())
-            .unwrap_or_default()
-            .to_owned(),
-        days: days(rule.expiration().and_then(|expiration| expiration.days())),
-        noncurrent_days: days(
-            rule.noncurrent_version_expiration()
-                .and_then(|expiration| expiration.noncurrent_days()),
-        ),
+        prefix: prefix.unwrap_or_default().to_owned(),
+        days: days(expiration.and_then(|expiration| expiration.days())).filter(|_| as_written),
+        noncurrent_days: days(older.and_then(|older| older.noncurrent_days())).filter(|_| as_written),
     }
+}
+
+/// The prefix of a filter that is nothing but one; an empty filter is the whole bucket.
+fn plain_prefix(filter: &LifecycleRuleFilter) -> Option<&str> {
+    let more = filter.tag().is_some()
+        || filter.and().is_some()
+        || filter.object_size_greater_than().is_some()
+        || filter.object_size_less_than().is_some();
+    (!more).then(|| filter.prefix().unwrap_or_default())
 }
 
 fn unfit(what: &str, error: &dyn std::error::Error) -> PortError {

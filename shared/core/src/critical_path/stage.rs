@@ -99,7 +99,7 @@ impl Stage {
             | "Verify restored data"
             | "Adopt restored data"
             | "Wait for adoption" => Self::Restore,
-            "Rotate credentials" => Self::Rotate,
+            "Rotate credentials" | "Wait for rotation" => Self::Rotate,
             "Cut over"
             | "Plan cutover"
             | "Precheck"
@@ -161,6 +161,8 @@ pub(super) fn poll_of(wait: &str) -> &str {
         "Wait for trial" => "Await trial",
         "Wait for approval team" => "Await approval team",
         "Wait for restore" => "Await restore",
+        "Wait for adoption" => "Adopt restored data",
+        "Wait for rotation" => "Rotate credentials",
         "Wait for health" => "Probe",
         "Wait for sync" => "Await sync",
         "Wait for operator channel" => OPERATOR,

@@ -347,12 +347,13 @@ impl Evident for rotation::Operation {
     fn events(&self, answer: &Value, at: Timestamp) -> Vec<Event> {
         match self {
             Self::Rotate { digest, .. } => read(answer, at, |rotated: rotation::Rotated| {
-                vec![
+                let event = |document| {
                     Event::new(Kind::CredentialsRotated, at)
                         .subject(PACKAGE, digest)
-                        .artifact(&rotated.document)
-                        .fact("rotated", rotated.rotated.to_string()),
-                ]
+                        .artifact(document)
+                        .fact("rotated", rotated.rotated.to_string())
+                };
+                rotated.document.iter().map(event).collect()
             }),
             Self::CleanUp { .. } => read(answer, at, |removed: rotation::Removed| {
                 vec![Event::new(Kind::CopiesRemoved, at).fact("removed", removed.removed.join(", "))]

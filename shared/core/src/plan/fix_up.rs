@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Plan, Problem, Resource, ResourceType};
 use crate::restore::losses::{self, losses};
+use crate::restore::mapping::is_set_by_us;
 
 /// A setting that a restore loses, and what puts it back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -192,6 +193,9 @@ impl Plan {
                 for what in contents(fix_up, resource.resource_type) {
                     problem(&what);
                 }
+                if names(fix_up, self.accounts.old.as_str()) {
+                    problem("names the old account");
+                }
             }
             if let Some(seam) = &resource.seam {
                 self.seam_problems(&format!("resources[{i}].seam"), resource, seam, &mut found);
@@ -351,8 +355,19 @@ fn contents(fix_up: &FixUp, resource_type: ResourceType) -> Vec<String> {
                 }
             }
         }
-        FixUp::Properties { properties } if properties.is_empty() => {
-            found.push("names no property".to_owned())
+        FixUp::Properties { properties } => {
+            if properties.is_empty() {
+                found.push("names no property".to_owned());
+            }
+            for name in properties.keys() {
+                if is_settled(resource_type, name) {
+                    found.push(format!(
+                        "must not set `{}`: the network, encryption, and who reaches the data are settled before it is \
+                         restored",
+                        name.escape_debug()
+                    ));
+                }
+            }
         }
         FixUp::Hook {
             name,
@@ -380,10 +395,78 @@ fn contents(fix_up: &FixUp, resource_type: ResourceType) -> Vec<String> {
         | FixUp::PointInTimeRecovery {}
         | FixUp::DeletionProtection {}
         | FixUp::Versioning {}
-        | FixUp::EventNotifications {}
-        | FixUp::Properties { .. } => {}
+        | FixUp::EventNotifications {} => {}
     }
     found
+}
+
+/// Whether what would be set names this account. Fix-ups are made after the isolation checks.
+fn names(fix_up: &FixUp, account: &str) -> bool {
+    let holds = |value: Value| value.to_string().contains(account);
+    match fix_up {
+        FixUp::Properties { properties } => holds(Value::Object(properties.clone())),
+        FixUp::Tags { tags } => tags
+            .iter()
+            .any(|(key, value)| key.contains(account) || value.contains(account)),
+        FixUp::TimeToLive { .. }
+        | FixUp::Stream { .. }
+        | FixUp::PointInTimeRecovery {}
+        | FixUp::DeletionProtection {}
+        | FixUp::Versioning {}
+        | FixUp::Lifecycle { .. }
+        | FixUp::EventNotifications {}
+        | FixUp::Hook { .. }
+        | FixUp::Without { .. } => false,
+    }
+}
+
+/// Whether a property is settled by the restore itself and by what was checked before it: the network, encryption, and who
+/// reaches the data. A password is no part of a plan.
+fn is_settled(resource_type: ResourceType, property: &str) -> bool {
+    let settled: &[&str] = match resource_type {
+        ResourceType::S3 => &[
+            "AccessControl",
+            "BucketEncryption",
+            "BucketName",
+            "OwnershipControls",
+            "PublicAccessBlockConfiguration",
+            "WebsiteConfiguration",
+        ],
+        ResourceType::DynamoDb => &["ResourcePolicy", "SSESpecification", "TableName"],
+        ResourceType::Rds => &[
+            "DBSecurityGroups",
+            "DBSubnetGroupName",
+            "KmsKeyId",
+            "MasterUserPassword",
+            "StorageEncrypted",
+            "VPCSecurityGroups",
+        ],
+        ResourceType::Aurora => &[
+            "DBSubnetGroupName",
+            "EnableHttpEndpoint",
+            "KmsKeyId",
+            "MasterUserPassword",
+            "StorageEncrypted",
+            "VpcSecurityGroupIds",
+        ],
+        ResourceType::Ebs => &["Encrypted", "KmsKeyId"],
+        ResourceType::Ec2 => &[
+            "MetadataOptions",
+            "NetworkInterfaces",
+            "SecurityGroupIds",
+            "SecurityGroups",
+            "SubnetId",
+            "UserData",
+        ],
+        ResourceType::Efs => &[
+            "BypassPolicyLockoutSafetyCheck",
+            "Encrypted",
+            "FileSystemProtection",
+            "KmsKeyId",
+        ],
+        ResourceType::Fsx => &[],
+    };
+    is_set_by_us(resource_type, property) || settled.iter().any(|name| name.eq_ignore_ascii_case(property))
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub const TEMPLATE_TAG: &str = "blackstart:template";
 
 /// Role in the rebuild account with which CloudFormation creates the resources; `infra/accounts/rebuild.yaml` makes it.
 pub const EXECUTION_ROLE: &str = "BlackstartStackExecution";
+/// Policy in the rebuild account with what drift detection reads; `infra/accounts/rebuild.yaml` makes it.
+pub const DRIFT_READ_POLICY: &str = "BlackstartDriftRead";
 /// Longest session policy that STS takes, in characters.
 pub const MAX_SESSION_POLICY: usize = 2_048;
 
@@ -30,6 +32,20 @@ pub fn stack_tags(run: &RunId, template: &Digest) -> BTreeMap<String, String> {
 pub fn execution_role(plan: &Plan) -> String {
     format!(
         "arn:{}:iam::{}:role/{EXECUTION_ROLE}",
+        plan.partition, plan.accounts.rebuild
+    )
+}
+
+/// ARN of the policy with what drift detection reads.
+///
+/// CloudFormation reads live resources with the credentials of whoever asks for the detection, not with the stack's role,
+/// and demands `cloudformation:BatchDescribeTypeConfigurations` beside the detection itself (CloudFormation User Guide,
+/// "Detect unmanaged configuration changes to stacks and resources", considerations). A session that asks for one is
+/// bounded by this policy too: as a managed session policy (`AssumeRole`, `PolicyArns`) it needs no room in the inline one.
+#[must_use]
+pub fn drift_read_policy(plan: &Plan) -> String {
+    format!(
+        "arn:{}:iam::{}:policy/{DRIFT_READ_POLICY}",
         plan.partition, plan.accounts.rebuild
     )
 }

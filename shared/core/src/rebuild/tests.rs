@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::failure::{StackEvent, first_cause};
-use super::request::{request_token, session_policy, stack_tags};
+use super::request::{drift_read_policy, request_token, session_policy, stack_tags};
 use super::waves::{Advance, ObservedStack, Phase, Removal, StackState, advance, removal};
 use crate::artifact::Digest;
 use crate::plan::{Plan, Stack};
@@ -307,6 +307,10 @@ fn a_session_is_bound_to_the_plans_stacks_and_fits_the_limit_of_sts() {
     let policy = session_policy(&plan);
     assert!(policy.contains(":333333333333:stack/orders-app/*"), "{policy}");
     assert!(!policy.contains("stack/*"), "{policy}");
+    assert_eq!(
+        drift_read_policy(&plan),
+        "arn:aws:iam::333333333333:policy/BlackstartDriftRead"
+    );
     plan.rebuild.stacks = stacks(&[0; 100]);
     assert!(session_policy(&plan).len() <= 2_048);
 }

@@ -107,6 +107,17 @@ impl RestoreJob {
         self.made.as_deref().unwrap_or(&self.arn)
     }
 
+    /// ARN of what there is to look at: what AWS Backup says that it made comes before what was noted so far. `None` while
+    /// AWS has not said which id it chose.
+    #[must_use]
+    pub fn known<'a>(&'a self, state: Option<&'a JobState>) -> Option<&'a str> {
+        let arn = match state {
+            Some(JobState::Completed { made, .. }) => made,
+            Some(JobState::Running | JobState::Failed { .. }) | None => self.made(),
+        };
+        (!arn.ends_with(['/', ':'])).then_some(arn)
+    }
+
     /// Begins anew after a failed job, once an operator had the run go on `attempt` times.
     pub fn begin_anew(&mut self, attempt: u32) {
         if let Some(failed) = self.id.take_if(|_| self.attempt < attempt) {

@@ -56,9 +56,11 @@ pub fn stacks_removable(
     }
 }
 
-/// A restored bucket or table as it is now.
+/// A restored resource as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyState {
+    /// Nobody can look: AWS chooses its id, and nothing says which; or no interface removes resources of its type.
+    Unknown,
     /// There is none of this name.
     Absent,
     /// It is being deleted.
@@ -95,6 +97,20 @@ pub fn removal(run: &RunId, job: &RestoreJob, state: Option<&JobState>, copy: &C
         return Removal::Wait;
     }
     match copy {
+        // A job that ended without making anything leaves nothing, whatever its id would have been.
+        CopyState::Unknown if matches!(state, Some(JobState::Failed { empty: true, .. })) => Removal::Gone,
+        CopyState::Unknown => Removal::Leave {
+            why: match state {
+                Some(JobState::Completed { made, .. }) => {
+                    format!("`{}` is for a person to remove", made.escape_debug())
+                }
+                Some(JobState::Failed { why, .. }) => format!("its job may have made something: {why}"),
+                Some(JobState::Running) | None => {
+                    "whether it was made is not known, because no restore job of it is: look for one"
+                        .to_owned()
+                }
+            },
+        },
         CopyState::Absent => Removal::Gone,
         CopyState::Deleting => Removal::Wait,
         CopyState::Present { run: Some(owner) } if owner == run.as_str() => Removal::Delete,
@@ -156,6 +172,7 @@ mod tests {
 
     fn copies() -> impl Strategy<Value = CopyState> {
         prop_oneof![
+            Just(CopyState::Unknown),
             Just(CopyState::Absent),
             Just(CopyState::Deleting),
             Just(CopyState::Present { run: None }),
@@ -180,7 +197,11 @@ mod tests {
             let untagged = copy == CopyState::Present { run: None };
             prop_assert!(decided != Removal::Mark || (!marked && untagged));
             if state != Some(JobState::Running) && copy == CopyState::Absent {
-                prop_assert_eq!(decided, Removal::Gone);
+                prop_assert_eq!(&decided, &Removal::Gone);
+            }
+            let made_nothing = matches!(state, Some(JobState::Failed { empty: true, .. }));
+            if copy == CopyState::Unknown && !made_nothing {
+                prop_assert_ne!(decided, Removal::Gone);
             }
         }
     }

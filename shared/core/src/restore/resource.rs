@@ -58,15 +58,18 @@ pub fn run_of(resource_type: ResourceType, properties: &Value) -> Option<&str> {
         .as_str()
 }
 
-/// The JSON Patch that adds the tag of a run to the properties.
+/// The JSON Patch that adds the tag of a run to the properties: the whole list, so that a repeat adds nothing.
 #[must_use]
 pub fn mark(resource_type: ResourceType, properties: &Value, run: &RunId) -> Value {
     let property = tags_property(resource_type);
-    let tag = json!({ "Key": RUN_TAG, "Value": run });
-    match properties.get(property).and_then(Value::as_array) {
-        Some(_) => json!([{ "op": "add", "path": format!("/{property}/-"), "value": tag }]),
-        None => json!([{ "op": "add", "path": format!("/{property}"), "value": [tag] }]),
-    }
+    let mut tags = properties
+        .get(property)
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    tags.retain(|tag| tag.get("Key").and_then(Value::as_str) != Some(RUN_TAG));
+    tags.push(json!({ "Key": RUN_TAG, "Value": run }));
+    json!([{ "op": "add", "path": format!("/{property}"), "value": tags }])
 }
 
 #[cfg(test)]
@@ -118,7 +121,14 @@ mod tests {
                 &json!({ property: [{"Key": "a", "Value": "b"}] }),
                 &run,
             );
-            assert_eq!(more[0]["path"], format!("/{property}/-"));
+            assert_eq!(more[0]["path"], format!("/{property}"));
+            assert_eq!(more[0]["value"][0], json!({"Key": "a", "Value": "b"}));
+            let marked = json!({ property: more[0]["value"] });
+            assert_eq!(run_of(resource_type, &marked), Some(run.as_str()));
+            assert_eq!(mark(resource_type, &marked, &run), more);
+            let foreign = json!({ property: [{"Key": RUN_TAG, "Value": "another"}] });
+            let ours = mark(resource_type, &foreign, &run);
+            assert_eq!(ours[0]["value"], first[0]["value"]);
         }
     }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Progress;
 use crate::artifact::{ArtifactRef, Digest};
 
 /// What `rotation` can be asked to do.
@@ -37,8 +38,11 @@ pub struct Removed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotated {
-    /// What was rotated: [`crate::rotation::RotationDocument`].
-    pub document: ArtifactRef,
-    /// How many credentials have a new value.
+    /// `running` while a service is still at work on a credential: ask again later.
+    pub progress: Progress,
+    /// What was rotated: [`crate::rotation::RotationDocument`]. Absent until everything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<ArtifactRef>,
+    /// How many credentials have a new value so far.
     pub rotated: u32,
 }

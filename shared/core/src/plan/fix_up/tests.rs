@@ -219,3 +219,42 @@ fn all_problems_of_fix_ups_and_seams_are_told_at_once_with_their_lines() {
         "{found:#?}"
     );
 }
+
+fn said(resource_type: ResourceType, fix_up: Value) -> Vec<String> {
+    let mut plan = Plan::parse(PLAN.as_bytes()).unwrap();
+    let resource = plan.resources.first_mut().unwrap();
+    resource.resource_type = resource_type;
+    resource.fix_ups = vec![serde_json::from_value(fix_up).unwrap()];
+    let found = plan.fix_up_problems();
+    found.into_iter().map(|problem| problem.what).collect()
+}
+
+#[test]
+fn a_fix_up_opens_nothing_and_names_nothing_of_the_old_account() {
+    let properties = |properties: Value| json!({"kind": "properties", "properties": properties});
+    let old = "arn:aws:iam::999999999999:root";
+    let settled = [
+        (ResourceType::Rds, json!({"PubliclyAccessible": true})),
+        (ResourceType::Rds, json!({"publiclyaccessible": true})),
+        (ResourceType::Rds, json!({"VPCSecurityGroups": ["sg-1"]})),
+        (ResourceType::S3, json!({"PublicAccessBlockConfiguration": {}})),
+        (ResourceType::Ec2, json!({"NetworkInterfaces": []})),
+    ];
+    for (resource_type, set) in settled {
+        let found = said(resource_type, properties(set.clone()));
+        assert!(
+            found.iter().any(|what| what.contains("must not set")),
+            "{set}: {found:?}"
+        );
+    }
+    let policy = json!({"FileSystemPolicy": {"Statement": [{"Principal": {"AWS": old}}]}});
+    let named = [
+        (ResourceType::Efs, properties(policy)),
+        (ResourceType::S3, json!({"kind": "tags", "tags": {"owner": old}})),
+    ];
+    for (resource_type, fix_up) in named {
+        assert_eq!(said(resource_type, fix_up), ["names the old account"]);
+    }
+    let fine = properties(json!({"BackupRetentionPeriod": 7, "DeletionProtection": true}));
+    assert_eq!(said(ResourceType::Rds, fine), Vec::<String>::new());
+}

@@ -22,6 +22,7 @@ use blackstart_core::validation::candidates::RecoveryPoint;
 use blackstart_core::validation::check_function::{Called, Question};
 use blackstart_core::validation::configuration::Observed;
 use blackstart_core::validation::content::Signatures;
+use blackstart_core::validation::trial::TrialRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,6 +69,8 @@ pub trait RunRecords: Sync {
         version: u64,
         document: &T,
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+    /// All trials of the run.
+    fn trials(&self, run: &RunId) -> impl Future<Output = Result<Vec<TrialRecord>, LedgerError>> + Send;
     /// All verdicts of the run, by set.
     fn verdicts(
         &self,
@@ -208,6 +211,14 @@ impl RunRecords for Records {
         } else {
             self.ledger.replace(key, version, document).await
         }
+    }
+
+    async fn trials(&self, run: &RunId) -> Result<Vec<TrialRecord>, LedgerError> {
+        let items = self
+            .ledger
+            .query::<TrialRecord>(&Key::run_partition(run), Key::TRIAL_PREFIX)
+            .await?;
+        Ok(items.into_iter().map(|(_, item)| item.document).collect())
     }
 
     async fn verdicts(&self, run: &RunId) -> Result<BTreeMap<String, SetVerdict>, LedgerError> {

@@ -61,8 +61,10 @@ pub fn compared(resource_type: ResourceType) -> &'static [&'static str] {
     }
 }
 
-/// The properties that matter and that no backup brings back. Whether a template declares them or not, the plan must name
-/// them under `not_compared`: nothing is left of the original that could be looked at.
+/// The properties that matter and that no backup brings back.
+///
+/// Whether a template declares them or not, the plan must name them under `not_compared`: nothing is left of the original
+/// that could be looked at.
 #[must_use]
 pub fn not_carried(resource_type: ResourceType) -> &'static [&'static str] {
     match resource_type {

@@ -120,10 +120,17 @@ async fn remove<A: TrialAccount>(
         Remains::Arn(arn) => arn.to_owned(),
         Remains::Named => made(plan, resource),
     };
-    let existed = account
-        .remove(resource.resource_type, &resource.target, &arn)
-        .await?;
-    Ok(removed.saturating_add(u32::from(existed)))
+    let (resource_type, name) = (resource.resource_type, &resource.target);
+    if resource_type.is_readable() {
+        let existed = account.remove(resource_type, name, &arn).await?;
+        return Ok(removed.saturating_add(u32::from(existed)));
+    }
+    // Cloud Control API takes the request and may fail later: only what is not there any more is removed.
+    if !account.is_there(resource_type, name, &arn).await? {
+        return Ok(removed);
+    }
+    account.remove(resource_type, name, &arn).await?;
+    Err(ValidationError::StillThere { arn })
 }
 
 /// The access point of a trial. If the answer that named it was lost, asking for it again names it.

@@ -15,6 +15,8 @@ use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, NotCanonical};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
+use blackstart_core::restore::removal::CopyState;
+use blackstart_core::restore::resource::template_resource;
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::access_point::AccessPointState;
@@ -155,7 +157,14 @@ pub trait TrialAccount: Sync {
         question: &Question,
         seconds: u16,
     ) -> impl Future<Output = Result<Called, NotCanonical>> + Send;
-    /// Removes what was restored.
+    /// Whether something with this ARN is there: for what AWS removes long after it was asked to, or refuses to by then.
+    fn is_there(
+        &self,
+        resource_type: ResourceType,
+        name: &str,
+        arn: &str,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+    /// Asks for the removal of what was restored. `false`: there was none.
     fn remove(
         &self,
         resource_type: ResourceType,
@@ -348,6 +357,12 @@ impl TrialAccount for Entered {
 
     async fn ask(&self, function: &str, question: &Question, seconds: u16) -> Result<Called, NotCanonical> {
         self.functions.ask(function, question, seconds).await
+    }
+
+    async fn is_there(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {
+        // Of a type that Cloud Control API does not know, nothing says that it is gone.
+        let unknown = template_resource(resource_type, arn).is_none();
+        Ok(unknown || self.content.copy(resource_type, name, arn).await? != CopyState::Absent)
     }
 
     async fn remove(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {

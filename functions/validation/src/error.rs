@@ -51,6 +51,12 @@ pub enum ValidationError {
         /// How many.
         jobs: usize,
     },
+    /// The removal of a copy was asked for, and the copy is still there.
+    #[error("`{arn}` is still there: its removal was asked for, and is looked at again")]
+    StillThere {
+        /// The copy.
+        arn: String,
+    },
     /// A restore completed, and AWS Backup does not tell what it made.
     #[error("AWS Backup does not say what its restore job `{job}` made: find it and remove it")]
     Unsaid {
@@ -137,7 +143,9 @@ impl StageError for ValidationError {
                 ErrorName::InvalidInput
             }
             Self::NoEstimate { .. } => ErrorName::PolicyRefused,
-            Self::Contended { .. } | Self::StillRestoring { .. } => ErrorName::Transient,
+            Self::Contended { .. } | Self::StillRestoring { .. } | Self::StillThere { .. } => {
+                ErrorName::Transient
+            }
             Self::LeftBehind { left, .. } => name_of(left),
             Self::Unsaid { .. } => ErrorName::OutcomeUnknown,
             Self::ForeignTarget { .. } | Self::NotCanonical(_) => ErrorName::Defect,

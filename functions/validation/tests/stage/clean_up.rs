@@ -108,6 +108,30 @@ async fn what_cannot_be_removed_is_told_after_everything_else_is_gone() {
     assert!(left.len() == 1 && left[0].starts_with("fs-"), "{left:?}");
 }
 
+/// Cloud Control API takes a removal, does it later, and may come to nothing.
+#[tokio::test(flavor = "current_thread")]
+async fn what_was_asked_to_go_is_looked_at_until_it_is_gone() {
+    let world = with_files("EFS");
+    world.0.lock().unwrap().removals_fail = 1;
+    let (sets, set) = only_set(&world).await;
+    let start = Operation::Start {
+        plan: artifact("plan"),
+        sets,
+        set: set.clone(),
+    };
+    ask(&world, start, 1).await;
+    let mut looks = 0;
+    while let Err(error) = ask_at(&world, clean_up(&set), 1).await {
+        assert_eq!(error.name(), ErrorName::Transient, "{error}");
+        looks += 1;
+        assert!(looks < 20, "{error}");
+    }
+    let state = world.0.lock().unwrap();
+    assert_eq!(state.ever_created, 3);
+    assert!(state.existing.is_empty(), "left behind: {:?}", state.existing);
+    assert_eq!(state.removals_fail, 0);
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_job_that_was_given_up_is_waited_for_before_its_copy_is_looked_for() {
     let world = world();

@@ -54,6 +54,10 @@ pub(crate) struct State {
     /// Throw-away resources that exist: name to point.
     pub(crate) existing: BTreeMap<String, String>,
     pub(crate) ever_created: usize,
+    /// What Cloud Control API is removing, and how often it was looked at.
+    pub(crate) removing: BTreeMap<String, u32>,
+    /// How many removals it takes and refuses later.
+    pub(crate) removals_fail: u32,
     pub(crate) results: BTreeMap<String, bool>,
     pub(crate) items: BTreeMap<Key, (u64, String)>,
     pub(crate) artifacts: BTreeMap<String, Vec<u8>>,
@@ -413,6 +417,26 @@ impl TrialAccount for World {
         Ok(answer.unwrap_or(Called::TimedOut(seconds)))
     }
 
+    async fn is_there(&self, resource_type: ResourceType, _: &str, arn: &str) -> Result<bool, PortError> {
+        self.call(|state| {
+            let Some((_, id)) = template_resource(resource_type, arn) else {
+                return Ok(true);
+            };
+            if let Some(looks) = state.removing.get_mut(id) {
+                *looks += 1;
+                if *looks == 2 {
+                    state.removing.remove(id);
+                    if state.removals_fail == 0 {
+                        state.existing.remove(id);
+                    } else {
+                        state.removals_fail -= 1;
+                    }
+                }
+            }
+            Ok(state.existing.contains_key(id))
+        })
+    }
+
     async fn remove(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {
         self.call(|state| {
             let id = if resource_type.is_readable() {
@@ -424,7 +448,12 @@ impl TrialAccount for World {
                 })?;
                 id
             };
-            Ok(state.existing.remove(id).is_some())
+            if resource_type.is_readable() {
+                return Ok(state.existing.remove(id).is_some());
+            }
+            // It is taken, and done or refused some time later.
+            state.removing.entry(id.to_owned()).or_default();
+            Ok(true)
         })
     }
 }

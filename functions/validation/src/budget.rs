@@ -5,36 +5,37 @@ use std::collections::BTreeMap;
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Amount, CostPlan, Plan};
 use blackstart_core::run::RunId;
+use blackstart_core::validation::RecoverySet;
 use blackstart_core::validation::cost::{Budget, of_point};
 use blackstart_core::validation::reuse::{PointVerdict, basis};
 use blackstart_core::validation::trial::TrialRecord;
-use blackstart_core::validation::{CandidateDocument, RecoverySet, Verdict};
+use blackstart_core::validation::walk::Ahead;
 use jiff::Timestamp;
 
 use crate::deps::RunRecords;
 use crate::error::ValidationError;
 
-/// The budget as it stands; nothing if the plan has no ceiling. Sets with a verdict need no trial.
+/// The budget as it stands; nothing if the plan has no ceiling. Only trials that the walk can come to are estimated: a vault
+/// may hold thousands of sets.
 pub(crate) async fn budget<R: RunRecords>(
     records: &R,
     run: &RunId,
     plan: &Plan,
-    candidates: &CandidateDocument,
-    verdicts: &BTreeMap<String, Verdict>,
+    ahead: &Ahead<'_>,
     now: Timestamp,
 ) -> Result<Option<Budget>, ValidationError> {
     let Some(cost) = &plan.validation.cost else {
         return Ok(None);
     };
-    let mut spent = Amount::default();
+    let spent = records
+        .trials(run)
+        .await?
+        .iter()
+        .map(TrialRecord::spent)
+        .fold(Amount::default(), Amount::plus);
     let mut trials = BTreeMap::new();
-    for set in &candidates.sets {
-        if let Some(item) = records.item::<TrialRecord>(&Key::trial(run, &set.id)).await? {
-            spent = spent.plus(item.document.spent());
-        }
-        if !verdicts.contains_key(&set.id) {
-            trials.insert(set.id.clone(), of_set(records, plan, cost, set, now).await?);
-        }
+    for set in &ahead.waiting {
+        trials.insert(set.id.clone(), of_set(records, plan, cost, set, now).await?);
     }
     Ok(Some(Budget {
         currency: cost.currency.clone(),

@@ -15,6 +15,8 @@ use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, NotCanonical};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
+use blackstart_core::restore::removal::CopyState;
+use blackstart_core::restore::resource::template_resource;
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::access_point::AccessPointState;
@@ -22,6 +24,7 @@ use blackstart_core::validation::candidates::RecoveryPoint;
 use blackstart_core::validation::check_function::{Called, Question};
 use blackstart_core::validation::configuration::Observed;
 use blackstart_core::validation::content::Signatures;
+use blackstart_core::validation::trial::TrialRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,6 +71,8 @@ pub trait RunRecords: Sync {
         version: u64,
         document: &T,
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+    /// All trials of the run.
+    fn trials(&self, run: &RunId) -> impl Future<Output = Result<Vec<TrialRecord>, LedgerError>> + Send;
     /// All verdicts of the run, by set.
     fn verdicts(
         &self,
@@ -152,7 +157,14 @@ pub trait TrialAccount: Sync {
         question: &Question,
         seconds: u16,
     ) -> impl Future<Output = Result<Called, NotCanonical>> + Send;
-    /// Removes what was restored.
+    /// Whether something with this ARN is there: for what AWS removes long after it was asked to, or refuses to by then.
+    fn is_there(
+        &self,
+        resource_type: ResourceType,
+        name: &str,
+        arn: &str,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+    /// Asks for the removal of what was restored. `false`: there was none.
     fn remove(
         &self,
         resource_type: ResourceType,
@@ -208,6 +220,14 @@ impl RunRecords for Records {
         } else {
             self.ledger.replace(key, version, document).await
         }
+    }
+
+    async fn trials(&self, run: &RunId) -> Result<Vec<TrialRecord>, LedgerError> {
+        let items = self
+            .ledger
+            .query::<TrialRecord>(&Key::run_partition(run), Key::TRIAL_PREFIX)
+            .await?;
+        Ok(items.into_iter().map(|(_, item)| item.document).collect())
     }
 
     async fn verdicts(&self, run: &RunId) -> Result<BTreeMap<String, SetVerdict>, LedgerError> {
@@ -337,6 +357,12 @@ impl TrialAccount for Entered {
 
     async fn ask(&self, function: &str, question: &Question, seconds: u16) -> Result<Called, NotCanonical> {
         self.functions.ask(function, question, seconds).await
+    }
+
+    async fn is_there(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {
+        // Of a type that Cloud Control API does not know, nothing says that it is gone.
+        let unknown = template_resource(resource_type, arn).is_none();
+        Ok(unknown || self.content.copy(resource_type, name, arn).await? != CopyState::Absent)
     }
 
     async fn remove(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {

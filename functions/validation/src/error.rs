@@ -25,6 +25,14 @@ pub enum ValidationError {
         /// The set.
         set: String,
     },
+    /// The plan has a ceiling of cost, and the cost of a trial is not known.
+    #[error("the cost of validating set {set} cannot be estimated, and the plan has a ceiling: {why}")]
+    NoEstimate {
+        /// The set.
+        set: String,
+        /// Why.
+        why: String,
+    },
     /// Another invocation changed the same item meanwhile.
     #[error("{what} of recovery set `{set}` was changed by another invocation meanwhile")]
     Contended {
@@ -42,6 +50,26 @@ pub enum ValidationError {
         set: String,
         /// How many.
         jobs: usize,
+    },
+    /// The removal of a copy was asked for, and the copy is still there.
+    #[error("`{arn}` is still there: its removal was asked for, and is looked at again")]
+    StillThere {
+        /// The copy.
+        arn: String,
+    },
+    /// A restore completed, and AWS Backup does not tell what it made.
+    #[error("AWS Backup does not say what its restore job `{job}` made: find it and remove it")]
+    Unsaid {
+        /// The job.
+        job: String,
+    },
+    /// Some of what a trial made could not be removed; everything else was.
+    #[error("something of the trial of recovery set `{set}` is left behind: {}", each(.left))]
+    LeftBehind {
+        /// The set.
+        set: String,
+        /// What is left, and why.
+        left: Vec<Left>,
     },
     /// The name of a throw-away resource is not the one that its set implies.
     #[error("`{target}` is not the trial name of `{resource}`: it is not removed")]
@@ -68,6 +96,41 @@ pub enum ValidationError {
     Artifact(#[from] ArtifactError),
 }
 
+/// One resource of a trial that could not be removed.
+#[derive(Debug)]
+pub struct Left {
+    resource: String,
+    why: Box<ValidationError>,
+}
+
+impl Left {
+    pub(crate) fn new(resource: &str, why: ValidationError) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            why: Box::new(why),
+        }
+    }
+}
+
+fn each(left: &[Left]) -> String {
+    let all: Vec<String> = left
+        .iter()
+        .map(|one| format!("{}: {}", one.resource, one.why))
+        .collect();
+    all.join("; ")
+}
+
+/// What another try may remove is tried again; then the first reason counts.
+fn name_of(left: &[Left]) -> ErrorName {
+    let mut names = left.iter().map(|one| one.why.name());
+    let first = names.next().unwrap_or(ErrorName::Defect);
+    if names.any(|name| name == ErrorName::Transient) {
+        ErrorName::Transient
+    } else {
+        first
+    }
+}
+
 fn join(problems: &[RuleProblem]) -> String {
     let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
     all.join("; ")
@@ -79,7 +142,12 @@ impl StageError for ValidationError {
             Self::NoRun | Self::UnknownSet { .. } | Self::NoTrial { .. } | Self::Rules(_) => {
                 ErrorName::InvalidInput
             }
-            Self::Contended { .. } | Self::StillRestoring { .. } => ErrorName::Transient,
+            Self::NoEstimate { .. } => ErrorName::PolicyRefused,
+            Self::Contended { .. } | Self::StillRestoring { .. } | Self::StillThere { .. } => {
+                ErrorName::Transient
+            }
+            Self::LeftBehind { left, .. } => name_of(left),
+            Self::Unsaid { .. } => ErrorName::OutcomeUnknown,
             Self::ForeignTarget { .. } | Self::NotCanonical(_) => ErrorName::Defect,
             Self::Port(error) => error.name(),
             Self::Ledger(error) => error.name(),

@@ -169,7 +169,8 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
                 }
                 Err(unreadable) => say(Layer::ContentScan, id, unreadable),
             }
-            if required.contains(&Layer::Configuration) {
+            let configured = applies(Layer::Configuration, resource.resource_type);
+            if configured && required.contains(&Layer::Configuration) {
                 say(
                     Layer::Configuration,
                     id,
@@ -223,13 +224,16 @@ impl<R: RunRecords, A: TrialAccount> Room<'_, R, A> {
         self.ask(resource, trial, &mut content).await?;
         let path = format!("validation/{}/{}.manifest.json", set.id, resource.id);
         let manifest = self.records.store(self.run, &path, &content.manifest).await?;
-        if let Some(said) = self.compare(resource, set, &content.manifest).await? {
+        if applies(Layer::ContentScan, resource.resource_type)
+            && let Some(said) = self.compare(resource, set, &content.manifest).await?
+        {
             content.scan = content.scan.and(said);
         }
         Ok(Ok((manifest, content)))
     }
 
-    /// Compares with the newest older point that an earlier run found clean; nothing if there is none.
+    /// Compares with the newest older point that an earlier run found clean; nothing if there is none. Figures of a function
+    /// are not compared so: sums and counts differ between any two backups, and only the function knows by how much.
     async fn compare(
         &self,
         resource: &Resource,

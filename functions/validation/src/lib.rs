@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod budget;
+mod clean_up;
 pub mod deps;
 pub mod error;
 mod judge;
@@ -77,7 +78,7 @@ pub async fn handle<R: RunRecords, E: EnterAccount>(
         } => judge::judge(deps, run, &plan, &sets, &set, now)
             .await
             .map(Answer::Judged),
-        Operation::CleanUp { plan, set } => trial::clean_up(deps, run, &plan, &set)
+        Operation::CleanUp { plan, set } => clean_up::clean_up(deps, run, &plan, &set)
             .await
             .map(Answer::CleanedUp),
         Operation::Select { plan, branches } => selection::select(deps, run, &plan, &branches, now)

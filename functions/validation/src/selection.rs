@@ -9,8 +9,9 @@ use blackstart_core::run::RunId;
 use blackstart_core::task::timeline::Merged;
 use blackstart_core::task::validation::{BranchResult, Branches, Selected};
 use blackstart_core::timeline::CurrentBoundary;
+use blackstart_core::validation::log_review;
 use blackstart_core::validation::select::{self, Selection};
-use blackstart_core::validation::walk::Pace;
+use blackstart_core::validation::walk::{Pace, ahead};
 use blackstart_core::validation::{CandidateDocument, RecoverySet};
 use jiff::Timestamp;
 
@@ -44,12 +45,14 @@ pub(crate) async fn select<R: RunRecords, E: EnterAccount>(
     let verdicts = records.verdicts(run).await?;
     let boundary = boundary.document;
     let reviewed = walk::review(records, &candidates, &boundary).await?;
-    let known = verdicts
+    let mut known = verdicts
         .iter()
         .map(|(id, said)| (id.clone(), said.verdict))
         .collect();
-    let budget = budget(records, run, &plan, &candidates, &known, now).await?;
+    log_review::apply(&mut known, &reviewed);
     let pace = Pace::of(&plan);
+    let ahead = ahead(&candidates.sets, &known, Some(boundary.boundary), pace);
+    let budget = budget(records, run, &plan, &ahead, now).await?;
     match select::select(
         &candidates,
         &verdicts,

@@ -1,8 +1,8 @@
-//! The trial of one set: start, poll, clean up. Every operation can be repeated.
+//! The trial of one set: start and poll. Every operation can be repeated.
 
 use std::collections::BTreeMap;
 
-use blackstart_aws::backup::{StartRestore, StartScan};
+use blackstart_aws::backup::{RestoreJob, StartRestore, StartScan};
 use blackstart_aws::port::PortError;
 use blackstart_core::artifact::ArtifactRef;
 use blackstart_core::ledger::Key;
@@ -11,11 +11,11 @@ use blackstart_core::restore::mapping::Declared;
 use blackstart_core::restore::request::arn_in;
 use blackstart_core::run::RunId;
 use blackstart_core::task::Progress;
-use blackstart_core::task::validation::{CleanedUp, Trial};
+use blackstart_core::task::validation::Trial;
 use blackstart_core::validation::cost::of_point;
 use blackstart_core::validation::reuse::{PointVerdict, basis};
 use blackstart_core::validation::trial::{
-    self as naming, BACKUP_ROLE, SCANNER_ROLE, TrialRecord, TrialResource,
+    self as naming, BACKUP_ROLE, SCANNER_ROLE, TrialJob, TrialRecord, TrialResource,
 };
 use blackstart_core::validation::verdict::{of_restore, of_scan};
 use blackstart_core::validation::{CandidateDocument, LayerVerdict, RecoverySet, SetVerdict, Verdict};
@@ -48,7 +48,7 @@ pub(crate) async fn start<R: RunRecords, E: EnterAccount>(
     // The names come before what bears them, so that clean-up knows them after a crash.
     trial.save(&deps.records).await?;
     reuse_verdicts(&deps.records, &plan, &mut trial.record, now).await?;
-    note_estimate(&plan, chosen, &mut trial.record);
+    note_estimate(&plan, chosen, &mut trial.record)?;
     let account = deps.enter.enter(&plan, run).await?;
     let started = start_jobs(&account, &plan, run, &mut trial.record).await;
     trial.save(&deps.records).await?;
@@ -56,17 +56,25 @@ pub(crate) async fn start<R: RunRecords, E: EnterAccount>(
     Ok(answer(set, trial.record.is_done()))
 }
 
-/// Notes what the jobs of this attempt will cost, before they are started.
-fn note_estimate(plan: &Plan, set: &RecoverySet, record: &mut TrialRecord) {
-    let Some(cost) = &plan.validation.cost else { return };
-    let needed = record
-        .resources
-        .iter()
-        .filter(|(_, trial)| trial.reused.is_none());
-    let estimate = needed
-        .filter_map(|(id, _)| of_point(cost, &plan.validation.layers, set.points.get(id)?).ok())
-        .fold(Amount::default(), Amount::plus);
+/// Notes what the jobs of this attempt will cost, before they are started. What cannot be estimated cannot be kept below a
+/// ceiling, and is not started.
+fn note_estimate(plan: &Plan, set: &RecoverySet, record: &mut TrialRecord) -> Result<(), ValidationError> {
+    let Some(cost) = &plan.validation.cost else {
+        return Ok(());
+    };
+    let needed = set.points.iter().filter(|(id, _)| {
+        let trial = record.resources.get(*id);
+        trial.is_some_and(|trial| trial.reused.is_none())
+    });
+    let estimate: Result<Amount, String> = needed
+        .map(|(_, point)| of_point(cost, &plan.validation.layers, point))
+        .try_fold(Amount::default(), |sum, one| Ok(sum.plus(one?)));
+    let estimate = estimate.map_err(|why| ValidationError::NoEstimate {
+        set: set.id.clone(),
+        why,
+    })?;
     record.estimates.insert(record.attempt, estimate);
+    Ok(())
 }
 
 /// Takes over what an earlier trial of the same point said, where nothing was started yet.
@@ -276,9 +284,7 @@ async fn ask_jobs<A: TrialAccount>(account: &A, record: &mut TrialRecord) -> Res
             .filter(|_| resource.restore.said.is_none())
         {
             let job = account.restore_job(id).await;
-            if let Ok(job) = &job {
-                resource.restore.made.clone_from(&job.created);
-            }
+            note_end(&mut resource.restore, &job);
             resource.restore.said = ended(job, |job| of_restore(&job.state, job.message.as_deref()))?;
         }
         let Some(scan) = &mut resource.scan else { continue };
@@ -292,6 +298,18 @@ async fn ask_jobs<A: TrialAccount>(account: &A, record: &mut TrialRecord) -> Res
     Ok(())
 }
 
+/// Takes note of what a restore job made, and whether it is over.
+pub(crate) fn note_end(restore: &mut TrialJob, job: &Result<RestoreJob, PortError>) {
+    match job {
+        Ok(job) => {
+            restore.made.clone_from(&job.created);
+            restore.ended = of_restore(&job.state, None).is_some();
+        }
+        Err(PortError::NotFound { .. }) => restore.ended = true,
+        Err(PortError::Refused { .. } | PortError::Transient { .. } | PortError::OutcomeUnknown { .. }) => {}
+    }
+}
+
 /// What an ended job says. A job that vanished or may not be seen says nothing for sure.
 fn ended<J>(
     job: Result<J, PortError>,
@@ -302,85 +320,6 @@ fn ended<J>(
         Err(error @ (PortError::Refused { .. } | PortError::NotFound { .. })) => {
             Ok(Some(LayerVerdict::new(Verdict::Unknown, error.to_string())))
         }
-        Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => Err(error.into()),
-    }
-}
-
-pub(crate) async fn clean_up<R: RunRecords, E: EnterAccount>(
-    deps: &Deps<R, E>,
-    run: &RunId,
-    plan: &ArtifactRef,
-    set: &str,
-) -> Result<CleanedUp, ValidationError> {
-    let done = |removed| {
-        Ok(CleanedUp {
-            set: set.to_owned(),
-            removed,
-        })
-    };
-    let Some(mut trial) = Open::load(&deps.records, run, set).await? else {
-        return done(0);
-    };
-    if trial.record.cleaned || trial.record.resources.is_empty() {
-        return done(0);
-    }
-    let plan = deps.records.plan(plan).await?;
-    let account = deps.enter.enter(&plan, run).await?;
-    // A job that is still at work would make its resource after we removed it.
-    ask_jobs(&account, &mut trial.record).await?;
-    let (mut removed, mut running) = (0_u32, 0_usize);
-    for (id, resource) in &trial.record.resources {
-        if resource.reused.is_some() {
-            continue;
-        }
-        if resource.restore.id.is_some() && resource.restore.said.is_none() {
-            running = running.saturating_add(1);
-            continue;
-        }
-        if resource.target != naming::target(run, set, id, trial.record.attempt) {
-            return Err(ValidationError::ForeignTarget {
-                target: resource.target.clone(),
-                resource: id.clone(),
-            });
-        }
-        if let Some(arn) = access_to_remove(&account, resource).await? {
-            let existed = account.remove_access_point(&arn).await?;
-            removed = removed.saturating_add(u32::from(existed));
-        }
-        let arn = made(&plan, resource);
-        let existed = account
-            .remove(resource.resource_type, &resource.target, &arn)
-            .await?;
-        removed = removed.saturating_add(u32::from(existed));
-    }
-    if running > 0 {
-        return Err(ValidationError::StillRestoring {
-            set: set.to_owned(),
-            jobs: running,
-        });
-    }
-    trial.record.cleaned = true;
-    trial.save(&deps.records).await?;
-    done(removed)
-}
-
-/// The access point of a trial. If the answer that named it was lost, asking for it again names it.
-async fn access_to_remove<A: TrialAccount>(
-    account: &A,
-    resource: &TrialResource,
-) -> Result<Option<String>, ValidationError> {
-    let Some(access) = &resource.access else {
-        return Ok(None);
-    };
-    if access.arn.is_some() || access.given_up.is_some() {
-        return Ok(access.arn.clone());
-    }
-    match account
-        .create_access_point(&resource.target, &resource.point)
-        .await
-    {
-        Ok(arn) => Ok(Some(arn)),
-        Err(PortError::Refused { .. } | PortError::NotFound { .. }) => Ok(None),
         Err(error @ (PortError::Transient { .. } | PortError::OutcomeUnknown { .. })) => Err(error.into()),
     }
 }
@@ -457,7 +396,7 @@ impl Open {
         }))
     }
 
-    async fn save<R: RunRecords>(&mut self, records: &R) -> Result<(), ValidationError> {
+    pub(crate) async fn save<R: RunRecords>(&mut self, records: &R) -> Result<(), ValidationError> {
         if records.set_item(&self.key, self.version, &self.record).await? {
             self.version = self.version.saturating_add(1);
             Ok(())

@@ -120,7 +120,8 @@ pub(crate) async fn next<R: RunRecords>(
         .map(|(id, said)| (id, said.verdict))
         .collect();
     log_review::apply(&mut verdicts, &reviewed);
-    let budget = budget(records, run, &plan, &document, &verdicts, now).await?;
+    let ahead = walk::ahead(&document.sets, &verdicts, boundary, Pace::of(&plan));
+    let budget = budget(records, run, &plan, &ahead, now).await?;
     loop {
         let round = walk::next(
             &document.sets,

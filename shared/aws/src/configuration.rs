@@ -1,12 +1,8 @@
-//! How a restored bucket or table is configured, and what its recovery point says about the original.
+//! What a restored table and a recovery point say about how the original was configured.
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{
-    BillingMode, KeySchemaElement, PointInTimeRecoveryStatus, Projection, TableDescription, TimeToLiveStatus,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_sdk_dynamodb::types::{BillingMode, KeySchemaElement, Projection, TableDescription};
 use blackstart_core::plan::{ResourceType, Vault};
 use blackstart_core::validation::configuration::{Observation, Observed};
 use serde_json::{Value, json};
@@ -17,7 +13,6 @@ use crate::port::{Effect, PortError, classify};
 #[derive(Debug, Clone)]
 pub struct ConfigurationReader {
     backup: aws_sdk_backup::Client,
-    s3: aws_sdk_s3::Client,
     dynamodb: aws_sdk_dynamodb::Client,
 }
 
@@ -27,13 +22,12 @@ impl ConfigurationReader {
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             backup: aws_sdk_backup::Client::new(config),
-            s3: crate::artifacts::s3_client(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
         }
     }
 
-    /// Reads what the bucket or table `name` was restored to. Its encryption is the one choice of the restore that is not
-    /// the point's: the point's own metadata say how the original was encrypted.
+    /// Reads what the point and its restored copy `name` have from the original. The copy's encryption is the restore's own
+    /// choice: the point's metadata say how the original was encrypted. A restored bucket has no setting of the original.
     ///
     /// # Errors
     /// [`PortError::Transient`] and [`PortError::OutcomeUnknown`]; what is refused is part of the answer.
@@ -47,9 +41,8 @@ impl ConfigurationReader {
         let metadata = self.metadata(vault, point).await?;
         match resource_type {
             ResourceType::S3 => {
-                let mut found = self.bucket(name).await?;
-                found.insert("BucketEncryption", seen(metadata, bucket_encryption));
-                Ok(Observed(found))
+                let encryption = seen(metadata, bucket_encryption);
+                Ok(Observed(BTreeMap::from([("BucketEncryption", encryption)])))
             }
             ResourceType::DynamoDb => {
                 let mut found = self.table(name).await?;
@@ -91,67 +84,9 @@ impl ConfigurationReader {
         })
     }
 
-    async fn bucket(&self, bucket: &str) -> Result<BTreeMap<&'static str, Observation>, PortError> {
-        let block = self.s3.get_public_access_block().bucket(bucket).send().await;
-        let versioning = self.s3.get_bucket_versioning().bucket(bucket).send().await;
-        let policy = self.s3.get_bucket_policy().bucket(bucket).send().await;
-        let replication = self.s3.get_bucket_replication().bucket(bucket).send().await;
-        let block = observation(bucket, block, "NoSuchPublicAccessBlockConfiguration", |answer| {
-            let block = answer.public_access_block_configuration?;
-            Some(json!({
-                "BlockPublicAcls": block.block_public_acls,
-                "BlockPublicPolicy": block.block_public_policy,
-                "IgnorePublicAcls": block.ignore_public_acls,
-                "RestrictPublicBuckets": block.restrict_public_buckets,
-            }))
-        })?;
-        let versioning = observation(bucket, versioning, "", |answer| {
-            Some(json!({"Status": answer.status?.as_str()}))
-        })?;
-        let policy = observation(bucket, policy, "NoSuchBucketPolicy", |answer| {
-            let text = answer.policy?;
-            Some(serde_json::from_str(&text).unwrap_or(Value::String(text)))
-        })?;
-        let replication = observation(
-            bucket,
-            replication,
-            "ReplicationConfigurationNotFoundError",
-            |answer| {
-                let rules: Vec<Value> = answer
-                    .replication_configuration?
-                    .rules
-                    .into_iter()
-                    .map(|rule| {
-                        let target = rule.destination.map(|destination| destination.bucket);
-                        json!({"Status": rule.status.as_str(), "Destination": {"Bucket": target}})
-                    })
-                    .collect();
-                Some(json!({"Rules": rules}))
-            },
-        )?;
-        Ok(BTreeMap::from([
-            ("PublicAccessBlockConfiguration", block),
-            ("VersioningConfiguration", versioning),
-            ("BucketPolicy", policy),
-            ("ReplicationConfiguration", replication),
-        ]))
-    }
-
     async fn table(&self, table: &str) -> Result<BTreeMap<&'static str, Observation>, PortError> {
         let described = self.dynamodb.describe_table().table_name(table).send().await;
-        let lives = self
-            .dynamodb
-            .describe_time_to_live()
-            .table_name(table)
-            .send()
-            .await;
-        let backups = self
-            .dynamodb
-            .describe_continuous_backups()
-            .table_name(table)
-            .send()
-            .await;
-        let mut found = match described {
+        Ok(match described {
             Ok(answer) => of_table(answer.table),
             Err(error) => {
                 let why = refusal(classify(
@@ -162,40 +97,17 @@ impl ConfigurationReader {
                 let unreadable = |name| (name, Observation::Unreadable(why.clone()));
                 TABLE.map(unreadable).into()
             }
-        };
-        found.insert(
-            "TimeToLiveSpecification",
-            observation(table, lives, "", |answer| {
-                let lives = answer.time_to_live_description?;
-                let on = matches!(
-                    lives.time_to_live_status,
-                    Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
-                );
-                Some(json!({"Enabled": on, "AttributeName": lives.attribute_name}))
-            })?,
-        );
-        found.insert(
-            "PointInTimeRecoverySpecification",
-            observation(table, backups, "", |answer| {
-                let recovery = answer
-                    .continuous_backups_description?
-                    .point_in_time_recovery_description?;
-                let on = recovery.point_in_time_recovery_status == Some(PointInTimeRecoveryStatus::Enabled);
-                Some(json!({"PointInTimeRecoveryEnabled": on}))
-            })?,
-        );
-        Ok(found)
+        })
     }
 }
 
 /// What `DescribeTable` tells.
-const TABLE: [&str; 6] = [
+const TABLE: [&str; 5] = [
     "AttributeDefinitions",
     "BillingMode",
     "GlobalSecondaryIndexes",
     "KeySchema",
     "LocalSecondaryIndexes",
-    "StreamSpecification",
 ];
 
 fn of_table(table: Option<TableDescription>) -> BTreeMap<&'static str, Observation> {
@@ -231,22 +143,12 @@ fn of_table(table: Option<TableDescription>) -> BTreeMap<&'static str, Observati
         .into_iter()
         .map(|one| index(one.index_name.as_deref(), one.key_schema, one.projection))
         .collect();
-    let stream = table
-        .stream_specification
-        .filter(|stream| stream.stream_enabled)
-        .and_then(|stream| stream.stream_view_type);
     BTreeMap::from([
         ("AttributeDefinitions", Observation::Is(json!(attributes))),
         ("BillingMode", Observation::Is(json!(mode.as_str()))),
         ("GlobalSecondaryIndexes", Observation::Is(json!(global))),
         ("KeySchema", Observation::Is(keys(table.key_schema))),
         ("LocalSecondaryIndexes", Observation::Is(json!(local))),
-        (
-            "StreamSpecification",
-            stream.map_or(Observation::Absent, |view| {
-                Observation::Is(json!({"StreamViewType": view.as_str()}))
-            }),
-        ),
     ])
 }
 
@@ -313,30 +215,6 @@ fn unsaid(name: &str, value: Option<&str>) -> Observation {
         "the recovery point's metadata say `{}` for `{name}`",
         value.unwrap_or("nothing")
     ))
-}
-
-/// A value, nothing, or why it cannot be read. `absent` is the service's word for nothing.
-fn observation<T, E>(
-    name: &str,
-    answer: Result<T, SdkError<E, HttpResponse>>,
-    absent: &str,
-    read: impl FnOnce(T) -> Option<Value>,
-) -> Result<Observation, PortError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match answer {
-        Ok(answer) => Ok(read(answer).map_or(Observation::Absent, Observation::Is)),
-        Err(error) if error.code().is_some_and(|code| code == absent) => Ok(Observation::Absent),
-        Err(error) => {
-            let error = classify(
-                format!("reading the configuration of `{name}`"),
-                Effect::Read,
-                &error,
-            );
-            refusal(error).map(Observation::Unreadable)
-        }
-    }
 }
 
 /// What was refused or is not there is an answer; what did not get through is asked again.

@@ -61,7 +61,7 @@ impl Content {
             reasons: Vec::new(),
         };
         let so_far = std::mem::replace(&mut self.invariants, nothing);
-        self.invariants = so_far.and(check_function::judge(function, called));
+        self.invariants = so_far.and(check_function::judge(resource.resource_type, function, called));
         if !resource.resource_type.is_readable() {
             self.manifest
                 .entries

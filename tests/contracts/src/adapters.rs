@@ -63,7 +63,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 29] = [
 ];
 
 /// Requests whose permission has another name, or whose adapter speaks to several services.
-const NAMED_OTHERWISE: [(&str, &str); 74] = [
+const NAMED_OTHERWISE: [(&str, &str); 72] = [
     ("add_permission", "lambda:AddPermission"),
     ("create_grant", "kms:CreateGrant"),
     ("describe_event_bus", "events:DescribeEventBus"),
@@ -84,11 +84,9 @@ const NAMED_OTHERWISE: [(&str, &str); 74] = [
     ("delete_backup_access_point", "backup:DeleteBackupAccessPoint"),
     ("describe_backup_access_point", "backup:DescribeBackupAccessPoint"),
     ("get_bucket_acl", "s3:GetBucketAcl"),
-    ("get_bucket_replication", "s3:GetReplicationConfiguration"),
     ("get_bucket_versioning", "s3:GetBucketVersioning"),
     ("get_layer_version_policy", "lambda:GetLayerVersionPolicy"),
     ("get_policy", "lambda:GetPolicy"),
-    ("get_public_access_block", "s3:GetBucketPublicAccessBlock"),
     (
         "get_recovery_point_restore_metadata",
         "backup:GetRecoveryPointRestoreMetadata",

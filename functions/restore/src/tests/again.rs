@@ -222,22 +222,25 @@ fn resource_metadata(plan: &mut Plan) {
 
 #[tokio::test(flavor = "current_thread")]
 async fn what_cannot_be_read_from_outside_is_compared_by_what_its_function_counts() {
-    let answer = |rows: u32| {
-        Called::Returned(
-            json!({"verdict": "clean", "figures": {"rows": rows}})
-                .to_string()
-                .into_bytes(),
-        )
+    let answer = |figures: &serde_json::Value| {
+        let said = json!({"verdict": "clean", "figures": figures});
+        Called::Returned(said.to_string().into_bytes())
     };
-    for (rows, same) in [(12, true), (11, false)] {
+    let (twelve, nothing) = (json!({"rows": 12}), json!({}));
+    for (counted, found, same) in [
+        (&twelve, &twelve, true),
+        (&twelve, &json!({"rows": 11}), false),
+        // Two empty manifests are equal, and prove nothing.
+        (&nothing, &nothing, false),
+    ] {
         let bench = Bench::new();
         {
             let mut world = bench.deps.run.world();
             world.plan = with_a_database;
-            world.function = answer(rows);
+            world.function = answer(found);
             let validated = ContentManifest {
                 resource: "orders-table".to_owned(),
-                entries: figures("blackstart-check-orders", &answer(12)),
+                entries: figures("blackstart-check-orders", &answer(counted)),
             };
             world
                 .content
@@ -266,7 +269,7 @@ async fn what_cannot_be_read_from_outside_is_compared_by_what_its_function_count
                 job.created = Some(volume.to_owned());
             }
         }
-        assert_eq!(bench.ask("verify").await.is_ok(), same, "{rows}");
+        assert_eq!(bench.ask("verify").await.is_ok(), same, "{found}");
         assert_eq!(bench.deps.run.world().asked[0].arn, volume);
         if same {
             assert_eq!(bench.deps.run.world().kept[0].resources[1].arn, volume);

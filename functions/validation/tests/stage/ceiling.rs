@@ -4,9 +4,12 @@ use serde_json::{Value, json};
 
 use super::fake::World;
 use super::machine::{
-    DATA, artifact, ask, at, point, prepared, run, select, selection, set_boundary, try_set, walk, world,
+    DATA, artifact, ask, ask_at, at, point, prepared, run, select, selection, set_boundary, try_set, walk,
+    world,
 };
+use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::task::validation::{NextRound, Operation, Selected, Walked};
+use blackstart_core::validation::candidates::RecoveryPoint;
 use validation::Answer;
 
 /// Every point holds a gigabyte; a set costs 1 for its bucket, 2 for the scan and 1 for its table.
@@ -134,4 +137,71 @@ async fn a_verdict_that_is_reused_costs_nothing() {
     let (tried, _, reason) = walked(&world).await;
     assert_eq!((tried, reason), (4, None));
     assert_eq!(world.0.lock().unwrap().ever_created, restored);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_round_reads_what_it_can_come_to_and_no_more() {
+    let calls = |days| async move {
+        let world = with_ceiling("1000");
+        {
+            let mut state = world.0.lock().unwrap();
+            for day in 5..days {
+                state
+                    .points
+                    .extend([super::machine::TABLE, DATA].map(|resource| RecoveryPoint {
+                        bytes: Some(1),
+                        ..point(resource, day)
+                    }));
+            }
+        }
+        super::machine::change_plan(&world, |plan| plan["validation"]["max_sets"] = json!(3));
+        set_boundary(&world, at(1_000_000));
+        let plan = artifact("plan");
+        let Answer::Candidates(candidates) =
+            ask(&world, Operation::Candidates { plan: plan.clone() }, 0).await
+        else {
+            panic!("no candidates");
+        };
+        assert!(candidates.count + 1 >= u32::try_from(days).unwrap() - 1);
+        let before = world.0.lock().unwrap().calls;
+        let next = Operation::Next {
+            plan,
+            sets: candidates.sets,
+        };
+        ask(&world, next, 1).await;
+        let after = world.0.lock().unwrap().calls;
+        after - before
+    };
+    assert_eq!(calls(6).await, calls(300).await);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_trial_whose_cost_is_not_known_is_not_started() {
+    let world = with_ceiling("1000");
+    set_boundary(&world, at(100_000));
+    let plan = artifact("plan");
+    let Answer::Candidates(candidates) = ask(&world, Operation::Candidates { plan: plan.clone() }, 0).await
+    else {
+        panic!("no candidates");
+    };
+    let next = Operation::Next {
+        plan: plan.clone(),
+        sets: candidates.sets.clone(),
+    };
+    let Answer::Next(NextRound::Validate { sets }) = ask(&world, next, 1).await else {
+        panic!("nothing to validate");
+    };
+    super::machine::change_plan(&world, |plan| {
+        let prices = plan["validation"]["cost"]["prices"].as_object_mut().unwrap();
+        prices.remove("DynamoDB");
+    });
+    let start = Operation::Start {
+        plan,
+        sets: candidates.sets,
+        set: sets[0].clone(),
+    };
+    let error = ask_at(&world, start, 1).await.unwrap_err();
+    assert_eq!(error.name(), ErrorName::PolicyRefused);
+    assert!(error.to_string().contains("no price for `DynamoDB`"), "{error}");
+    assert!(world.0.lock().unwrap().restores.is_empty());
 }

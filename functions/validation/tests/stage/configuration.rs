@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use blackstart_core::artifact::Digest;
 use blackstart_core::plan::{Layer, ResourceType};
 use blackstart_core::task::validation::{NextRound, Operation};
-use blackstart_core::validation::configuration::{Observation, Observed, compared};
+use blackstart_core::validation::configuration::{Observation, Observed, compared, not_carried};
 use blackstart_core::validation::{SetVerdict, Verdict};
 use serde_json::{Value, json};
 
@@ -27,15 +27,22 @@ fn with_template(frozen: Option<&str>) -> World {
             .points
             .retain(|one| one.arn == point(DATA, 1).arn || one.arn == point(TABLE, 1).arn);
         let mut plan: Value = serde_json::from_slice(&state.artifacts["plan"]).unwrap();
-        let known = |id: &str, name: &str| {
+        let known = |id: &str, name: &str, resource_type| {
+            let lost: BTreeMap<&str, &str> = not_carried(resource_type)
+                .iter()
+                .map(|name| (*name, "no backup brings it back"))
+                .collect();
             json!({
-                "resource": id, "logical_id": name,
+                "resource": id, "logical_id": name, "not_compared": lost,
                 "template": {"key": "templates/orders.json", "sha256": Digest::of(TEMPLATE.as_bytes())},
             })
         };
         plan["validation"]["layers"] =
             json!(["trial_restore", "content_scan", "invariants", "configuration"]);
-        plan["validation"]["configuration"] = json!([known("data", "Data"), known("table", "Table")]);
+        plan["validation"]["configuration"] = json!([
+            known("data", "Data", ResourceType::S3),
+            known("table", "Table", ResourceType::DynamoDb)
+        ]);
         state
             .artifacts
             .insert("plan".to_owned(), plan.to_string().into_bytes());
@@ -53,16 +60,7 @@ fn with_template(frozen: Option<&str>) -> World {
                 .map(|name| (*name, Observation::Absent))
                 .collect()
         };
-        let mut bucket = absent(ResourceType::S3);
-        let block: BTreeMap<&str, bool> = [
-            "BlockPublicAcls",
-            "BlockPublicPolicy",
-            "IgnorePublicAcls",
-            "RestrictPublicBuckets",
-        ]
-        .map(|name| (name, true))
-        .into();
-        bucket.insert("PublicAccessBlockConfiguration", Observation::Is(json!(block)));
+        let bucket = absent(ResourceType::S3);
         let mut table = absent(ResourceType::DynamoDb);
         table.insert("BillingMode", Observation::Is(json!("PAY_PER_REQUEST")));
         state.configurations.insert(point(DATA, 1).arn, Observed(bucket));
@@ -92,7 +90,22 @@ async fn judged(world: &World) -> SetVerdict {
 async fn a_set_that_is_configured_as_approved_is_clean() {
     let said = judged(&with_template(Some(TEMPLATE))).await;
     assert_eq!(said.verdict, Verdict::Clean, "{said:#?}");
-    assert_eq!(said.layers[&Layer::Configuration].reasons.len(), 2);
+    let reasons = &said.layers[&Layer::Configuration].reasons;
+    assert_eq!(
+        reasons
+            .iter()
+            .filter(|reason| reason.contains("as the template declares"))
+            .count(),
+        2
+    );
+    // What was not compared, and why, is what the approvers read.
+    assert_eq!(
+        reasons
+            .iter()
+            .filter(|reason| reason.contains("no backup brings it back"))
+            .count(),
+        7
+    );
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -101,8 +114,8 @@ async fn a_difference_is_told_with_its_resource_and_the_set_is_not_clean() {
     {
         let mut state = world.0.lock().unwrap();
         let table = state.configurations.get_mut(&point(TABLE, 1).arn).unwrap();
-        let stream = json!({"StreamViewType": "NEW_AND_OLD_IMAGES"});
-        table.0.insert("StreamSpecification", Observation::Is(stream));
+        let keys = json!([{"AttributeName": "id", "KeyType": "HASH"}]);
+        table.0.insert("KeySchema", Observation::Is(keys));
     }
     let said = judged(&world).await;
     assert_eq!(said.verdict, Verdict::Unknown);
@@ -111,7 +124,7 @@ async fn a_difference_is_told_with_its_resource_and_the_set_is_not_clean() {
         layer
             .reasons
             .iter()
-            .any(|reason| reason.starts_with("table: `StreamSpecification` is")),
+            .any(|reason| reason.starts_with("table: `KeySchema` is")),
         "{layer:#?}"
     );
     assert!(

@@ -1,6 +1,6 @@
 //! A validation account and a run's records in memory, with a fault at any call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use blackstart_aws::artifacts::ArtifactError;
@@ -11,6 +11,7 @@ use blackstart_aws::port::PortError;
 use blackstart_core::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
+use blackstart_core::restore::resource::template_resource;
 use blackstart_core::run::RunId;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::access_point::AccessPointState;
@@ -19,6 +20,7 @@ use blackstart_core::validation::check_function::{Called, Question};
 use blackstart_core::validation::configuration::Observed;
 use blackstart_core::validation::content::{Collection, ObjectScanner, Signatures};
 use blackstart_core::validation::invariants::InvariantCheck;
+use blackstart_core::validation::trial::TrialRecord;
 use blackstart_core::validation::verdict::{RestoreState, ScanResult, ScanState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,6 +42,10 @@ pub(crate) struct State {
     pub(crate) restore_messages: BTreeMap<String, String>,
     /// Restore jobs: token to point, target and number of polls.
     pub(crate) restores: BTreeMap<String, (String, String, u32)>,
+    /// Restore jobs of these recovery points do not end.
+    pub(crate) endless: Vec<String>,
+    /// Restore jobs that have ended.
+    pub(crate) ended: BTreeSet<String>,
     pub(crate) scans: BTreeMap<String, String>,
     /// Access points: name to point and number of looks. Empty: AWS Backup refuses to make any.
     pub(crate) access_points: Option<BTreeMap<String, (String, u32)>>,
@@ -48,6 +54,10 @@ pub(crate) struct State {
     /// Throw-away resources that exist: name to point.
     pub(crate) existing: BTreeMap<String, String>,
     pub(crate) ever_created: usize,
+    /// What Cloud Control API is removing, and how often it was looked at.
+    pub(crate) removing: BTreeMap<String, u32>,
+    /// How many removals it takes and refuses later.
+    pub(crate) removals_fail: u32,
     pub(crate) results: BTreeMap<String, bool>,
     pub(crate) items: BTreeMap<Key, (u64, String)>,
     pub(crate) artifacts: BTreeMap<String, Vec<u8>>,
@@ -173,6 +183,18 @@ impl RunRecords for World {
         })?)
     }
 
+    async fn trials(&self, run: &RunId) -> Result<Vec<TrialRecord>, LedgerError> {
+        let pk = Key::run_partition(run);
+        Ok(self.call(|state| {
+            Ok(state
+                .items
+                .iter()
+                .filter(|(key, _)| key.pk == pk && key.sk.starts_with(Key::TRIAL_PREFIX))
+                .map(|(_, (_, text))| serde_json::from_str(text).unwrap())
+                .collect())
+        })?)
+    }
+
     async fn verdicts(&self, run: &RunId) -> Result<BTreeMap<String, SetVerdict>, LedgerError> {
         let pk = Key::run_partition(run);
         Ok(self.call(|state| {
@@ -213,8 +235,9 @@ impl TrialAccount for World {
             .metadata
             .get("DestinationBucketName")
             .or_else(|| start.metadata.get("targetTableName"))
-            .unwrap()
-            .clone();
+            .cloned()
+            // Of a file system AWS chooses the id.
+            .unwrap_or_else(|| format!("fs-{}", Digest::of(start.token.as_bytes())));
         self.call(|state| {
             state
                 .restores
@@ -232,8 +255,10 @@ impl TrialAccount for World {
         self.call(|state| {
             let (point, target, polls) = state.restores.get_mut(id).ok_or_else(|| missing(id))?;
             *polls += 1;
-            let running = *polls < 3;
-            if *polls == 3 {
+            let slow = state.endless.contains(point);
+            let running = *polls < 3 || slow;
+            if !running && !state.existing.contains_key(target) && !state.ended.contains(id) {
+                state.ended.insert(id.to_owned());
                 state.existing.insert(target.clone(), point.clone());
                 state.ever_created += 1;
             }
@@ -244,7 +269,9 @@ impl TrialAccount for World {
                     RestoreState::Completed
                 },
                 message: state.restore_messages.get(point).cloned(),
-                created: None,
+                created: (!running && target.starts_with("fs-")).then(|| {
+                    format!("arn:aws:elasticfilesystem:us-east-1:222222222222:file-system/{target}")
+                }),
             })
         })
     }
@@ -333,6 +360,9 @@ impl TrialAccount for World {
         rules: &Arc<dyn Signatures>,
     ) -> Result<Content, PortError> {
         let objects = self.call(|state| {
+            if !resource.resource_type.is_readable() {
+                return Ok(Vec::new());
+            }
             let point = state.existing.get(name).ok_or_else(|| missing(name))?;
             Ok(state.contents.get(point).cloned().unwrap_or_default())
         })?;
@@ -387,7 +417,43 @@ impl TrialAccount for World {
         Ok(answer.unwrap_or(Called::TimedOut(seconds)))
     }
 
-    async fn remove(&self, _: ResourceType, name: &str, _: &str) -> Result<bool, PortError> {
-        self.call(|state| Ok(state.existing.remove(name).is_some()))
+    async fn is_there(&self, resource_type: ResourceType, _: &str, arn: &str) -> Result<bool, PortError> {
+        self.call(|state| {
+            let Some((_, id)) = template_resource(resource_type, arn) else {
+                return Ok(true);
+            };
+            if let Some(looks) = state.removing.get_mut(id) {
+                *looks += 1;
+                if *looks == 2 {
+                    state.removing.remove(id);
+                    if state.removals_fail == 0 {
+                        state.existing.remove(id);
+                    } else {
+                        state.removals_fail -= 1;
+                    }
+                }
+            }
+            Ok(state.existing.contains_key(id))
+        })
+    }
+
+    async fn remove(&self, resource_type: ResourceType, name: &str, arn: &str) -> Result<bool, PortError> {
+        self.call(|state| {
+            let id = if resource_type.is_readable() {
+                name
+            } else {
+                let (_, id) = template_resource(resource_type, arn).ok_or_else(|| PortError::Refused {
+                    what: format!("deleting `{arn}`"),
+                    why: "there is no resource of this type".to_owned(),
+                })?;
+                id
+            };
+            if resource_type.is_readable() {
+                return Ok(state.existing.remove(id).is_some());
+            }
+            // It is taken, and done or refused some time later.
+            state.removing.entry(id.to_owned()).or_default();
+            Ok(true)
+        })
     }
 }

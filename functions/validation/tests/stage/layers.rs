@@ -7,6 +7,7 @@ use blackstart_core::run::{RunId, WorkloadName};
 use blackstart_core::task::validation::Operation;
 use blackstart_core::validation::{SetVerdict, Verdict};
 
+use super::clean_up::{files, with_files};
 use super::machine::{
     DATA, TABLE, artifact, ask_at, at, change_plan, point, prepared, reasons, run, select, selection,
     set_boundary, walk, with_rules, world,
@@ -222,6 +223,70 @@ async fn what_an_earlier_run_found_clean_is_compared_with() {
     );
     assert!(told.contains("`record-0`"), "{told}");
     assert_eq!(document.considered[0].verdict, Some(Verdict::Tainted));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_figures_of_a_function_are_needed_and_are_not_compared_with_an_older_point() {
+    use blackstart_core::validation::check_function::Called;
+
+    let world = with_files("EFS");
+    change_plan(&world, |plan| {
+        plan["validation"]["invariants"] = serde_json::json!([
+            {"check": "function", "resource": "a-files", "function": "blackstart-check-files"}
+        ]);
+    });
+    let earlier = RunId::of_execution(&WorkloadName::try_from("orders".to_owned()).unwrap(), "earlier");
+    let answers = |figures: serde_json::Value| {
+        let answer = serde_json::json!({"verdict": "clean", "figures": figures});
+        let called = Called::Returned(answer.to_string().into_bytes());
+        let mut state = world.0.lock().unwrap();
+        state
+            .functions
+            .insert("blackstart-check-files".to_owned(), called);
+    };
+    let forget_the_run = || {
+        let mut state = world.0.lock().unwrap();
+        let partition = Key::run_partition(&run());
+        state.items.retain(|key, _| key.pk != partition);
+        for (_, text) in state.items.values_mut() {
+            *text = text.replace(run().as_str(), earlier.as_str());
+        }
+        drop(state);
+        set_boundary(&world, at(10 * 1440));
+    };
+    forget_the_run();
+    answers(serde_json::json!({}));
+    assert_eq!(walk(&world, &mut 0).await.found, None);
+
+    forget_the_run();
+    answers(serde_json::json!({"rows": 7}));
+    assert!(walk(&world, &mut 100).await.found.is_some());
+
+    forget_the_run();
+    answers(serde_json::json!({"rows": 9000}));
+    {
+        let mut state = world.0.lock().unwrap();
+        let kept = state.artifacts.clone();
+        for (key, bytes) in kept.into_iter().filter(|(key, _)| key.contains("manifest")) {
+            // Whoever reads the older figures fails.
+            let bytes = if key.contains("a-files") {
+                Vec::new()
+            } else {
+                bytes
+            };
+            state
+                .artifacts
+                .insert(key.replace(run().as_str(), earlier.as_str()), bytes);
+        }
+        state
+            .points
+            .extend([point(DATA, 3), point(TABLE, 3), files("EFS", 3)]);
+        let clean = state.contents[&point(DATA, 1).arn].clone();
+        state.contents.insert(point(DATA, 3).arn, clean);
+    }
+    let walked = walk(&world, &mut 200).await;
+    let document = selection(&world, &select(&world, prepared(walked)).await);
+    assert_eq!(document.set.newest, at(3 * 1440 + 5));
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -10,6 +10,7 @@
 
 mod access_points;
 mod ceiling;
+mod clean_up;
 mod configuration;
 mod fake;
 mod layers;

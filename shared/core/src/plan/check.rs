@@ -104,7 +104,11 @@ impl Plan {
         for wrong in self.validation.problems(&ids) {
             problem(wrong.at, &wrong.what);
         }
-        for wrong in self.validation.configuration_problems(&ids) {
+        let of_layers = self.validation.layer_problems(&self.resources);
+        for wrong in of_layers
+            .into_iter()
+            .chain(self.validation.configuration_problems(&self.resources))
+        {
             problem(wrong.at, &wrong.what);
         }
         if let Some(cost) = &self.validation.cost {

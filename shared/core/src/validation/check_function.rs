@@ -50,8 +50,8 @@ pub struct Answer {
     /// Why, for people; at least one for anything but clean.
     #[serde(default)]
     pub reasons: Vec<String>,
-    /// Figures worth keeping, for people. Of a database, a disk or a file system they are the content that is compared:
-    /// count of rows, sums, digests. The copy that goes into production must give the same.
+    /// Figures worth keeping, for people. Of a database, a disk or a file system they are the content that is compared
+    /// (count of rows, sums, digests), and at least one is needed. The copy that goes into production must give the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, i64>,
 }
@@ -125,14 +125,16 @@ pub fn figures(function: &str, called: &Called) -> BTreeMap<String, ContentEntry
                 bytes: u64::try_from(value.len()).unwrap_or(u64::MAX),
                 centibits: None,
             };
-            (format!("{function}: {}", shown(name)), entry)
+            // In full: two long names that are shown alike are two figures.
+            (format!("{function}: {name}"), entry)
         })
         .collect()
 }
 
-/// What that says about the resource.
+/// What that says about the resource. Of what cannot be read from outside, the figures are all that is ever compared:
+/// without any, *clean* is a word that nothing stands behind, and unknown.
 #[must_use]
-pub fn judge(function: &str, called: &Called) -> LayerVerdict {
+pub fn judge(resource_type: ResourceType, function: &str, called: &Called) -> LayerVerdict {
     let unknown =
         |why: String| LayerVerdict::new(Verdict::Unknown, format!("function `{}` {why}", shown(function)));
     let bytes = match called {
@@ -159,10 +161,17 @@ pub fn judge(function: &str, called: &Called) -> LayerVerdict {
             .take(REASONS)
             .map(|(name, value)| format!("{}: {value}", shown(name))),
     );
-    LayerVerdict {
+    let said = LayerVerdict {
         verdict: answer.verdict,
         reasons,
+    };
+    if resource_type.is_readable() || !answer.figures.is_empty() {
+        return said;
     }
+    said.and(unknown(
+        "gives no figures: there is nothing with which the copy that goes into production could be compared"
+            .to_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -171,6 +180,7 @@ mod tests {
 
     fn said(answer: &str) -> LayerVerdict {
         judge(
+            ResourceType::DynamoDb,
             "blackstart-check-db",
             &Called::Returned(answer.as_bytes().to_vec()),
         )
@@ -207,7 +217,7 @@ mod tests {
             Called::TimedOut(300),
             Called::NotCalled("refused".to_owned()),
         ] {
-            assert_eq!(judge("f", &called).verdict, Verdict::Unknown);
+            assert_eq!(judge(ResourceType::Rds, "f", &called).verdict, Verdict::Unknown);
         }
     }
 
@@ -218,6 +228,35 @@ mod tests {
         assert_eq!(twelve.keys().collect::<Vec<_>>(), ["f: rows"]);
         assert_ne!(twelve, of(r#"{"verdict": "clean", "figures": {"rows": 11}}"#));
         assert!(of("{}").is_empty() && figures("f", &Called::TimedOut(1)).is_empty());
+    }
+
+    #[test]
+    fn a_database_of_which_nothing_is_counted_is_not_clean() {
+        let of = |resource_type, answer: &str| {
+            judge(resource_type, "f", &Called::Returned(answer.as_bytes().to_vec()))
+        };
+        let word = r#"{"verdict": "clean"}"#;
+        assert_eq!(of(ResourceType::S3, word).verdict, Verdict::Clean);
+        let counted = r#"{"verdict": "clean", "figures": {"rows": 0}}"#;
+        assert_eq!(of(ResourceType::Rds, counted).verdict, Verdict::Clean);
+        let said = of(ResourceType::Rds, word);
+        assert_eq!(said.verdict, Verdict::Unknown);
+        assert!(
+            said.reasons.iter().any(|why| why.contains("gives no figures")),
+            "{said:?}"
+        );
+        let tainted = of(ResourceType::Efs, r#"{"verdict": "tainted"}"#);
+        assert_eq!(tainted.verdict, Verdict::Tainted);
+    }
+
+    #[test]
+    fn names_that_are_shown_alike_are_different_figures() {
+        let long = "x".repeat(130);
+        let answer = serde_json::json!({
+            "verdict": "clean", "figures": {format!("{long}a"): 1, format!("{long}b"): 2}
+        });
+        let called = Called::Returned(answer.to_string().into_bytes());
+        assert_eq!(figures("f", &called).len(), 2);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! A closed world: every property that the template declares is compared, or the plan says by name that it is not and why,
 //! or the verdict is unknown. What is not declared must be as AWS makes it by default.
+//!
+//! Only what the recovery point or its restored copy has from the original is evidence. What no backup brings back is set
+//! on the copy as AWS makes it for everybody: equal or not, it says nothing of the original, and the plan must say so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +17,7 @@ use crate::plan::{KnownGood, Plan, Resource, ResourceType};
 
 mod normal;
 
-use normal::{Normal, normal};
+use normal::normal;
 
 /// What was read of a restored resource and its recovery point, by the names of CloudFormation's properties and in their
 /// form.
@@ -32,29 +35,50 @@ pub enum Observation {
     Unreadable(String),
 }
 
-/// The properties that are compared.
+/// The properties that are compared: those that the recovery point's metadata remember, or that a restore brings back.
+///
+/// Of a table the restore brings keys, indexes and billing mode; of a bucket, nothing but its objects
+/// (AWS Backup Developer Guide, *Restore an Amazon DynamoDB table* and *Amazon S3 backups*).
 #[must_use]
 pub fn compared(resource_type: ResourceType) -> &'static [&'static str] {
     match resource_type {
-        ResourceType::S3 => &[
-            "BucketEncryption",
-            "BucketPolicy",
-            "PublicAccessBlockConfiguration",
-            "ReplicationConfiguration",
-            "VersioningConfiguration",
-        ],
+        ResourceType::S3 => &["BucketEncryption"],
         ResourceType::DynamoDb => &[
             "AttributeDefinitions",
             "BillingMode",
             "GlobalSecondaryIndexes",
             "KeySchema",
             "LocalSecondaryIndexes",
-            "PointInTimeRecoverySpecification",
             "SSESpecification",
+        ],
+        // The plan's function looks at these.
+        ResourceType::Rds
+        | ResourceType::Aurora
+        | ResourceType::Ebs
+        | ResourceType::Ec2
+        | ResourceType::Efs
+        | ResourceType::Fsx => &[],
+    }
+}
+
+/// The properties that matter and that no backup brings back.
+///
+/// Whether a template declares them or not, the plan must name them under `not_compared`: nothing is left of the original
+/// that could be looked at.
+#[must_use]
+pub fn not_carried(resource_type: ResourceType) -> &'static [&'static str] {
+    match resource_type {
+        ResourceType::S3 => &[
+            "BucketPolicy",
+            "PublicAccessBlockConfiguration",
+            "ReplicationConfiguration",
+            "VersioningConfiguration",
+        ],
+        ResourceType::DynamoDb => &[
+            "PointInTimeRecoverySpecification",
             "StreamSpecification",
             "TimeToLiveSpecification",
         ],
-        // The plan's function looks at these.
         ResourceType::Rds
         | ResourceType::Aurora
         | ResourceType::Ebs
@@ -101,11 +125,9 @@ impl Declared {
             .and_then(Value::as_object)
             .ok_or_else(|| format!("the template `{key}` has no resources"))?;
         let wanted = template_type(resource.resource_type);
-        let of_type =
-            |value: &&Value, wanted: &str| value.get("Type").and_then(Value::as_str) == Some(wanted);
         let own = resources
             .get(&known.logical_id)
-            .filter(|value| of_type(value, wanted))
+            .filter(|value| value.get("Type").and_then(Value::as_str) == Some(wanted))
             .ok_or_else(|| {
                 format!(
                     "the template `{key}` declares no `{}` of type {wanted}",
@@ -113,24 +135,10 @@ impl Declared {
                 )
             })?;
         let scope = Scope::new(known, &template);
-        let mut declared: BTreeMap<String, Result<Value, String>> = properties(own)
+        let declared = properties(own)
             .filter(|(name, _)| !NAMES.contains(&name.as_str()))
             .filter_map(|(name, value)| Some((name.clone(), scope.resolve(value).transpose()?)))
             .collect();
-        // A bucket's policy is a resource of its own.
-        let policies: Vec<&Value> = resources
-            .values()
-            .filter(|value| of_type(value, "AWS::S3::BucketPolicy"))
-            .filter_map(|value| value.get("Properties"))
-            .filter(|policy| {
-                policy.get("Bucket") == Some(&json!({"Ref": known.logical_id}))
-                    || policy.get("Bucket") == own.pointer("/Properties/BucketName")
-            })
-            .collect();
-        if let Some(policy) = policies.first().and_then(|policy| policy.get("PolicyDocument")) {
-            let policy = scope.resolve(policy).transpose().unwrap_or(Ok(Value::Null));
-            declared.insert("BucketPolicy".to_owned(), policy);
-        }
         Ok(Self(declared))
     }
 }
@@ -226,7 +234,7 @@ pub fn judge(
         };
         let seen = match observed.0.get(name) {
             Some(Observation::Is(value)) => normal(name, Some(value)),
-            Some(Observation::Absent) => Ok(Normal::absent(name)),
+            Some(Observation::Absent) => normal(name, None),
             Some(Observation::Unreadable(why)) => {
                 reasons.say(
                     Verdict::Unknown,
@@ -270,7 +278,24 @@ pub fn judge(
             ),
         }
     }
-    for name in declared.0.keys().filter(|name| !names.contains(&name.as_str())) {
+    let lost = not_carried(resource.resource_type);
+    for name in lost {
+        match known.not_compared.get(*name) {
+            Some(why) => reasons.say(
+                Verdict::Clean,
+                format!("`{name}` is not compared: {}", shown(why)),
+            ),
+            None => reasons.say(
+                Verdict::Unknown,
+                format!("no backup brings `{name}` back: name it under `not_compared` with the reason"),
+            ),
+        }
+    }
+    let others = declared
+        .0
+        .keys()
+        .filter(|name| !names.contains(&name.as_str()) && !lost.contains(&name.as_str()));
+    for name in others {
         match known.not_compared.get(name) {
             Some(why) => reasons.say(
                 Verdict::Clean,

@@ -12,7 +12,7 @@ use crate::plan::{Invariant, Plan, Resource};
 use crate::run::RunId;
 
 /// Counts changes to what the layers and the starter set of YARA rules look for. A verdict of another version is not reused.
-pub const LAYERS_VERSION: u32 = 4;
+pub const LAYERS_VERSION: u32 = 6;
 
 /// How long a verdict is reused: malware signatures and our own eyes get better.
 pub const GOOD_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);

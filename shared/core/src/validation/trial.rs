@@ -82,9 +82,54 @@ pub struct TrialJob {
     pub id: Option<String>,
     /// What it said; absent until it has ended or could not be started.
     pub said: Option<LayerVerdict>,
+    /// Whether AWS Backup said that it has ended, or knows no such job. What was given up as too late is still at work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
     /// ARN of what a restore made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<String>,
+}
+
+/// What a restore left in the validation account, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains<'a> {
+    /// Nothing.
+    Nothing,
+    /// Whatever has the trial's own name, if there is something.
+    Named,
+    /// This ARN.
+    Arn(&'a str),
+    /// Something with an id that AWS chose and that the completed job does not tell.
+    Unsaid,
+}
+
+impl TrialResource {
+    /// Whether the restore job is not known to have ended.
+    #[must_use]
+    pub fn is_restoring(&self) -> bool {
+        self.restore.id.is_some() && !self.restore.ended
+    }
+
+    /// What clean-up has to remove, once the job has ended.
+    #[must_use]
+    pub fn remains(&self) -> Remains<'_> {
+        if let Some(arn) = &self.restore.made {
+            return Remains::Arn(arn);
+        }
+        match self.resource_type {
+            ResourceType::S3 | ResourceType::DynamoDb | ResourceType::Rds | ResourceType::Aurora => {
+                Remains::Named
+            }
+            ResourceType::Ebs | ResourceType::Ec2 | ResourceType::Efs | ResourceType::Fsx => {
+                let said = self.restore.said.as_ref().map(|said| said.verdict);
+                if self.restore.id.is_some() && said == Some(Verdict::Clean) {
+                    Remains::Unsaid
+                } else {
+                    Remains::Nothing
+                }
+            }
+        }
+    }
 }
 
 impl TrialRecord {
@@ -246,13 +291,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_made_needs_no_removal_and_what_nobody_names_is_not_forgotten() {
+        let mut record = TrialRecord::default();
+        record.prepare(&run(), &set("a", 0), &BTreeSet::new(), at(0));
+        let trial = record.resources.get_mut("data").unwrap();
+        assert_eq!(
+            trial.remains(),
+            Remains::Named,
+            "the answer of its start may be lost"
+        );
+        trial.resource_type = ResourceType::Fsx;
+        assert_eq!(trial.remains(), Remains::Nothing);
+        trial.restore.id = Some("job".to_owned());
+        assert!(trial.is_restoring());
+        trial.restore.ended = true;
+        trial.restore.said = Some(LayerVerdict::new(Verdict::Unknown, "failed"));
+        assert_eq!((trial.is_restoring(), trial.remains()), (false, Remains::Nothing));
+        trial.restore.said = Some(LayerVerdict::new(Verdict::Clean, "completed"));
+        assert_eq!(trial.remains(), Remains::Unsaid);
+        trial.restore.made = Some("arn:fs".to_owned());
+        assert_eq!(trial.remains(), Remains::Arn("arn:fs"));
+    }
+
+    #[test]
     fn a_job_that_never_ends_is_unknown_in_the_end() {
         let mut record = TrialRecord::default();
         record.prepare(&run(), &set("a", 0), &BTreeSet::new(), at(0));
         record.time_out(at(24 * 60));
         assert!(!record.is_done());
+        record.resources.get_mut("data").unwrap().restore.id = Some("job".to_owned());
         record.time_out(at(24 * 60 + 1));
         assert!(record.is_done());
+        assert!(record.resources["data"].is_restoring(), "given up is not ended");
         assert!(
             record
                 .jobs()

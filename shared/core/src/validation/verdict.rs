@@ -140,7 +140,7 @@ pub fn of_scan(
 /// Whether a layer can look at a resource of this type at all.
 ///
 /// AWS Backup scans EBS, EC2 and S3 recovery points (`ScanResourceType`); a table holds no files. What is behind a network
-/// or a file system has no bytes to look at from outside: the plan's function judges it, as an invariant.
+/// or a file system has neither bytes nor settings to look at from outside: the plan's function judges it, as an invariant.
 #[must_use]
 pub fn applies(layer: Layer, resource_type: ResourceType) -> bool {
     match layer {
@@ -148,8 +148,8 @@ pub fn applies(layer: Layer, resource_type: ResourceType) -> bool {
             resource_type,
             ResourceType::S3 | ResourceType::Ebs | ResourceType::Ec2
         ),
-        Layer::ContentScan => resource_type.is_readable(),
-        Layer::Configuration | Layer::TrialRestore | Layer::Invariants => true,
+        Layer::ContentScan | Layer::Configuration => resource_type.is_readable(),
+        Layer::TrialRestore | Layer::Invariants => true,
     }
 }
 
@@ -307,6 +307,23 @@ mod tests {
         assert_eq!(
             of_layer(Layer::ContentScan, &both, &clean).verdict,
             Verdict::Unknown
+        );
+    }
+
+    #[test]
+    fn what_has_no_settings_to_compare_does_not_keep_a_set_from_being_clean() {
+        let mixed = BTreeMap::from([
+            ("data".to_owned(), ResourceType::S3),
+            ("database".to_owned(), ResourceType::Rds),
+            ("files".to_owned(), ResourceType::Fsx),
+        ]);
+        let clean = BTreeMap::from([("data".to_owned(), LayerVerdict::new(Verdict::Clean, "ok"))]);
+        let said = of_layer(Layer::Configuration, &mixed, &clean);
+        assert_eq!(said.verdict, Verdict::Clean, "{said:?}");
+        assert!(
+            said.reasons
+                .contains(&"database: does not apply to RDS".to_owned()),
+            "{said:?}"
         );
     }
 

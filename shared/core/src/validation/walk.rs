@@ -41,11 +41,48 @@ pub fn is_eligible(set: &RecoverySet, boundary: Option<Timestamp>, margin: Signe
     boundary.is_none_or(|boundary| boundary.checked_sub(margin).is_ok_and(|limit| set.newest < limit))
 }
 
+/// What the walk can still come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ahead<'a> {
+    /// Eligible sets without a verdict, newest first, and none older than a known clean one.
+    pub waiting: Vec<&'a RecoverySet>,
+    /// The newest eligible set that is known to be clean. It is found once nothing is waiting.
+    pub clean: Option<&'a RecoverySet>,
+}
+
+/// What the walk can still come to: nothing beyond `max_sets` eligible sets, and nothing older than a known clean one.
+///
+/// `sets` must be newest first, as in [`super::CandidateDocument`].
+#[must_use]
+pub fn ahead<'a>(
+    sets: &'a [RecoverySet],
+    verdicts: &BTreeMap<String, Verdict>,
+    boundary: Option<Timestamp>,
+    pace: Pace,
+) -> Ahead<'a> {
+    let mut ahead = Ahead::default();
+    let eligible = sets
+        .iter()
+        .filter(|set| is_eligible(set, boundary, pace.margin))
+        .take(pace.max_sets);
+    for set in eligible {
+        match verdicts.get(&set.id) {
+            Some(Verdict::Clean) => {
+                ahead.clean = Some(set);
+                break;
+            }
+            Some(Verdict::Unknown | Verdict::Tainted) => {}
+            None => ahead.waiting.push(set),
+        }
+    }
+    ahead
+}
+
 /// Says what to do next.
 ///
-/// `sets` must be newest first, as in [`super::CandidateDocument`]. A set is found only when every newer eligible
-/// set has a verdict that is not clean; nothing older than a known clean set is ever validated. With a `budget`, only
-/// what fits under its ceiling is validated, and never an older set instead of a newer one.
+/// A set is found only when every newer eligible set has a verdict that is not clean; nothing older than a known clean set
+/// is ever validated. With a `budget`, only what fits under its ceiling is validated, and never an older set instead of a
+/// newer one: what is clean and older is named then, for a person to decide.
 #[must_use]
 pub fn next(
     sets: &[RecoverySet],
@@ -54,29 +91,31 @@ pub fn next(
     pace: Pace,
     budget: Option<&Budget>,
 ) -> NextRound {
-    let mut waiting = Vec::new();
-    let eligible = sets
-        .iter()
-        .filter(|set| is_eligible(set, boundary, pace.margin))
-        .take(pace.max_sets);
-    for set in eligible {
-        match verdicts.get(&set.id) {
-            Some(Verdict::Clean) if waiting.is_empty() => {
-                return NextRound::Found { set: set.id.clone() };
-            }
-            Some(Verdict::Clean) => break,
-            Some(Verdict::Unknown | Verdict::Tainted) => {}
-            None => waiting.push(set.id.clone()),
-        }
-    }
+    let Ahead { waiting, clean } = ahead(sets, verdicts, boundary, pace);
     if waiting.is_empty() {
-        return NextRound::Exhausted {};
+        return match clean {
+            Some(set) => NextRound::Found { set: set.id.clone() },
+            None => NextRound::Exhausted {},
+        };
     }
-    waiting.truncate(pace.speculation.max(1));
-    match budget.map(|budget| budget.affordable(&waiting)) {
-        None => NextRound::Validate { sets: waiting },
+    let round: Vec<String> = waiting
+        .iter()
+        .take(pace.speculation.max(1))
+        .map(|set| set.id.clone())
+        .collect();
+    match budget.map(|budget| budget.affordable(&round)) {
+        None => NextRound::Validate { sets: round },
         Some(Ok(sets)) => NextRound::Validate { sets },
-        Some(Err(reason)) => NextRound::OverCeiling { reason },
+        Some(Err(reason)) => NextRound::OverCeiling {
+            reason: match clean {
+                Some(set) => format!(
+                    "{reason}; set {}, whose newest point is of {}, is clean, and is chosen only once nothing newer is without \
+                     a verdict",
+                    set.id, set.newest
+                ),
+                None => reason,
+            },
+        },
     }
 }
 
@@ -232,6 +271,57 @@ mod tests {
                 NextRound::Validate { .. } => unreachable!(),
             }
         }
+    }
+
+    #[test]
+    fn a_ceiling_does_not_hide_what_is_clean_already() {
+        let sets = [set("new", 300), set("mid", 200), set("old", 100)];
+        let budget = Budget {
+            currency: "USD".to_owned(),
+            ceiling: Amount::default(),
+            spent: Amount::default(),
+            trials: BTreeMap::from([("new".to_owned(), Ok(Amount::try_from("1".to_owned()).unwrap()))]),
+        };
+        let reason = |verdicts: &BTreeMap<String, Verdict>| match next(
+            &sets,
+            verdicts,
+            Some(at(1000)),
+            pace(2, 12),
+            Some(&budget),
+        ) {
+            NextRound::OverCeiling { reason } => reason,
+            other => panic!("{other:?}"),
+        };
+        let none = BTreeMap::from([("mid".to_owned(), Verdict::Unknown)]);
+        assert!(!reason(&none).contains("is clean"));
+        let clean = BTreeMap::from([("mid".to_owned(), Verdict::Clean)]);
+        let told = reason(&clean);
+        assert!(
+            told.contains("set mid, whose newest point is of 2026-01-01T03:20:00Z, is clean"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn only_what_the_walk_can_come_to_is_ahead() {
+        let sets = [
+            set("late", 900),
+            set("new", 300),
+            set("mid", 200),
+            set("old", 100),
+            set("older", 50),
+        ];
+        let seen = |verdicts: &BTreeMap<String, Verdict>, max_sets| {
+            let ahead = ahead(&sets, verdicts, Some(at(500)), pace(1, max_sets));
+            let waiting: Vec<String> = ahead.waiting.iter().map(|set| set.id.clone()).collect();
+            (waiting.join(" "), ahead.clean.map(|set| set.id.clone()))
+        };
+        assert_eq!(seen(&BTreeMap::new(), 2), ("new mid".to_owned(), None));
+        let known = BTreeMap::from([
+            ("mid".to_owned(), Verdict::Tainted),
+            ("old".to_owned(), Verdict::Clean),
+        ]);
+        assert_eq!(seen(&known, 12), ("new".to_owned(), Some("old".to_owned())));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The recovery plan of the `orders` workload, and the templates that it names.
 
+use std::collections::BTreeMap;
+
 use blackstart_core::artifact::Digest;
-use blackstart_core::plan::{InvalidPlan, Plan};
+use blackstart_core::plan::{InvalidPlan, Plan, ResourceType};
+use blackstart_core::validation::configuration::not_carried;
 use serde_json::{Value, json};
 
 use super::workload::{BUCKET, CANARY, KEY, TABLE, VAULT};
@@ -95,14 +98,18 @@ fn of_scenario(scenario: Scenario) -> Option<(String, Value)> {
     Some((field.to_owned(), value))
 }
 
-/// The template of one resource, and the one property that a backup does not bring back.
-fn known_good(resource: &str, logical_id: &str, not_restored: &str) -> Value {
+/// The template of one resource, and the properties that no backup brings back.
+fn known_good(resource: &str, logical_id: &str, resource_type: ResourceType) -> Value {
+    let not_compared: BTreeMap<&str, &str> = not_carried(resource_type)
+        .iter()
+        .map(|name| (*name, "AWS Backup does not bring it back"))
+        .collect();
     json!({
         "resource": resource,
         "template": {"key": KNOWN_GOOD.0, "sha256": Digest::of(KNOWN_GOOD.1.as_bytes())},
         "logical_id": logical_id,
         "parameters": {"KeyArn": DATA_KEY},
-        "not_compared": {not_restored: "AWS Backup does not bring it back"},
+        "not_compared": not_compared,
     })
 }
 
@@ -212,8 +219,8 @@ fn document(plan_bucket: &str, zone: &str, front: &Front) -> Value {
             "vault": {"name": VAULT, "account": RECOVERY},
             "layers": ["malware_scan", "trial_restore", "content_scan", "invariants", "configuration"],
             "configuration": [
-                known_good("orders-data", "Data", "VersioningConfiguration"),
-                known_good("orders-table", "Orders", "PointInTimeRecoverySpecification"),
+                known_good("orders-data", "Data", ResourceType::S3),
+                known_good("orders-table", "Orders", ResourceType::DynamoDb),
             ],
             // Bucket and table are backed up five minutes apart: a set is one of these pairs.
             "max_skew_minutes": 10,

@@ -1,7 +1,7 @@
 //! Properties in a form in which equal configurations are equal: without order where order says nothing, with the default
 //! where there is none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -21,15 +21,6 @@ pub(super) enum Normal {
 }
 
 impl Normal {
-    /// What a property is that was read and is not set.
-    pub(super) fn absent(name: &str) -> Self {
-        match name {
-            // Whoever takes the block away opens the bucket; a template that does not mention it has it on.
-            "PublicAccessBlockConfiguration" => block(&json!({})),
-            _ => default(name),
-        }
-    }
-
     /// The key, if there is one.
     pub(super) fn key(&self) -> Option<&str> {
         match self {
@@ -86,10 +77,6 @@ fn default(name: &str) -> Normal {
             Normal::Plain(json!({}))
         }
         "BillingMode" => Normal::Plain(json!("PROVISIONED")),
-        "PointInTimeRecoverySpecification" => Normal::Plain(json!(false)),
-        "PublicAccessBlockConfiguration" => Normal::Plain(json!(BLOCKS)),
-        "ReplicationConfiguration" => Normal::Plain(json!([])),
-        "VersioningConfiguration" => Normal::Plain(json!("Suspended")),
         "BucketEncryption" | "SSESpecification" => Normal::Encryption {
             kms: false,
             key: None,
@@ -108,15 +95,6 @@ pub(super) fn normal(name: &str, value: Option<&Value>) -> Result<Normal, String
         "KeySchema" => pairs(value, "KeyType").map(|pairs| Normal::Plain(json!(pairs))),
         "GlobalSecondaryIndexes" | "LocalSecondaryIndexes" => indexes(value),
         "BillingMode" => text(value, "").map(|mode| Normal::Plain(json!(mode))),
-        "PointInTimeRecoverySpecification" => {
-            Ok(Normal::Plain(json!(flag(value, "/PointInTimeRecoveryEnabled"))))
-        }
-        "StreamSpecification" => text(value, "/StreamViewType").map(|view| Normal::Plain(json!(view))),
-        "TimeToLiveSpecification" => {
-            let attribute = value.pointer("/AttributeName").cloned().unwrap_or_default();
-            let on = flag(value, "/Enabled");
-            Ok(Normal::Plain(if on { attribute } else { Value::Null }))
-        }
         "SSESpecification" => Ok(Normal::Encryption {
             kms: flag(value, "/SSEEnabled"),
             key: key(value, "/KMSMasterKeyId")?,
@@ -132,34 +110,8 @@ pub(super) fn normal(name: &str, value: Option<&Value>) -> Result<Normal, String
                 key: key(rule, "/ServerSideEncryptionByDefault/KMSMasterKeyID")?,
             })
         }
-        "PublicAccessBlockConfiguration" => Ok(block(value)),
-        "VersioningConfiguration" => text(value, "/Status").map(|status| Normal::Plain(json!(status))),
-        "ReplicationConfiguration" => {
-            let targets: BTreeSet<&str> = list(value, "/Rules")?
-                .iter()
-                .filter(|rule| rule.pointer("/Status").and_then(Value::as_str) == Some("Enabled"))
-                .filter_map(|rule| rule.pointer("/Destination/Bucket")?.as_str())
-                .collect();
-            Ok(Normal::Plain(json!(targets)))
-        }
         _ => Ok(Normal::Plain(value.clone())),
     }
-}
-
-const BLOCKS: [&str; 4] = [
-    "BlockPublicAcls",
-    "BlockPublicPolicy",
-    "IgnorePublicAcls",
-    "RestrictPublicBuckets",
-];
-
-/// The blocks that are on.
-fn block(value: &Value) -> Normal {
-    let on: Vec<&str> = BLOCKS
-        .into_iter()
-        .filter(|name| flag(value, &format!("/{name}")))
-        .collect();
-    Normal::Plain(json!(on))
 }
 
 /// CloudFormation takes `"true"` for true.

@@ -15,10 +15,7 @@ fn template() -> Value {
                 ]},
                 "VersioningConfiguration": {"Status": "Enabled"},
             }},
-            "DataPolicy": {"Type": "AWS::S3::BucketPolicy", "Properties": {
-                "Bucket": {"Ref": "Data"},
-                "PolicyDocument": {"Statement": [{"Effect": "Deny", "Principal": "*"}]},
-            }},
+            "Open": {"Type": "AWS::S3::Bucket"},
             "Table": {"Type": "AWS::DynamoDB::Table", "Properties": {
                 "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
                 "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
@@ -38,30 +35,31 @@ fn known(resource: &str, logical_id: &str, template: &Value) -> KnownGood {
         },
         logical_id: logical_id.to_owned(),
         parameters: BTreeMap::new(),
-        not_compared: BTreeMap::new(),
+        not_compared: not_carried(match resource {
+            "data" => ResourceType::S3,
+            _ => ResourceType::DynamoDb,
+        })
+        .iter()
+        .map(|name| ((*name).to_owned(), LOST.to_owned()))
+        .collect(),
     }
+}
+
+const LOST: &str = "a backup does not carry it";
+
+/// What the layer says of properties that the plan does not want compared.
+fn left_out(resource_type: ResourceType) -> impl Iterator<Item = String> {
+    not_carried(resource_type)
+        .iter()
+        .map(|name| format!("`{name}` is not compared: {LOST}"))
 }
 
 /// A bucket as the template declares it.
 fn bucket() -> Observed {
-    Observed(BTreeMap::from([
-        ("BucketEncryption", Observation::Is(encryption(KEY))),
-        (
-            "BucketPolicy",
-            Observation::Is(json!({"Statement": [{"Effect": "Deny", "Principal": "*"}]})),
-        ),
-        (
-            "PublicAccessBlockConfiguration",
-            Observation::Is(json!({
-                "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true
-            })),
-        ),
-        ("ReplicationConfiguration", Observation::Absent),
-        (
-            "VersioningConfiguration",
-            Observation::Is(json!({"Status": "Enabled"})),
-        ),
-    ]))
+    Observed(BTreeMap::from([(
+        "BucketEncryption",
+        Observation::Is(encryption(KEY)),
+    )]))
 }
 
 fn encryption(key: &str) -> Value {
@@ -107,51 +105,80 @@ fn said(known: &KnownGood, template: &Value, observed: &Observed) -> LayerVerdic
 #[test]
 fn what_is_as_declared_is_clean() {
     let template = template();
-    let data = said(&known("data", "Data", &template), &template, &bucket());
-    assert_eq!(
-        data,
-        LayerVerdict::new(Verdict::Clean, "5 properties are as the template declares")
-    );
-    let table = said(&known("table", "Table", &template), &template, &table());
-    assert_eq!(
-        table,
-        LayerVerdict::new(Verdict::Clean, "9 properties are as the template declares")
-    );
+    for (id, logical_id, resource_type, observed, first) in [
+        (
+            "data",
+            "Data",
+            ResourceType::S3,
+            bucket(),
+            "1 properties are as the template declares",
+        ),
+        (
+            "table",
+            "Table",
+            ResourceType::DynamoDb,
+            table(),
+            "6 properties are as the template declares",
+        ),
+    ] {
+        let told = said(&known(id, logical_id, &template), &template, &observed);
+        assert_eq!(told.verdict, Verdict::Clean, "{told:?}");
+        let expected: Vec<String> = std::iter::once(first.to_owned())
+            .chain(left_out(resource_type))
+            .collect();
+        assert_eq!(told.reasons, expected);
+    }
+}
+
+/// Whatever a throw-away copy looks like, and whether the template declares it or leaves it at its default.
+#[test]
+fn what_no_backup_brings_back_is_never_evidence() {
+    let template = template();
+    let on_the_copy = [
+        ("BucketPolicy", Observation::Absent),
+        ("ReplicationConfiguration", Observation::Absent),
+        ("VersioningConfiguration", Observation::Absent),
+    ];
+    for logical_id in ["Data", "Open"] {
+        for name in not_carried(ResourceType::S3) {
+            let mut known = known("data", logical_id, &template);
+            known.not_compared.remove(*name);
+            let mut observed = bucket();
+            if logical_id == "Open" {
+                observed.0.insert("BucketEncryption", Observation::Absent);
+            }
+            observed.0.extend(on_the_copy.clone());
+            let told = said(&known, &template, &observed);
+            assert_eq!(told.verdict, Verdict::Unknown, "{logical_id} {name}: {told:?}");
+            let why = format!("no backup brings `{name}` back");
+            assert!(
+                told.reasons.iter().any(|reason| reason.contains(&why)),
+                "{told:?}"
+            );
+        }
+    }
+    for name in not_carried(ResourceType::DynamoDb) {
+        let mut known = known("table", "Table", &template);
+        known.not_compared.remove(*name);
+        let mut observed = table();
+        observed.0.insert(name, Observation::Absent);
+        assert_eq!(
+            said(&known, &template, &observed).verdict,
+            Verdict::Unknown,
+            "{name}"
+        );
+    }
 }
 
 #[test]
 fn every_single_difference_is_a_reason() {
     let template = template();
-    let changes: [(&str, &'static str, Observation); 14] = [
+    let changes: [(&str, &'static str, Observation); 6] = [
         ("data", "BucketEncryption", Observation::Absent),
         (
             "data",
             "BucketEncryption",
             Observation::Is(encryption(&KEY.replace("0b5c", "ffff"))),
-        ),
-        ("data", "BucketPolicy", Observation::Absent),
-        (
-            "data",
-            "BucketPolicy",
-            Observation::Is(json!({"Statement": [{"Effect": "Allow", "Principal": "*"}]})),
-        ),
-        ("data", "PublicAccessBlockConfiguration", Observation::Absent),
-        (
-            "data",
-            "PublicAccessBlockConfiguration",
-            Observation::Is(json!({"BlockPublicAcls": true})),
-        ),
-        (
-            "data",
-            "ReplicationConfiguration",
-            Observation::Is(
-                json!({"Rules": [{"Status": "Enabled", "Destination": {"Bucket": "arn:aws:s3:::elsewhere"}}]}),
-            ),
-        ),
-        (
-            "data",
-            "VersioningConfiguration",
-            Observation::Is(json!({"Status": "Suspended"})),
         ),
         (
             "table",
@@ -160,16 +187,6 @@ fn every_single_difference_is_a_reason() {
         ),
         ("table", "BillingMode", Observation::Absent),
         ("table", "SSESpecification", Observation::Absent),
-        (
-            "table",
-            "StreamSpecification",
-            Observation::Is(json!({"StreamViewType": "NEW_IMAGE"})),
-        ),
-        (
-            "table",
-            "TimeToLiveSpecification",
-            Observation::Is(json!({"Enabled": true, "AttributeName": "t"})),
-        ),
         (
             "table",
             "GlobalSecondaryIndexes",
@@ -215,44 +232,34 @@ fn a_key_of_a_stranger_taints() {
 #[test]
 fn what_cannot_be_compared_is_unknown_unless_the_plan_says_why() {
     let mut template = template();
-    template["Resources"]["Data"]["Properties"]["LifecycleConfiguration"] = json!({"Rules": []});
-    template["Resources"]["Data"]["Properties"]["VersioningConfiguration"] =
-        json!({"Status": {"Fn::GetAtt": "x.y"}});
-    let mut observed = bucket();
+    template["Resources"]["Table"]["Properties"]["ImportSourceSpecification"] = json!({"InputFormat": "CSV"});
+    template["Resources"]["Table"]["Properties"]["BillingMode"] = json!({"Fn::GetAtt": "x.y"});
+    let mut observed = table();
     observed
         .0
-        .insert("BucketPolicy", Observation::Unreadable("denied".to_owned()));
-    observed.0.remove("ReplicationConfiguration");
-    let mut known = known("data", "Data", &template);
+        .insert("KeySchema", Observation::Unreadable("denied".to_owned()));
+    observed.0.remove("LocalSecondaryIndexes");
+    let mut known = known("table", "Table", &template);
     let told = said(&known, &template, &observed);
     assert_eq!(told.verdict, Verdict::Unknown);
-    assert_eq!(told.reasons.len(), 5, "{told:?}");
+    assert_eq!(told.reasons.len(), 5 + 3, "{told:?}");
     for name in [
-        "LifecycleConfiguration",
-        "VersioningConfiguration",
-        "BucketPolicy",
-        "ReplicationConfiguration",
+        "ImportSourceSpecification",
+        "BillingMode",
+        "KeySchema",
+        "LocalSecondaryIndexes",
     ] {
-        let mut less = known.clone();
-        less.not_compared = known.not_compared.clone();
-        known
-            .not_compared
-            .insert(name.to_owned(), "a backup does not carry it".to_owned());
         assert_eq!(
-            said(&less, &template, &observed).verdict,
+            said(&known, &template, &observed).verdict,
             Verdict::Unknown,
             "{name}"
         );
+        known.not_compared.insert(name.to_owned(), LOST.to_owned());
     }
     let told = said(&known, &template, &observed);
     assert_eq!(told.verdict, Verdict::Clean, "{told:?}");
-    assert!(
-        told.reasons
-            .iter()
-            .filter(|reason| reason.contains("does not carry it"))
-            .count()
-            == 4
-    );
+    let named = told.reasons.iter().filter(|reason| reason.contains(LOST));
+    assert_eq!(named.count(), 4 + 3);
 }
 
 #[test]

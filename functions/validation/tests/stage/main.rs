@@ -9,12 +9,14 @@
 )]
 
 mod access_points;
+mod bad_input;
 mod ceiling;
 mod configuration;
 mod fake;
 mod layers;
 mod machine;
 mod mapping;
+mod waiting;
 
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;

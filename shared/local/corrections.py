@@ -10,6 +10,9 @@ import threading
 import urllib.parse
 import weakref
 
+# A pause that an event may end: longer than a function that hears its first event needs to start on a busy machine.
+PAUSE_SCALE = 0.4
+
 
 def apply(tokens, crash_request):
     """Applies all corrections. `tokens`: file that records task tokens; `crash_request`: see crash_on_request."""
@@ -136,7 +139,7 @@ def waiting_for_a_token(tokens):
             # How long to wait may be an expression; the emulator would wait for that many characters.
             seconds = int(stepfunctions._apply_jsonata_template(timeout, raw_input, ctx))
             if is_pause(execution["stateMachineArn"]):
-                seconds = seconds * stepfunctions._SFN_WAIT_SCALE
+                seconds = seconds * PAUSE_SCALE
             state_def = {**state_def, "TimeoutSeconds": seconds}
         return execute_task(state_def, raw_input, execution, ctx)
 
@@ -159,8 +162,9 @@ def resources_of_requests(machines):
             owner = (query_params.get("backupVaultAccountId") or [account_id])[0]
             return f"arn:aws:backup:{region}:{owner}:backup-vault:{urllib.parse.unquote(parts[2])}"
         if service == "backup" and parts[1:2] == ["backup-access-point"] and method != "PUT":
-            # Described and deleted by ARN, which is the last part of the path.
-            return urllib.parse.unquote(parts[-1])
+            # Described and deleted by ARN, which is the end of the path and has a slash of its own.
+            plain = urllib.parse.unquote(path)
+            return plain[plain.find("arn:") :]
         if service == "backup" and parts[1:2] == ["restore-access-backup-vaults"]:
             return json.loads(body or b"{}").get("SourceBackupVaultArn") or "*"
         arn = extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)

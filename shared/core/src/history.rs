@@ -382,6 +382,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_token_that_waits_for_jobs_waits_for_no_person() {
+        for (state, activity) in [
+            (WAITS_FOR_JOBS, Activity::Events),
+            ("Await approval", Activity::People),
+        ] {
+            let event = |id, kind: &str, resource: Option<&str>| HistoryEvent {
+                id,
+                previous: id - 1,
+                at: Timestamp::from_second(id).unwrap(),
+                kind: kind.to_owned(),
+                state: (id == 1).then(|| state.to_owned()),
+                resource: resource.map(str::to_owned),
+                error: None,
+            };
+            let history = ExecutionHistory {
+                execution: "arn:x:execution:m:e".to_owned(),
+                status: "RUNNING".to_owned(),
+                started: Timestamp::UNIX_EPOCH,
+                ended: None,
+                events: vec![
+                    event(1, "TaskStateEntered", None),
+                    event(2, "TaskScheduled", Some("lambda:invoke.waitForTaskToken")),
+                ],
+            };
+            assert_eq!(observe(&[history], &[])[0].activity, activity, "{state}");
+        }
+    }
+
+    #[test]
     fn children_of_a_distributed_map_have_no_history() {
         let machine = "arn:aws:states:us-east-1:111111111111";
         assert!(has_history(&format!("{machine}:execution:blackstart-recovery:x")));

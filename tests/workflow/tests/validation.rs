@@ -201,13 +201,13 @@ async fn events_bring_looks_forward_and_change_nothing_and_access_points_spare_r
     .await;
     assert_eq!(by_access_point.found, with_events.found);
     assert_eq!(by_access_point.worst(), with_events.worst());
+    let reasons = by_access_point.reasons(Layer::TrialRestore);
+    assert!(reasons.contains("it was not restored"), "{reasons}");
     let jobs = jobs_for_buckets(&stage, before);
     assert!(
         jobs.contains(&"access point") && !jobs.contains(&"restore"),
-        "{jobs:?}"
+        "{jobs:?}: {reasons}"
     );
-    let reasons = by_access_point.reasons(Layer::TrialRestore);
-    assert!(reasons.contains("it was not restored"), "{reasons}");
     nothing_is_left(&stage).await;
 
     // One of them fails, one answer is lost: a restore takes the place of the one, the other is found again.

@@ -10,6 +10,9 @@ import threading
 import urllib.parse
 import weakref
 
+# A pause that an event may end: longer than a function that hears its first event needs to start on a busy machine.
+PAUSE_SCALE = 0.4
+
 
 def apply(tokens, crash_request):
     """Applies all corrections. `tokens`: file that records task tokens; `crash_request`: see crash_on_request."""
@@ -19,6 +22,7 @@ def apply(tokens, crash_request):
     resources_of_requests(machines)
     conditions_of_policies()
     policies_of_buses()
+    buses_of_other_accounts()
     booleans_of_health_checks()
     crash_on_request(crash_request)
     histories()
@@ -97,6 +101,10 @@ def waiting_for_a_token(tokens):
     """
     from ministack.services import stepfunctions
 
+    def is_pause(machine):
+        # Nobody decides anything in a trial: its wait for a token is a pause between two looks, like a Wait state.
+        return machine.endswith("-validation")
+
     waiting = threading.local()
     machines = {}
     execute_task = stepfunctions._execute_task
@@ -116,7 +124,7 @@ def waiting_for_a_token(tokens):
     def invoke_and_record(resource, input_data, token, state_def):
         # Which tokens there were, so that a test can look for them everywhere else.
         with open(tokens, "a", encoding="ascii") as file:
-            file.write(token + "\n")
+            file.write(("-" if is_pause(waiting.machine) else "people") + " " + token + "\n")
         waiting.token = token
         machines[token] = waiting.machine
         try:
@@ -129,8 +137,10 @@ def waiting_for_a_token(tokens):
         timeout = state_def.get("TimeoutSeconds")
         if isinstance(timeout, str):
             # How long to wait may be an expression; the emulator would wait for that many characters.
-            seconds = stepfunctions._apply_jsonata_template(timeout, raw_input, ctx)
-            state_def = {**state_def, "TimeoutSeconds": int(seconds)}
+            seconds = int(stepfunctions._apply_jsonata_template(timeout, raw_input, ctx))
+            if is_pause(execution["stateMachineArn"]):
+                seconds = seconds * PAUSE_SCALE
+            state_def = {**state_def, "TimeoutSeconds": seconds}
         return execute_task(state_def, raw_input, execution, ctx)
 
     stepfunctions._execute_task = execute_and_remember
@@ -151,6 +161,10 @@ def resources_of_requests(machines):
             # A shared vault belongs to the account that the request names.
             owner = (query_params.get("backupVaultAccountId") or [account_id])[0]
             return f"arn:aws:backup:{region}:{owner}:backup-vault:{urllib.parse.unquote(parts[2])}"
+        if service == "backup" and parts[1:2] == ["backup-access-point"] and method != "PUT":
+            # Described and deleted by ARN, which is the end of the path and has a slash of its own.
+            plain = urllib.parse.unquote(path)
+            return plain[plain.find("arn:") :]
         if service == "backup" and parts[1:2] == ["restore-access-backup-vaults"]:
             return json.loads(body or b"{}").get("SourceBackupVaultArn") or "*"
         arn = extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)
@@ -206,9 +220,13 @@ def conditions_of_policies():
 
 
 def policies_of_buses():
-    """PutPermission with a whole policy replaces that of the bus; the emulator knows only single statements."""
+    """PutPermission with a whole policy replaces that of the bus; the emulator knows only single statements.
+
+    A bus is created with the policy of its template.
+    """
     from ministack.core.responses import error_response_json, json_response
     from ministack.services import eventbridge
+    from ministack.services.cloudformation import provisioners
 
     put_permission = eventbridge._put_permission
 
@@ -221,7 +239,58 @@ def policies_of_buses():
         eventbridge._event_bus_policies[bus] = json.loads(data["Policy"])
         return json_response({})
 
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Events::EventBus"]
+    create_bus = handlers["create"]
+
+    def create(logical_id, props, stack_name):
+        name, attributes = create_bus(logical_id, props, stack_name)
+        if props.get("Policy"):
+            eventbridge._event_bus_policies[name] = props["Policy"]
+        return name, attributes
+
     eventbridge._put_permission = put
+    handlers["create"] = create
+
+
+def buses_of_other_accounts():
+    """A rule may send its events to the bus of another account, if that bus's policy lets the rule's role."""
+    from ministack.core.responses import get_account_id, request_scope
+    from ministack.services import eventbridge
+
+    invoke_target = eventbridge._invoke_target
+
+    def many(value):
+        return value if isinstance(value, list) else [value]
+
+    def holds(conditions, event):
+        known = {"events:source": event["Source"], "events:detail-type": event["DetailType"]}
+        return all(
+            operator in ("StringEquals", "ForAllValues:StringEquals") and known.get(key) in many(wanted)
+            for operator, keys in conditions.items()
+            for key, wanted in keys.items()
+        )
+
+    def admits(policy, role, event):
+        return any(
+            statement["Effect"] == "Allow"
+            and "events:PutEvents" in many(statement["Action"])
+            and role in many(statement["Principal"]["AWS"])
+            and holds(statement.get("Condition", {}), event)
+            for statement in (policy or {}).get("Statement", [])
+        )
+
+    def invoke(target, event, rule, view=None):
+        arn = target.get("Arn", "").split(":", 5)
+        elsewhere = len(arn) == 6 and arn[2] == "events" and arn[4] != get_account_id()
+        if not elsewhere or not arn[5].startswith("event-bus/"):
+            return invoke_target(target, event, rule, view)
+        bus = arn[5].split("/", 1)[1]
+        with request_scope(arn[4], arn[3]):
+            policy = eventbridge._event_bus_policies.get(bus)
+            if bus in eventbridge._event_buses and admits(policy, target.get("RoleArn"), event):
+                eventbridge._dispatch_event({**event, "EventBusName": bus})
+
+    eventbridge._invoke_target = invoke
 
 
 def booleans_of_health_checks():

@@ -11,6 +11,8 @@ pub struct Config {
     pub artifact_bucket: String,
     /// `PLAN_BUCKET`: holds `plans/WORKLOAD.json`.
     pub plan_bucket: String,
+    /// `TRIAL_TOKEN_KEY_ID`: the KMS key of the tokens of states that wait for a trial.
+    pub trial_token_key: String,
     /// `DETECTOR_ID`: the delegated administrator's detector, against which findings are checked. Without one a
     /// finding is taken as EventBridge delivered it.
     pub detector: Option<String>,
@@ -27,6 +29,7 @@ impl Config {
             ledger_table: settings.required("LEDGER_TABLE"),
             artifact_bucket: settings.required("ARTIFACT_BUCKET"),
             plan_bucket: settings.required("PLAN_BUCKET"),
+            trial_token_key: settings.required("TRIAL_TOKEN_KEY_ID"),
             detector: settings.optional("DETECTOR_ID"),
         };
         settings.finish(config)

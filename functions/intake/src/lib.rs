@@ -1,7 +1,9 @@
-//! Opens and closes runs: one run per workload, everything else attached or rejected, all of it recorded.
+//! Opens and closes runs: one run per workload, everything else attached or rejected, all of it recorded. Hears the events
+//! that end a wait before its time.
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod events;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::guardduty::Findings;

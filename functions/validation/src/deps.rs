@@ -6,18 +6,22 @@ use std::sync::Arc;
 
 use blackstart_aws::artifacts::{ArtifactError, ArtifactStore};
 use blackstart_aws::backup::{Backup, RestoreJob, ScanJob, StartRestore, StartScan};
+use blackstart_aws::callbacks::StepFunctions;
 use blackstart_aws::check_function::CheckFunctions;
 use blackstart_aws::clients::{Accounts, Assume};
 use blackstart_aws::configuration::ConfigurationReader;
 use blackstart_aws::content::{Content, ContentReader};
 use blackstart_aws::ledger::{Ledger, LedgerError, Versioned};
 use blackstart_aws::port::PortError;
+use blackstart_aws::tokens::KmsKey;
+use blackstart_aws::trial_waits::{TrialWaits, WaitError};
 use blackstart_core::artifact::{ArtifactRef, NotCanonical};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
 use blackstart_core::restore::removal::CopyState;
 use blackstart_core::restore::resource::template_resource;
 use blackstart_core::run::RunId;
+use blackstart_core::task::approval::TaskToken;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::access_point::AccessPointState;
 use blackstart_core::validation::candidates::RecoveryPoint;
@@ -25,6 +29,8 @@ use blackstart_core::validation::check_function::{Called, Question};
 use blackstart_core::validation::configuration::Observed;
 use blackstart_core::validation::content::Signatures;
 use blackstart_core::validation::trial::TrialRecord;
+use blackstart_core::validation::wait::TrialOfJob;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -78,6 +84,21 @@ pub trait RunRecords: Sync {
         &self,
         run: &RunId,
     ) -> impl Future<Output = Result<BTreeMap<String, SetVerdict>, LedgerError>> + Send;
+}
+
+/// The waits of the state machine for trials.
+pub trait Waits: Sync {
+    /// Keeps the token of one attempt to wait; see [`TrialWaits::listen`].
+    fn listen(
+        &self,
+        trial: &TrialOfJob,
+        attempt: &str,
+        token: &TaskToken,
+        jobs: &[&str],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), WaitError>> + Send;
+    /// Ends a wait by its token.
+    fn wake(&self, token: &TaskToken) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// The way into the validation account.
@@ -180,6 +201,26 @@ pub struct Records {
     pub ledger: Ledger,
     /// The artifacts.
     pub artifacts: ArtifactStore,
+    /// The waits for trials, kept in the same ledger.
+    pub waits: TrialWaits<Ledger, KmsKey, StepFunctions>,
+}
+
+impl Waits for Records {
+    async fn listen(
+        &self,
+        trial: &TrialOfJob,
+        attempt: &str,
+        token: &TaskToken,
+        jobs: &[&str],
+        now: Timestamp,
+    ) -> Result<(), WaitError> {
+        self.waits.listen(trial, attempt, token, jobs, now).await
+    }
+
+    async fn wake(&self, token: &TaskToken) -> Result<(), PortError> {
+        // A state that no longer waits was woken by somebody else.
+        self.waits.wake(token).await.map(drop)
+    }
 }
 
 impl RunRecords for Records {

@@ -3,6 +3,7 @@
 use blackstart_aws::artifacts::ArtifactError;
 use blackstart_aws::ledger::LedgerError;
 use blackstart_aws::port::PortError;
+use blackstart_aws::trial_waits::WaitError;
 use blackstart_core::artifact::NotCanonical;
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_yara::RuleProblem;
@@ -88,6 +89,9 @@ pub enum ValidationError {
     /// AWS did not answer as hoped.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// The wait of the state machine.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -150,6 +154,7 @@ impl StageError for ValidationError {
             Self::Unsaid { .. } => ErrorName::OutcomeUnknown,
             Self::ForeignTarget { .. } | Self::NotCanonical(_) => ErrorName::Defect,
             Self::Port(error) => error.name(),
+            Self::Wait(error) => error.name(),
             Self::Ledger(error) => error.name(),
             Self::Artifact(error) => error.name(),
         }

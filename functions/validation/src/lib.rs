@@ -3,12 +3,14 @@
 
 mod budget;
 mod clean_up;
+pub mod config;
 pub mod deps;
 pub mod error;
 mod judge;
 mod rules;
 mod selection;
 mod trial;
+mod waiting;
 mod walk;
 
 use blackstart_core::run::RunId;
@@ -19,7 +21,7 @@ use blackstart_core::task::validation::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::deps::{Deps, EnterAccount, RunRecords};
+use crate::deps::{Deps, EnterAccount, RunRecords, Waits};
 use crate::error::ValidationError;
 
 /// The answer to whichever operation was asked for.
@@ -30,7 +32,7 @@ pub enum Answer {
     Candidates(Candidates),
     /// To [`Operation::Next`].
     Next(NextRound),
-    /// To [`Operation::Start`] and [`Operation::Poll`].
+    /// To [`Operation::Start`], [`Operation::Poll`] and [`Operation::Wait`].
     Trial(Trial),
     /// To [`Operation::Judge`].
     Judged(Judged),
@@ -44,7 +46,7 @@ pub enum Answer {
 ///
 /// # Errors
 /// [`ValidationError`].
-pub async fn handle<R: RunRecords, E: EnterAccount>(
+pub async fn handle<R: RunRecords + Waits, E: EnterAccount>(
     task: Task<Operation>,
     deps: &Deps<R, E>,
     now: Timestamp,
@@ -63,6 +65,21 @@ pub async fn handle<R: RunRecords, E: EnterAccount>(
             .await
             .map(Answer::Trial),
         Operation::Poll { plan, set } => trial::poll(deps, run, &plan, &set, now).await.map(Answer::Trial),
+        Operation::Wait {
+            plan,
+            set,
+            woken,
+            token,
+        } => {
+            let attempt = waiting::Attempt {
+                context: &task.context,
+                woken,
+                token: &token,
+            };
+            waiting::wait(deps, run, &plan, &set, attempt, now)
+                .await
+                .map(Answer::Trial)
+        }
         Operation::Judge {
             set,
             failure: Some(failure),

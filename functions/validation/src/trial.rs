@@ -18,6 +18,7 @@ use blackstart_core::validation::trial::{
     self as naming, BACKUP_ROLE, SCANNER_ROLE, TrialJob, TrialRecord, TrialResource,
 };
 use blackstart_core::validation::verdict::{of_restore, of_scan};
+use blackstart_core::validation::wait::{SHORTEST, seconds_to_next_look};
 use blackstart_core::validation::{CandidateDocument, LayerVerdict, RecoverySet, SetVerdict, Verdict};
 use jiff::Timestamp;
 
@@ -33,7 +34,7 @@ pub(crate) async fn start<R: RunRecords, E: EnterAccount>(
     now: Timestamp,
 ) -> Result<Trial, ValidationError> {
     if recorded(&deps.records, run, set).await?.is_some() {
-        return Ok(answer(set, true));
+        return Ok(judged_already(set));
     }
     let plan = deps.records.plan(plan).await?;
     let candidates: CandidateDocument = deps.records.document(sets).await?;
@@ -53,7 +54,7 @@ pub(crate) async fn start<R: RunRecords, E: EnterAccount>(
     let started = start_jobs(&account, &plan, run, &mut trial.record).await;
     trial.save(&deps.records).await?;
     started?;
-    Ok(answer(set, trial.record.is_done()))
+    Ok(answer(&trial.record, now))
 }
 
 /// Notes what the jobs of this attempt will cost, before they are started. What cannot be estimated cannot be kept below a
@@ -247,7 +248,7 @@ pub(crate) async fn poll<R: RunRecords, E: EnterAccount>(
         return Err(ValidationError::NoTrial { set: set.to_owned() });
     };
     if trial.record.is_done() {
-        return Ok(answer(set, true));
+        return Ok(answer(&trial.record, now));
     }
     let plan = deps.records.plan(plan).await?;
     let account = deps.enter.enter(&plan, run).await?;
@@ -260,10 +261,14 @@ pub(crate) async fn poll<R: RunRecords, E: EnterAccount>(
         trial.save(&deps.records).await?;
     }
     started?;
-    Ok(answer(set, trial.record.is_done()))
+    Ok(answer(&trial.record, now))
 }
 
-async fn ask_jobs<A: TrialAccount>(account: &A, record: &mut TrialRecord) -> Result<(), ValidationError> {
+/// Asks for every job and access point that has not come to its end.
+pub(crate) async fn ask_jobs<A: TrialAccount>(
+    account: &A,
+    record: &mut TrialRecord,
+) -> Result<(), ValidationError> {
     for resource in record.resources.values_mut() {
         let waiting = resource.access_point().filter(|access| access.alias.is_none());
         if let Some(arn) = waiting.and_then(|access| access.arn.clone()) {
@@ -336,10 +341,25 @@ pub(crate) fn made(plan: &Plan, trial: &TrialResource) -> String {
     })
 }
 
-fn answer(set: &str, done: bool) -> Trial {
+/// How far a trial is, and when it is worth another look.
+pub(crate) fn answer(record: &TrialRecord, now: Timestamp) -> Trial {
+    Trial {
+        set: record.set.clone(),
+        progress: if record.is_done() {
+            Progress::Done
+        } else {
+            Progress::Running
+        },
+        wait_seconds: seconds_to_next_look(record.started, now),
+    }
+}
+
+/// A set that has its verdict: there is nothing to wait for.
+fn judged_already(set: &str) -> Trial {
     Trial {
         set: set.to_owned(),
-        progress: if done { Progress::Done } else { Progress::Running },
+        progress: Progress::Done,
+        wait_seconds: SHORTEST,
     }
 }
 

@@ -76,5 +76,7 @@ pub mod surroundings;
 pub mod telemetry;
 #[cfg(feature = "tokens")]
 pub mod tokens;
+#[cfg(all(feature = "sfn", feature = "tokens"))]
+pub mod trial_waits;
 #[cfg(feature = "vault-access")]
 pub mod vault_access;

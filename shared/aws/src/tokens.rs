@@ -28,6 +28,8 @@ pub enum Wait<'a> {
     Gate(&'a Digest),
     /// A cutover that needs an operator.
     Operator,
+    /// The trial of a recovery set, by the set's id.
+    Trial(&'a str),
 }
 
 impl Wait<'_> {
@@ -38,6 +40,7 @@ impl Wait<'_> {
                 pk: Key::run_partition(run),
                 sk: "TOKEN#operator".to_owned(),
             },
+            Self::Trial(set) => Key::trial_token(run, set),
         }
     }
 
@@ -45,6 +48,7 @@ impl Wait<'_> {
         match self {
             Self::Gate(package) => format!("gate:{package}"),
             Self::Operator => "operator".to_owned(),
+            Self::Trial(set) => format!("trial:{set}"),
         }
     }
 }

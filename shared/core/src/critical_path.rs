@@ -333,9 +333,11 @@ fn stage_time(stage: Stage, visits: &[(Stage, Visit)], until: Timestamp) -> Opti
             continue;
         }
         let name = stage::poll_of(&visit.state);
-        let failed = visit
-            .attempts
-            .iter()
+        // That a wait for the next look ran its time is no failure.
+        let attempts = (visit.activity != Activity::Events).then_some(&visit.attempts);
+        let failed = attempts
+            .into_iter()
+            .flatten()
             .filter(|attempt| attempt.error.is_some())
             .count();
         let place = states.iter().position(|(time, _)| time.state == name);

@@ -87,7 +87,7 @@ pub enum Activity {
     Work,
     /// A task token waits for a person.
     People,
-    /// A Wait state between two looks at work elsewhere.
+    /// The time between two looks at work elsewhere: a Wait state, or [`WAITS_FOR_JOBS`].
     Events,
     /// Holds other visits: Parallel, Map, or a nested execution.
     Container,
@@ -122,6 +122,9 @@ pub struct Attempt {
     /// Error name, if it failed.
     pub error: Option<String>,
 }
+
+/// The state whose task token waits for an event of AWS Backup, not for a person.
+pub const WAITS_FOR_JOBS: &str = "Wait for trial";
 
 /// How far the clock that the state machine gives to a function may be from that of its history.
 const SAME_VISIT: SignedDuration = SignedDuration::from_secs(1);
@@ -177,13 +180,10 @@ fn of_steps(steps: &[RecordedStep]) -> Vec<Visit> {
             .or_insert_with(|| Visit {
                 execution: step.execution.clone(),
                 state: step.state.clone(),
-                activity: if matches!(
-                    step.state.as_str(),
-                    "Await approval" | "Await second approval" | "Await operator"
-                ) {
-                    Activity::People
-                } else {
-                    Activity::Work
+                activity: match step.state.as_str() {
+                    "Await approval" | "Await second approval" | "Await operator" => Activity::People,
+                    WAITS_FOR_JOBS => Activity::Events,
+                    _ => Activity::Work,
                 },
                 entered: step.entered,
                 exited: None,
@@ -286,7 +286,11 @@ impl Reader<'_> {
             Some("Scheduled") => {
                 if let Some(resource) = &event.resource {
                     if resource.contains("waitForTaskToken") {
-                        visit.activity = Activity::People;
+                        visit.activity = if visit.state == WAITS_FOR_JOBS {
+                            Activity::Events
+                        } else {
+                            Activity::People
+                        };
                     } else if resource.contains("startExecution") {
                         visit.activity = Activity::Container;
                     }
@@ -376,6 +380,35 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_waits_for_jobs_waits_for_no_person() {
+        for (state, activity) in [
+            (WAITS_FOR_JOBS, Activity::Events),
+            ("Await approval", Activity::People),
+        ] {
+            let event = |id, kind: &str, resource: Option<&str>| HistoryEvent {
+                id,
+                previous: id - 1,
+                at: Timestamp::from_second(id).unwrap(),
+                kind: kind.to_owned(),
+                state: (id == 1).then(|| state.to_owned()),
+                resource: resource.map(str::to_owned),
+                error: None,
+            };
+            let history = ExecutionHistory {
+                execution: "arn:x:execution:m:e".to_owned(),
+                status: "RUNNING".to_owned(),
+                started: Timestamp::UNIX_EPOCH,
+                ended: None,
+                events: vec![
+                    event(1, "TaskStateEntered", None),
+                    event(2, "TaskScheduled", Some("lambda:invoke.waitForTaskToken")),
+                ],
+            };
+            assert_eq!(observe(&[history], &[])[0].activity, activity, "{state}");
+        }
+    }
 
     #[test]
     fn children_of_a_distributed_map_have_no_history() {

@@ -167,6 +167,21 @@ impl Key {
         Self::in_run(run, format!("ANSWER#{question}"))
     }
 
+    /// The encrypted task token of one attempt to wait for the trial of a recovery set.
+    #[must_use]
+    pub fn trial_token(run: &RunId, set: &str) -> Self {
+        Self::in_run(run, format!("TOKEN#trial#{set}"))
+    }
+
+    /// The trial that a job of AWS Backup belongs to: what an event about the job is looked up by.
+    #[must_use]
+    pub fn backup_job(id: &str) -> Self {
+        Self {
+            pk: format!("JOB#{id}"),
+            sk: "TRIAL".to_owned(),
+        }
+    }
+
     /// One person's vote on one decision package. Written only if absent.
     #[must_use]
     pub fn vote(run: &RunId, package: &Digest, person: &str) -> Self {

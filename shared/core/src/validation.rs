@@ -26,6 +26,7 @@ pub mod reuse;
 pub mod select;
 pub mod trial;
 pub mod verdict;
+pub mod wait;
 pub mod walk;
 
 #[cfg(test)]

@@ -108,7 +108,8 @@ pub async fn check(local: &LocalAws) -> Result<Check, StepFailed> {
     for (execution, text) in histories(local).await? {
         look(&format!("the history of {execution}"), text.as_bytes());
     }
-    let tokens = secrets.iter().filter(|secret| secret.what == TOKEN).count();
+    let count = |what| secrets.iter().filter(|secret| secret.what == what).count();
+    let (tokens, pauses) = (count(TOKEN), count(PAUSE));
     // Everybody who is waited for is told.
     if tokens > 0 && notices.is_empty() {
         found.insert("no notice at all, although people were waited for".to_owned());
@@ -118,15 +119,17 @@ pub async fn check(local: &LocalAws) -> Result<Check, StepFailed> {
             .to_owned(),
         holds: found.is_empty(),
         seen: format!(
-            "{searched} texts ({} notices) searched for {tokens} tokens and {} secrets; found: [{}]",
+            "{searched} texts ({} notices) searched for {} tokens and {} secrets; found: [{}]",
             notices.len(),
-            secrets.len() - tokens,
+            tokens + pauses,
+            secrets.len() - tokens - pauses,
             found.into_iter().collect::<Vec<_>>().join(", ")
         ),
     })
 }
 
 const TOKEN: &str = "a task token";
+const PAUSE: &str = "the task token of a wait for jobs";
 
 /// Every token that Step Functions issued, and every secret that was made.
 async fn secrets(local: &LocalAws) -> Result<Vec<Secret>, StepFailed> {
@@ -136,8 +139,8 @@ async fn secrets(local: &LocalAws) -> Result<Vec<Secret>, StepFailed> {
         .doing("reading the record of task tokens")?;
     let mut secrets: Vec<Secret> = tokens
         .into_iter()
-        .map(|token| Secret {
-            what: TOKEN,
+        .map(|(for_people, token)| Secret {
+            what: if for_people { TOKEN } else { PAUSE },
             value: token.into_bytes(),
         })
         .collect();
@@ -256,7 +259,11 @@ async fn items(local: &LocalAws, account: &str) -> Result<Vec<(String, String)>,
     Ok(found)
 }
 
-async fn log_messages(local: &LocalAws) -> Result<Vec<(String, String)>, StepFailed> {
+/// What the functions have logged: the group and the message.
+///
+/// # Errors
+/// [`StepFailed`].
+pub async fn log_messages(local: &LocalAws) -> Result<Vec<(String, String)>, StepFailed> {
     let logs = aws_sdk_cloudwatchlogs::Client::new(&local.root_of(RECOVERY));
     let groups = logs
         .describe_log_groups()

@@ -190,13 +190,17 @@ impl Ministack {
         &self.log
     }
 
-    /// Every task token that it has given out. Outside of it and the ledger's sealed copies none may be found.
+    /// Every task token that it has given out, and whether a person is to answer it. Outside of it and the ledger's sealed
+    /// copies none may be found.
     ///
     /// # Errors
     /// The operating system's, when the record cannot be read.
-    pub fn task_tokens(&self) -> std::io::Result<Vec<String>> {
+    pub fn task_tokens(&self) -> std::io::Result<Vec<(bool, String)>> {
         let tokens = std::fs::read_to_string(&self.tokens)?;
-        Ok(tokens.lines().map(str::to_owned).collect())
+        let given = tokens.lines().filter_map(|line| line.split_once(' '));
+        Ok(given
+            .map(|(who, token)| (who == "people", token.to_owned()))
+            .collect())
     }
 
     /// Has the cutover function killed after its next change of a trust policy, before it hears that it succeeded.

@@ -27,6 +27,7 @@ const GATE: Grantor = ("template.yaml", "GateRole");
 const INTAKE: Grantor = ("template.yaml", "IntakeRole");
 const REPORT: Grantor = ("template.yaml", "ReportRole");
 const TOKEN_KEY: Grantor = ("template.yaml", "TokenKey");
+const TRIAL_TOKEN_KEY: Grantor = ("template.yaml", "TrialTokenKey");
 const EVIDENCE_KEY: Grantor = ("template.yaml", "EvidenceKey");
 
 /// Module of `blackstart-aws`, IAM prefix of its service where it is one, and who grants what it asks for.
@@ -35,7 +36,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 29] = [
     ("analyzer", "", &[READER, REFERENCES]),
     ("artifacts", "s3", &[RECORDS]),
     ("backup", "backup", &[VALIDATION, REBUILD]),
-    ("callbacks", "states", &[GATE]),
+    ("callbacks", "states", &[GATE, INTAKE]),
     ("certificates", "", &[REBUILD]),
     ("check_function", "", &[VALIDATION, REBUILD]),
     ("cloud_control", "", &[VALIDATION, REBUILD]),
@@ -58,7 +59,7 @@ const ADAPTERS: [(&str, &str, &[Grantor]); 29] = [
     ("sign_in", "", &[CLIENT_SECRET]),
     ("signer", "kms", &[EVIDENCE_KEY]),
     ("surroundings", "", &[REBUILD]),
-    ("tokens", "kms", &[TOKEN_KEY]),
+    ("tokens", "kms", &[TOKEN_KEY, TRIAL_TOKEN_KEY]),
     ("vault_access", "", &[VAULT_REQUESTER]),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use blackstart_core::history::WAITS_FOR_JOBS;
 use serde_json::Value;
 
 use crate::repository;
@@ -198,6 +199,11 @@ impl State {
         self.definition["Resource"]
             .as_str()
             .is_some_and(|resource| resource.ends_with(".waitForTaskToken"))
+    }
+
+    /// Whether a person is to answer what is waited for. Otherwise it is an event.
+    pub(crate) fn waits_for_person(&self) -> bool {
+        self.waits_for_token() && self.name != WAITS_FOR_JOBS
     }
 
     /// The function that this state calls, and the payload that it sends.

@@ -1,5 +1,8 @@
-//! How many events of history a cutover makes: an execution of more than 25,000 fails.
+//! How many events of history an execution makes: one of more than 25,000 fails.
 
+use blackstart_core::validation::trial::PATIENCE;
+use blackstart_core::validation::wait;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::repository;
@@ -16,7 +19,11 @@ const STEPS_OF_A_TASK: usize = 100;
 const POLLS: usize = 121;
 
 fn states() -> Value {
-    let text = repository::text("infra/statemachine/cutover.asl.json");
+    states_of("cutover")
+}
+
+fn states_of(machine: &str) -> Value {
+    let text = repository::text(&format!("infra/statemachine/{machine}.asl.json"));
     serde_json::from_str::<Value>(&text).unwrap()["States"].take()
 }
 
@@ -24,6 +31,8 @@ fn states() -> Value {
 /// left; a Map begins and succeeds besides being entered and left; everything else is entered and left.
 fn events(states: &Value, path: &[&str]) -> usize {
     let of = |name: &&str| match states[*name]["Type"].as_str() {
+        // One that waits for a token was also submitted.
+        Some("Task") if states[*name]["Resource"].as_str().unwrap().ends_with("Token") => 6,
         Some("Task") => 5,
         Some("Map") => 4,
         Some("Choice" | "Pass" | "Wait") => 2,
@@ -114,4 +123,57 @@ fn accounts_run_side_by_side_within_what_an_inline_map_allows() {
         assert!((1..=40).contains(&lanes), "{map}: {lanes}");
         assert_eq!(states[map]["ItemProcessor"]["ProcessorConfig"]["Mode"], "INLINE");
     }
+}
+
+/// A trial of a day, and as many side by side as the machine takes up at once: each is looked at when it is due, and as often
+/// as events may ask for besides.
+#[test]
+fn a_day_of_trials_stays_within_the_quota() {
+    let states = states_of("validation");
+    let trials = &states["Validate sets"];
+    let inner = &trials["ItemProcessor"]["States"];
+    let started: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let (mut now, mut looks) = (started, 0_usize);
+    while now.duration_since(started) <= PATIENCE {
+        let wait = wait::seconds_to_next_look(Some(started), now);
+        now += SignedDuration::from_secs(i64::from(wait));
+        looks += 1;
+    }
+    looks += usize::try_from(wait::MOST_WAKES).unwrap();
+    let look = events(inner, &["Wait for trial", "Await trial", "Has the trial ended?"]);
+    let around = events(
+        inner,
+        &[
+            "Start trial",
+            "Has the trial ended?",
+            "Judge set",
+            "Clean up trial",
+        ],
+    );
+    let at_once = usize::try_from(trials["MaxConcurrency"].as_u64().unwrap()).unwrap();
+    // An iteration begins and succeeds.
+    let worst = at_once * (2 + looks * look + around);
+    assert!(
+        worst < QUOTA,
+        "{looks} looks at each of {at_once}: {worst} events"
+    );
+    // A look every thirty seconds would not do even for one.
+    assert!(2 * 24 * 60 * look > QUOTA);
+
+    let given = inner["Has the trial ended?"]["Choices"][1]["Condition"]
+        .as_str()
+        .unwrap();
+    let limit: usize = given
+        .split(">= ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        limit > looks,
+        "{given} breaks off before the trial's patience ends"
+    );
 }

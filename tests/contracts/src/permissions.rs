@@ -121,15 +121,26 @@ fn only_cutover_can_write_in_a_sibling_and_only_references_reads_there() {
     assert_eq!(assuming("VaultRequesterRoleArns"), set(["approval"]));
 }
 
-#[test]
-fn only_the_gate_answers_waiting_states_and_opens_tokens() {
-    let template = template::recovery_account();
-    let answering = holders(&template, |statement| {
-        template::actions(statement)
+/// The functions that may answer a state of this machine that waits for a token.
+fn answering(template: &Value, machine: &str) -> BTreeSet<String> {
+    holders(template, |statement| {
+        let answers = template::actions(statement)
             .iter()
-            .any(|action| action.starts_with("states:SendTask"))
-    });
-    assert_eq!(answering, set(["gate"]));
+            .any(|action| action.starts_with("states:SendTask"));
+        let resources = template::many(&statement["Resource"]);
+        answers
+            && resources
+                .iter()
+                .any(|resource| resource == "*" || resource.to_string().contains(&format!("-{machine}\"")))
+    })
+}
+
+#[test]
+fn only_the_gate_answers_states_that_wait_for_people_and_opens_their_tokens() {
+    let template = template::recovery_account();
+    for machine in ["recovery", "cutover"] {
+        assert_eq!(answering(&template, machine), set(["gate"]), "{machine}");
+    }
 
     let keys = template::resources(&template, "AWS::KMS::Key");
     let opening: Vec<Value> = template::statements(&keys["TokenKey"]["KeyPolicy"])
@@ -142,6 +153,65 @@ fn only_the_gate_answers_waiting_states_and_opens_tokens() {
         .flat_map(|statement| template::many(&statement["Principal"]["AWS"]))
         .collect();
     assert_eq!(opening, [serde_json::json!({"Fn::GetAtt": "GateRole.Arn"})]);
+}
+
+/// Whoever hears the events of another account, or works there, can end no wait but that for a trial.
+#[test]
+fn waits_for_trials_have_a_key_and_senders_of_their_own() {
+    let template = template::recovery_account();
+    assert_eq!(answering(&template, "validation"), set(["intake", "validation"]));
+    let only = |role: &str| [serde_json::json!({"Fn::GetAtt": format!("{role}.Arn")})];
+    assert_eq!(
+        users_of(&template, "TrialTokenKey", "kms:Decrypt"),
+        only("IntakeRole")
+    );
+    assert_eq!(
+        users_of(&template, "TrialTokenKey", "kms:Encrypt"),
+        only("ValidationRole")
+    );
+}
+
+#[test]
+fn events_come_from_the_forwarding_roles_alone_and_reach_intake_as_they_are() {
+    let template = template::recovery_account();
+    let bus = &template::resources(&template, "AWS::Events::EventBus")["BackupEventBus"];
+    let statements = template::statements(&bus["Policy"]);
+    assert_eq!(statements.len(), 1);
+    let statement = &statements[0];
+    assert_eq!(template::actions(statement), ["events:PutEvents"]);
+    assert_eq!(statement["Principal"]["AWS"]["Ref"], "BackupEventRoleArns");
+    let rule = &template::resources(&template, "AWS::Events::Rule")["BackupEventRule"];
+    let kinds = &rule["EventPattern"]["detail-type"];
+    assert_eq!(
+        statement["Condition"]["StringEquals"]["events:detail-type"],
+        *kinds
+    );
+    assert_eq!(
+        statement["Condition"]["ForAllValues:StringEquals"]["events:source"],
+        rule["EventPattern"]["source"][0]
+    );
+    let target = &rule["Targets"][0];
+    assert_eq!(target["Arn"]["Ref"], "IntakeFunction.Alias");
+    assert!(
+        target["InputTransformer"].is_null(),
+        "what an event says is never put into a task"
+    );
+    // Who forwards trusts EventBridge for its own account, and may do no more.
+    let account = template::load("infra/accounts/validation.yaml");
+    let sent = &template::resources(&account, "AWS::Events::Rule")["BackupEvents"];
+    let branches = sent["EventPattern"]["$or"].as_array().unwrap();
+    let sent_kinds: Vec<&Value> = branches.iter().map(|branch| &branch["detail-type"][0]).collect();
+    assert_eq!(sent_kinds, kinds.as_array().unwrap().iter().collect::<Vec<_>>());
+    let policy = &template::resources(&account, "AWS::IAM::Policy")["ForwardBackupEvents"];
+    let granted = template::statements(&policy["PolicyDocument"]);
+    assert_eq!(granted.len(), 1);
+    assert_eq!(template::actions(&granted[0]), ["events:PutEvents"]);
+    assert_eq!(granted[0]["Resource"]["Ref"], "EventBusArn");
+    let pattern = template["Parameters"]["BackupEventRoleArns"]["AllowedPattern"]
+        .as_str()
+        .unwrap();
+    let role = &template::resources(&account, "AWS::IAM::Role")["BackupEventRole"];
+    assert!(pattern.ends_with(&format!(":role/{}", role["RoleName"].as_str().unwrap())));
 }
 
 /// What one function may do to a key by the key's own policy, the account's administrators left out.
@@ -573,7 +643,7 @@ fn reachable_services(template: &Value, function: &str, statements: &[Value]) ->
     let (first, rest) = function.split_at(1);
     let role = format!("{}{rest}Role.Arn", first.to_uppercase());
     let keys = template::resources(template, "AWS::KMS::Key");
-    let uses_a_key = ["TokenKey", "EvidenceKey"]
+    let uses_a_key = ["TokenKey", "TrialTokenKey", "EvidenceKey"]
         .iter()
         .any(|key| keys[*key]["KeyPolicy"].to_string().contains(&role));
     if uses_a_key {

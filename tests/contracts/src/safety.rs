@@ -30,7 +30,7 @@ const EFFECTS: [(&str, &str); 16] = [
 ];
 
 /// Operations that only look, compute, or write Blackstart's own records.
-const OBSERVATIONS: [(&str, &str); 36] = [
+const OBSERVATIONS: [(&str, &str); 37] = [
     ("approval", "ask"),
     ("approval", "expire"),
     ("approval", "poll_team"),
@@ -67,6 +67,7 @@ const OBSERVATIONS: [(&str, &str); 36] = [
     ("validation", "next"),
     ("validation", "poll"),
     ("validation", "select"),
+    ("validation", "wait"),
 ];
 
 /// Whether a state asks for an effect.

@@ -96,6 +96,7 @@ fn schemas() -> BTreeMap<String, Schema> {
         ("validation-poll", schema_for!(task::validation::Trial)),
         ("validation-select", schema_for!(task::validation::Selected)),
         ("validation-start", schema_for!(task::validation::Trial)),
+        ("validation-wait", schema_for!(task::validation::Trial)),
     ];
     let tasks = operations::payloads()
         .into_iter()

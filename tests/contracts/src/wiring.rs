@@ -215,7 +215,7 @@ fn the_runbook_has_a_heading_for_every_state_that_waits_for_a_person() {
     let waiting: BTreeSet<&str> = machines
         .iter()
         .flat_map(|machine| machine.states.iter())
-        .filter(|state| state.waits_for_token() || asks_a_team(state))
+        .filter(|state| state.waits_for_person() || asks_a_team(state))
         .map(|state| state.name.as_str())
         .collect();
     let runbook = repository::text("infra/docs/runbook.md");

@@ -8,11 +8,13 @@ use blackstart_aws::backup::{RestoreJob, ScanJob, StartRestore, StartScan};
 use blackstart_aws::content::Content;
 use blackstart_aws::ledger::{LedgerError, Versioned};
 use blackstart_aws::port::PortError;
+use blackstart_aws::trial_waits::WaitError;
 use blackstart_core::artifact::{ArtifactRef, Digest, NotCanonical, canonical_json};
 use blackstart_core::ledger::Key;
 use blackstart_core::plan::{Invariant, Plan, Resource, ResourceType, Vault};
 use blackstart_core::restore::resource::template_resource;
 use blackstart_core::run::RunId;
+use blackstart_core::task::approval::TaskToken;
 use blackstart_core::validation::SetVerdict;
 use blackstart_core::validation::access_point::AccessPointState;
 use blackstart_core::validation::candidates::RecoveryPoint;
@@ -22,9 +24,11 @@ use blackstart_core::validation::content::{Collection, ObjectScanner, Signatures
 use blackstart_core::validation::invariants::InvariantCheck;
 use blackstart_core::validation::trial::TrialRecord;
 use blackstart_core::validation::verdict::{RestoreState, ScanResult, ScanState};
+use blackstart_core::validation::wait::TrialOfJob;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use validation::deps::{Deps, EnterAccount, RunRecords, TrialAccount};
+use validation::deps::{Deps, EnterAccount, RunRecords, TrialAccount, Waits};
 
 /// When a faulty call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub(crate) struct State {
     /// Recovery point ARN to what it holds.
     pub(crate) contents: BTreeMap<String, Vec<(String, Vec<u8>)>>,
     pub(crate) threats: Vec<String>,
+    /// Recovery points that are listed, and gone when something is done with them.
+    pub(crate) vanished: Vec<String>,
+    /// Objects that may be listed and not read.
+    pub(crate) unreadable: Vec<String>,
     pub(crate) restore_messages: BTreeMap<String, String>,
     /// Restore jobs: token to point, target and number of polls.
     pub(crate) restores: BTreeMap<String, (String, String, u32)>,
@@ -68,6 +76,13 @@ pub(crate) struct State {
     pub(crate) configurations: BTreeMap<String, Observed>,
     /// What points remember of their resource.
     pub(crate) remembered: BTreeMap<String, BTreeMap<String, String>>,
+    /// Job id to the token of the wait that it ends.
+    pub(crate) listening: BTreeMap<String, String>,
+    /// The token of the state that waits.
+    pub(crate) waiting: Option<String>,
+    pub(crate) tokens: usize,
+    /// Every job has ended, whenever it is looked at.
+    pub(crate) jobs_end: bool,
     pub(crate) calls: usize,
     /// Number of the call that fails, once.
     pub(crate) fault: Option<(usize, Fault)>,
@@ -82,6 +97,73 @@ impl World {
             records: self.clone(),
             enter: self.clone(),
         }
+    }
+
+    /// The token of a state that begins to wait.
+    pub(crate) fn new_token(&self) -> TaskToken {
+        let mut state = self.0.lock().unwrap();
+        state.tokens += 1;
+        let token = format!("token-{}", state.tokens);
+        state.waiting = Some(token.clone());
+        TaskToken::new(token)
+    }
+
+    /// An event about a job. `true`: it ended a wait.
+    pub(crate) fn event(&self, job: &str) -> bool {
+        let mut state = self.0.lock().unwrap();
+        let token = state.listening.get(job).cloned();
+        let ends = token.is_some() && token == state.waiting;
+        if ends {
+            state.waiting = None;
+        }
+        ends
+    }
+
+    /// Whether a state waits.
+    pub(crate) fn waits(&self) -> bool {
+        self.0.lock().unwrap().waiting.is_some()
+    }
+
+    /// The wait has run its time, if it was not ended before.
+    pub(crate) fn wait_is_over(&self) {
+        self.0.lock().unwrap().waiting = None;
+    }
+
+    /// The jobs that events could be about.
+    pub(crate) fn known_jobs(&self) -> Vec<String> {
+        self.0.lock().unwrap().listening.keys().cloned().collect()
+    }
+
+    pub(crate) fn let_jobs_end(&self) {
+        self.0.lock().unwrap().jobs_end = true;
+    }
+
+    pub(crate) fn let_jobs_take_longer(&self) {
+        let mut state = self.0.lock().unwrap();
+        for (_, _, polls) in state.restores.values_mut() {
+            *polls = 0;
+        }
+    }
+
+    pub(crate) fn fail_next_call(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.fault = Some((state.calls + 1, Fault::Before));
+    }
+
+    /// A document that the run has stored.
+    pub(crate) fn stored<T: DeserializeOwned>(&self, path: &str, run: &RunId) -> T {
+        let state = self.0.lock().unwrap();
+        serde_json::from_slice(&state.artifacts[&format!("runs/{run}/{path}")]).unwrap()
+    }
+
+    /// The sets that were judged.
+    pub(crate) fn sets_with_verdict(&self, run: &RunId) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let partition = Key::run_partition(run);
+        let keys = state.items.keys().filter(|key| key.pk == partition);
+        keys.filter_map(|key| key.sk.strip_prefix(Key::SET_VERDICT_PREFIX))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// One call, which the scripted fault may hit before or after its effect.
@@ -209,6 +291,33 @@ impl RunRecords for World {
     }
 }
 
+impl Waits for World {
+    async fn listen(
+        &self,
+        _: &TrialOfJob,
+        _: &str,
+        token: &TaskToken,
+        jobs: &[&str],
+        _: Timestamp,
+    ) -> Result<(), WaitError> {
+        Ok(self.call(|state| {
+            for job in jobs {
+                state
+                    .listening
+                    .insert((*job).to_owned(), token.expose().to_owned());
+            }
+            Ok(())
+        })?)
+    }
+
+    async fn wake(&self, token: &TaskToken) -> Result<(), PortError> {
+        self.call(|state| {
+            state.waiting.take_if(|waiting| waiting == token.expose());
+            Ok(())
+        })
+    }
+}
+
 impl EnterAccount for World {
     type Account = World;
 
@@ -239,6 +348,9 @@ impl TrialAccount for World {
             // Of a file system AWS chooses the id.
             .unwrap_or_else(|| format!("fs-{}", Digest::of(start.token.as_bytes())));
         self.call(|state| {
+            if state.vanished.iter().any(|point| point == start.point) {
+                return Err(missing(start.point));
+            }
             state
                 .restores
                 .entry(start.token.to_owned())
@@ -254,7 +366,13 @@ impl TrialAccount for World {
     async fn restore_job(&self, id: &str) -> Result<RestoreJob, PortError> {
         self.call(|state| {
             let (point, target, polls) = state.restores.get_mut(id).ok_or_else(|| missing(id))?;
+            if state.vanished.contains(point) {
+                return Err(missing(point));
+            }
             *polls += 1;
+            if state.jobs_end {
+                *polls = (*polls).max(3);
+            }
             let slow = state.endless.contains(point);
             let running = *polls < 3 || slow;
             if !running && !state.existing.contains_key(target) && !state.ended.contains(id) {
@@ -359,17 +477,22 @@ impl TrialAccount for World {
         invariants: &[Invariant],
         rules: &Arc<dyn Signatures>,
     ) -> Result<Content, PortError> {
-        let objects = self.call(|state| {
+        let (objects, unreadable) = self.call(|state| {
             if !resource.resource_type.is_readable() {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), state.unreadable.clone()));
             }
             let point = state.existing.get(name).ok_or_else(|| missing(name))?;
-            Ok(state.contents.get(point).cloned().unwrap_or_default())
+            let objects = state.contents.get(point).cloned().unwrap_or_default();
+            Ok((objects, state.unreadable.clone()))
         })?;
         let mut collection = Collection::new(&resource.id);
         let mut check = InvariantCheck::new(resource, invariants);
         for (key, bytes) in objects {
             match resource.resource_type {
+                ResourceType::S3 if unreadable.contains(&key) => {
+                    check.object(&key);
+                    collection.unreadable(&key, "AccessDenied");
+                }
                 ResourceType::S3 => {
                     check.object(&key);
                     let mut scanner = ObjectScanner::new(&key).with_signatures(rules.begin());

@@ -163,8 +163,41 @@ pub(super) async fn ask(world: &World, input: Operation, minute: i64) -> Answer 
     panic!("{input:?} never came through");
 }
 
-/// What `validation.asl.json` does. The minute counts the states.
+/// What happens between two looks at a trial.
+pub(super) trait Wakes {
+    async fn wait(&mut self, world: &World, set: &str, minute: i64);
+}
+
+/// No event ever comes.
+pub(super) struct NoEvents;
+
+impl Wakes for NoEvents {
+    async fn wait(&mut self, world: &World, set: &str, minute: i64) {
+        wait_for(world, set, 0, minute).await;
+        world.wait_is_over();
+    }
+}
+
+/// Enters the state that waits for a trial. If its function fails, the machine waits without it.
+pub(super) async fn wait_for(world: &World, set: &str, woken: u32, minute: i64) {
+    let wait = Operation::Wait {
+        plan: artifact("plan"),
+        set: set.to_owned(),
+        woken,
+        token: world.new_token(),
+    };
+    if let Err(error) = ask_at(world, wait, minute).await {
+        assert_eq!(error.name(), ErrorName::Transient, "{error}");
+        world.wait_is_over();
+    }
+}
+
 pub(super) async fn walk(world: &World, minute: &mut i64) -> Walked {
+    walk_with(world, minute, &mut NoEvents).await
+}
+
+/// What `validation.asl.json` does. The minute counts the states.
+pub(super) async fn walk_with(world: &World, minute: &mut i64, wakes: &mut impl Wakes) -> Walked {
     let plan = artifact("plan");
     let Answer::Candidates(candidates) =
         ask(world, Operation::Candidates { plan: plan.clone() }, *minute).await
@@ -181,7 +214,7 @@ pub(super) async fn walk(world: &World, minute: &mut i64) -> Walked {
         match ask(world, next, *minute).await {
             Answer::Next(NextRound::Validate { sets: round }) => {
                 for set in round {
-                    try_set(world, &sets, &set, *minute).await;
+                    try_set_with(world, &sets, &set, *minute, wakes).await;
                 }
             }
             Answer::Next(NextRound::Found { set }) => {
@@ -198,6 +231,10 @@ pub(super) async fn walk(world: &World, minute: &mut i64) -> Walked {
 }
 
 pub(super) async fn try_set(world: &World, sets: &ArtifactRef, set: &str, minute: i64) {
+    try_set_with(world, sets, set, minute, &mut NoEvents).await;
+}
+
+async fn try_set_with(world: &World, sets: &ArtifactRef, set: &str, minute: i64, wakes: &mut impl Wakes) {
     let (plan, sets, set) = (artifact("plan"), sets.clone(), set.to_owned());
     let start = Operation::Start {
         plan: plan.clone(),
@@ -208,6 +245,7 @@ pub(super) async fn try_set(world: &World, sets: &ArtifactRef, set: &str, minute
     while let Answer::Trial(trial) = &answer
         && trial.progress == Progress::Running
     {
+        wakes.wait(world, &set, minute).await;
         let poll = Operation::Poll {
             plan: plan.clone(),
             set: set.clone(),

@@ -9,6 +9,7 @@
 )]
 
 mod access_points;
+mod bad_input;
 mod ceiling;
 mod clean_up;
 mod configuration;
@@ -16,6 +17,7 @@ mod fake;
 mod layers;
 mod machine;
 mod mapping;
+mod waiting;
 
 use blackstart_core::error_name::{ErrorName, StageError};
 use blackstart_core::ledger::Key;

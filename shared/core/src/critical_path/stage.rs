@@ -70,8 +70,16 @@ impl Stage {
             | "Read batch again" | "Merge timeline" => Self::Timeline,
             "Validate candidates" => Self::Validation,
             "Validate again" => Self::ResidualValidation,
-            "List candidates" | "Next round" | "Validate sets" | "Start trial" | "Await trial"
-            | "Wait for trial" | "Judge set" | "Judge failed trial" | "Clean up trial" => {
+            "List candidates"
+            | "Next round"
+            | "Validate sets"
+            | "Start trial"
+            | "Await trial"
+            | "Wait for trial"
+            | "Wait without events"
+            | "Judge set"
+            | "Judge failed trial"
+            | "Clean up trial" => {
                 if execution.contains("-walk-") {
                     Self::ResidualValidation
                 } else {
@@ -153,12 +161,12 @@ impl Stage {
     }
 }
 
-/// The state whose look at work elsewhere a Wait state puts off: both are one line of the chart.
+/// The state whose look at work elsewhere another state puts off: both are one line of the chart.
 pub(super) fn poll_of(wait: &str) -> &str {
     match wait {
         "Wait for stacks" => "Create stacks",
         "Wait for drift detection" => "Detect drift",
-        "Wait for trial" => "Await trial",
+        "Wait for trial" | "Wait without events" => "Await trial",
         "Wait for approval team" => "Await approval team",
         "Wait for restore" => "Await restore",
         "Wait for adoption" => "Adopt restored data",

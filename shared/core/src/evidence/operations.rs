@@ -189,7 +189,7 @@ impl Evident for validation::Operation {
                 }]
             }),
             Self::Start { set, .. } => vec![Event::new(Kind::TrialStarted, at).fact("set", set.as_str())],
-            Self::Poll { .. } => Vec::new(),
+            Self::Poll { .. } | Self::Wait { .. } => Vec::new(),
             Self::Judge { set, failure, .. } => read(answer, at, |judged: validation::Judged| {
                 let event = Event::new(Kind::SetJudged, at)
                     .fact("set", set.as_str())

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::approval::TaskToken;
 use crate::artifact::ArtifactRef;
 
 /// What `validation` can be asked to do.
@@ -38,6 +39,17 @@ pub enum Operation {
         plan: ArtifactRef,
         /// The set.
         set: String,
+    },
+    /// Waits for the next look, or for an event about one of the set's jobs; Step Functions waits for the token.
+    Wait {
+        /// The run's plan.
+        plan: ArtifactRef,
+        /// The set.
+        set: String,
+        /// How often an event has ended a wait for this set.
+        woken: u32,
+        /// The task token. Stored encrypted, and nowhere else.
+        token: TaskToken,
     },
     /// Scans what was restored, checks the invariants, and records the verdict.
     Judge {
@@ -100,7 +112,7 @@ pub enum NextRound {
     },
 }
 
-/// The answer to [`Operation::Start`] and [`Operation::Poll`].
+/// The answer to [`Operation::Start`], [`Operation::Poll`] and [`Operation::Wait`]; of the last Step Functions ignores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
@@ -108,6 +120,8 @@ pub struct Trial {
     pub set: String,
     /// Whether all scans and restores have ended.
     pub progress: super::Progress,
+    /// How long to wait before the next look, in seconds: the timeout of the state that waits.
+    pub wait_seconds: u32,
 }
 
 /// The answer to [`Operation::Judge`].

@@ -14,7 +14,7 @@ use aws_sdk_route53::types as dns;
 use blackstart_core::plan::Plan;
 
 use crate::accounts::{LOG_ARCHIVE, OLD, REBUILD, RECOVERY, REGION, SIBLINGS, VALIDATION};
-use crate::deploy::Deployed;
+use crate::deploy::{Deployed, STACK};
 use crate::project::Project;
 use crate::standin::TeamAnswer;
 use crate::step::{Doing, StepFailed};
@@ -152,6 +152,7 @@ impl Organisation {
             ("ExternalId", EXTERNAL_ID.to_owned()),
             ("LogReaderRoleArns", role(LOG_ARCHIVE, "BlackstartLogReader")),
             ("ValidationRoleArns", role(VALIDATION, "BlackstartValidation")),
+            ("BackupEventRoleArns", role(VALIDATION, "BlackstartBackupEvents")),
             ("RebuildRoleArns", role(REBUILD, "BlackstartRebuild")),
             (
                 "VaultRequesterRoleArns",
@@ -236,6 +237,7 @@ async fn make_roles(local: &LocalAws, project: &Project) -> Result<(), StepFaile
         "arn:aws:backup:{REGION}:{RECOVERY}:backup-vault:{}",
         workload::VAULT
     );
+    let bus = format!("arn:aws:events:{REGION}:{RECOVERY}:event-bus/{STACK}-backup");
     let administrator = "arn:aws:iam::aws:policy/AdministratorAccess".to_owned();
     let stacks = vec![
         (
@@ -243,7 +245,11 @@ async fn make_roles(local: &LocalAws, project: &Project) -> Result<(), StepFaile
             "log-archive",
             vec![("LogBucket", LOG_BUCKET.to_owned())],
         ),
-        (VALIDATION, "validation", vec![("VaultArn", vault)]),
+        (
+            VALIDATION,
+            "validation",
+            vec![("VaultArn", vault), ("EventBusArn", bus)],
+        ),
         (
             REBUILD,
             "rebuild",

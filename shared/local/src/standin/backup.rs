@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::Shared;
 use super::caller::Incoming;
 use super::control::{Fault, Operation, Point, ScanJob, ScanOutcome};
+use super::events::let_scan_end;
 use super::wire::{Answer, ServiceError, epoch, page};
 use crate::accounts::root_of;
 
@@ -312,7 +313,7 @@ async fn start_scan_job(State(shared): State<Arc<Shared>>, request: Request) -> 
         state.scans.insert(
             id.clone(),
             ScanJob {
-                account,
+                account: account.clone(),
                 vault_account: point.vault_account,
                 point: point.point,
                 role: asked.iam_role_arn,
@@ -326,6 +327,8 @@ async fn start_scan_job(State(shared): State<Arc<Shared>>, request: Request) -> 
         if let Some(token) = token {
             state.scan_tokens.insert(token, id.clone());
         }
+        drop(state);
+        let_scan_end(shared, id.clone(), account);
         if fault == Some(Fault::AnsweredAfterTheFact) {
             return Err(ServiceError::unavailable("the service is unavailable"));
         }
@@ -336,7 +339,7 @@ async fn start_scan_job(State(shared): State<Arc<Shared>>, request: Request) -> 
 }
 
 /// The status that the model asks of a successful start.
-fn created(mut answer: Response) -> Response {
+pub(super) fn created(mut answer: Response) -> Response {
     if answer.status() == StatusCode::OK {
         *answer.status_mut() = StatusCode::CREATED;
     }
@@ -362,9 +365,9 @@ async fn describe_scan_job(
     .await
 }
 
-/// What a poll sees: CREATED, then RUNNING, then the end.
-fn scan_described(id: &str, job: &ScanJob) -> Value {
-    let (state, result) = match job.polls {
+/// State and result at the look of this number: CREATED, then RUNNING, then the end.
+pub(super) fn scan_state(job: &ScanJob, look: u32) -> (&'static str, Option<&'static str>) {
+    match look {
         0 | 1 => ("CREATED", None),
         2 => ("RUNNING", None),
         _ if job.fails => ("FAILED", None),
@@ -375,7 +378,11 @@ fn scan_described(id: &str, job: &ScanJob) -> Value {
             ScanOutcome::NoResult => ("COMPLETED", None),
             ScanOutcome::Failed => ("FAILED", None),
         },
-    };
+    }
+}
+
+fn scan_described(id: &str, job: &ScanJob) -> Value {
+    let (state, result) = scan_state(job, job.polls);
     let mut described = json!({
         "ScanJobId": id,
         "AccountId": job.account,

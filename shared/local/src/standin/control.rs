@@ -10,8 +10,18 @@ use serde_json::Value;
 use super::caller::arn;
 
 /// The handle by which a scenario fills and disturbs the stand-in.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Control(Arc<Mutex<State>>);
+
+impl Default for Control {
+    fn default() -> Self {
+        let state = State {
+            tells: true,
+            ..State::default()
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+}
 
 /// Everything that the stand-in knows.
 #[derive(Debug, Default)]
@@ -29,6 +39,9 @@ pub(super) struct State {
     pub(super) policies: BTreeMap<String, Policy>,
     pub(super) checks: BTreeMap<String, super::health::Observed>,
     pub(super) faults: BTreeMap<Operation, VecDeque<Fault>>,
+    pub(super) access_points: BTreeMap<String, AccessPoint>,
+    /// Whether jobs end by themselves, and EventBridge is told.
+    pub(super) tells: bool,
     pub(super) next_job: u64,
     pub(super) started: Vec<StartedJob>,
 }
@@ -38,7 +51,7 @@ pub(super) struct State {
 pub struct StartedJob {
     /// Account of the caller.
     pub account: String,
-    /// `restore` or `scan`.
+    /// `restore`, `scan` or `access point`.
     pub kind: &'static str,
     /// Recovery point ARN.
     pub point: String,
@@ -221,6 +234,8 @@ pub enum Operation {
     StartScanJob,
     /// `DescribeScanJob`.
     DescribeScanJob,
+    /// `CreateBackupAccessPoint`.
+    CreateBackupAccessPoint,
     /// `GetHealthCheckStatus`.
     GetHealthCheckStatus,
     /// `TestDNSAnswer`.
@@ -273,6 +288,18 @@ pub(super) struct ScanJob {
     pub(super) mode: String,
     pub(super) created: Timestamp,
     pub(super) polls: u32,
+    pub(super) fails: bool,
+}
+
+/// An access point of AWS Backup.
+#[derive(Debug, Clone)]
+pub(super) struct AccessPoint {
+    pub(super) account: String,
+    pub(super) name: String,
+    pub(super) point: Arc<RecoveryPoint>,
+    pub(super) vault_account: String,
+    pub(super) created: Timestamp,
+    pub(super) looks: u32,
     pub(super) fails: bool,
 }
 
@@ -384,6 +411,23 @@ impl Control {
     /// Disturbs the next call of this operation; further calls of this method queue up.
     pub fn disturb(&self, operation: Operation, fault: Fault) {
         self.state().faults.entry(operation).or_default().push_back(fault);
+    }
+
+    /// Whether the jobs that are started from now on end in their own time, and EventBridge is told. At first they do.
+    /// Otherwise a job goes on when it is looked at, and no event comes.
+    pub fn tell_of_jobs(&self, tells: bool) {
+        self.state().tells = tells;
+    }
+
+    /// Names of the access points that are there, in order.
+    #[must_use]
+    pub fn access_points(&self) -> Vec<String> {
+        let state = self.state();
+        state
+            .access_points
+            .values()
+            .map(|point| point.name.clone())
+            .collect()
     }
 
     /// How many restore jobs were begun.

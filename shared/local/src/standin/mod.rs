@@ -4,9 +4,11 @@
 //! reach it by `AWS_ENDPOINT_URL_<SERVICE>` and cannot tell.
 
 mod access_analyzer;
+mod access_points;
 mod backup;
 mod caller;
 mod control;
+mod events;
 mod guardduty;
 mod health;
 mod mpa;
@@ -116,6 +118,7 @@ impl StandIn {
             .merge(guardduty::routes())
             .merge(mpa::routes())
             .merge(access_analyzer::routes())
+            .merge(access_points::routes())
             .merge(route53::routes())
             .merge(sharing::routes())
             .merge(vaults::routes())

@@ -22,6 +22,7 @@ use super::Shared;
 use super::backup::{answering, disturbance, input, lower_keys, own_role, visible_point};
 use super::caller::arn;
 use super::control::{Content, Fault, Operation, RestoreJob, Table};
+use super::events::let_restore_end;
 use super::wire::{ServiceError, epoch};
 use crate::accounts::root_of;
 use crate::step::told;
@@ -77,7 +78,7 @@ async fn start_restore_job(State(shared): State<Arc<Shared>>, request: Request) 
         state.note(&account, "restore", &point.point.arn);
         let job = RestoreJob {
             id: id.clone(),
-            account,
+            account: account.clone(),
             vault_account: point.vault_account,
             point: point.point,
             role,
@@ -96,6 +97,8 @@ async fn start_restore_job(State(shared): State<Arc<Shared>>, request: Request) 
         if let Some(token) = token {
             state.restore_tokens.insert(token, id.clone());
         }
+        drop(state);
+        let_restore_end(shared, id.clone(), account);
         if fault == Some(Fault::AnsweredAfterTheFact) {
             return Err(ServiceError::unavailable("the service is unavailable"));
         }
@@ -114,7 +117,37 @@ fn job(shared: &Shared, id: &str) -> Result<Arc<tokio::sync::Mutex<RestoreJob>>,
         .ok_or_else(|| ServiceError::not_found(format!("Restore job `{id}` does not exist")))
 }
 
-/// A poll sees PENDING, then RUNNING, then the end; the restoring itself is done by the poll that sees the end.
+/// Does the restoring, and notes how it ended.
+async fn finish(shared: &Shared, job: &mut RestoreJob) {
+    let ended = if job.fails {
+        Err("the restore failed for an internal reason".to_owned())
+    } else {
+        restore(shared, job).await
+    };
+    job.completed = Some(Timestamp::now());
+    match ended {
+        Ok(created) => {
+            job.status = "COMPLETED";
+            job.result = Some(created);
+        }
+        Err(message) => {
+            job.status = "FAILED";
+            job.message = Some(message);
+        }
+    }
+}
+
+/// The job's time is over. Its last status, if it is there.
+pub(super) async fn end(shared: &Shared, id: &str) -> Option<&'static str> {
+    let job = job(shared, id).ok()?;
+    let mut job = job.lock().await;
+    if matches!(job.status, "PENDING" | "RUNNING") {
+        finish(shared, &mut job).await;
+    }
+    Some(job.status)
+}
+
+/// A poll sees PENDING, then RUNNING, then the end, if the job's time is not over before.
 async fn describe_restore_job(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
@@ -132,24 +165,7 @@ async fn describe_restore_job(
         let answer = described(&job);
         match job.status {
             "PENDING" => job.status = "RUNNING",
-            "RUNNING" => {
-                let ended = if job.fails {
-                    Err("the restore failed for an internal reason".to_owned())
-                } else {
-                    restore(&shared, &job).await
-                };
-                job.completed = Some(Timestamp::now());
-                match ended {
-                    Ok(created) => {
-                        job.status = "COMPLETED";
-                        job.result = Some(created);
-                    }
-                    Err(message) => {
-                        job.status = "FAILED";
-                        job.message = Some(message);
-                    }
-                }
-            }
+            "RUNNING" => finish(&shared, &mut job).await,
             _ => {}
         }
         Ok(Json(answer))
@@ -293,7 +309,7 @@ async fn restore(shared: &Shared, job: &RestoreJob) -> Result<String, String> {
     }
 }
 
-async fn restore_bucket(
+pub(super) async fn restore_bucket(
     s3: &aws_sdk_s3::Client,
     bucket: &str,
     new: bool,

@@ -13,6 +13,7 @@ pub(super) struct ServiceError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    arn: Option<String>,
 }
 
 impl ServiceError {
@@ -40,6 +41,12 @@ impl ServiceError {
         Self::new(StatusCode::BAD_REQUEST, "AlreadyExistsException", message)
     }
 
+    /// The same error with the ARN of what is there already.
+    pub(super) fn with_arn(mut self, arn: &str) -> Self {
+        self.arn = Some(arn.to_owned());
+        self
+    }
+
     pub(super) fn denied(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
     }
@@ -65,6 +72,7 @@ impl ServiceError {
             status,
             code,
             message: message.into(),
+            arn: None,
         }
     }
 
@@ -91,11 +99,11 @@ impl ServiceError {
 
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
-        let mut response = (
-            self.status,
-            Json(json!({"message": self.message, "Message": self.message})),
-        )
-            .into_response();
+        let mut body = json!({"message": self.message, "Message": self.message});
+        if let (Some(arn), Some(fields)) = (self.arn, body.as_object_mut()) {
+            fields.insert("Arn".to_owned(), json!(arn));
+        }
+        let mut response = (self.status, Json(body)).into_response();
         response
             .headers_mut()
             .insert("x-amzn-errortype", HeaderValue::from_static(self.code));

@@ -72,14 +72,6 @@ impl CloudControl {
         Self { signed, role_arn }
     }
 
-    #[cfg(test)]
-    pub(crate) fn over(signed: Signed) -> Self {
-        Self {
-            signed,
-            role_arn: None,
-        }
-    }
-
     fn asked(&self, resource: &Resource<'_>, more: &[(&str, &str)]) -> Value {
         let role = self.role_arn.iter().map(|role| ("RoleArn", role.as_str()));
         let fields = [

@@ -33,6 +33,10 @@ impl ContentReader {
             match self.other(resource_type, arn).await? {
                 CopyState::Absent => return Ok(false),
                 CopyState::Deleting => return Err(later("it is being deleted")),
+                CopyState::Unknown => {
+                    let why = "nothing says which of its type it is".to_owned();
+                    return Err(PortError::Refused { what, why });
+                }
                 CopyState::Present { run: None } => {
                     self.mark_other(resource_type, arn, run).await?;
                     return Err(later("it does not carry the tag of the run yet"));
@@ -79,7 +83,7 @@ mod tests {
         });
         let config = wire.config();
         let reader = ContentReader {
-            others: CloudControl::over(Signed::over(&config, wire.connector())),
+            others: CloudControl::over(Signed::over(&config, wire.connector()), None),
             ..ContentReader::new(&config, None)
         };
         (reader, wire)

@@ -290,7 +290,9 @@ mod tests {
             Some(&budget),
         ) {
             NextRound::OverCeiling { reason } => reason,
-            other => panic!("{other:?}"),
+            other @ (NextRound::Validate { .. } | NextRound::Found { .. } | NextRound::Exhausted { .. }) => {
+                panic!("{other:?}")
+            }
         };
         let none = BTreeMap::from([("mid".to_owned(), Verdict::Unknown)]);
         assert!(!reason(&none).contains("is clean"));

@@ -17,7 +17,14 @@ pub(super) const FILES: &str = "arn:aws:elasticfilesystem:us-east-1:444444444444
 pub(super) fn with_files(resource_type: &str) -> World {
     let world = world();
     change_plan(&world, |plan| {
-        let files = json!({"id": "a-files", "arn": FILES, "type": resource_type, "restore_to": "files"});
+        let mut files = json!({"id": "a-files", "arn": FILES, "type": resource_type, "restore_to": "files"});
+        if resource_type == "FSx" {
+            // No recovery point remembers its network.
+            files["trial_metadata"] = json!({
+                "SubnetIds": "[\"subnet-0aaaaaaaaaaaaaaa1\"]",
+                "SecurityGroupIds": "[\"sg-0aaaaaaaaaaaaaaa1\"]"
+            });
+        }
         plan["resources"].as_array_mut().unwrap().push(files);
     });
     {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use blackstart_core::plan::{ExpiryRule, FixUp};
 use blackstart_core::restore::fix_up::Settings;
+use blackstart_core::restore::removal::CopyState;
+use blackstart_core::run::RunId;
 use serde_json::{Value, json};
 
 use super::*;

@@ -130,6 +130,13 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
             .fact("resource", resource.id.as_str())
     }
 
+    /// Puts into the evidence what is about to be asked for: who dies after the request leaves a trace of it.
+    async fn ask(&self, resource: &Resource, what: &str) -> Result<(), RestoreError> {
+        let event = self.event(Kind::AdoptionRequested, resource).fact("what", what);
+        record_once(&self.deps.records, self.run, event).await?;
+        Ok(())
+    }
+
     /// Asks for a setting that is missing. `true`: it was read back.
     async fn put_back(
         &self,
@@ -147,6 +154,7 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
             .await?;
         let mut now = standing(fix_up, &settings);
         if now == Standing::Open {
+            self.ask(resource, &what).await?;
             self.account.put_back(resource, job.made(), fix_up).await?;
             tracing::info!(resource = %resource.id, setting = %what, "setting asked for");
             // Many settings are there at once.
@@ -188,6 +196,7 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
             credential: name.to_owned(),
             token: token(self.run, resource, name),
         };
+        self.ask(resource, name).await?;
         let answer = self.account.ask_hook(function, &request).await?;
         let event = self
             .event(Kind::SettingRestored, resource)
@@ -254,6 +263,8 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
                     },
                 };
                 let parameters = stack.map(|stack| stack.parameters).unwrap_or_default();
+                self.ask(resource, &format!("change set of {}", seam.stack()))
+                    .await?;
                 account
                     .propose(seam.stack(), &set_name, &parameters, &taking)
                     .await?;
@@ -261,6 +272,8 @@ impl<R: Run, L: Records, A: RebuildAccount, C: Adopter> Look<'_, R, L, A, C> {
                 Ok(None)
             }
             Step::Execute(set) => {
+                self.ask(resource, &format!("execution in {}", seam.stack()))
+                    .await?;
                 account
                     .execute(seam.stack(), &set, &token(self.run, resource, "execute"))
                     .await?;

@@ -21,7 +21,8 @@ mod terminal;
 
 use kept::{KEY, earlier_drills, save_report};
 use play::{Answer, DrillFailed, Ended, Execution, Proposal, Stage, Trigger};
-use terminal::{Terminal, ask, show_changes, show_critical_path, show_waits, shown};
+pub(crate) use terminal::shown;
+use terminal::{Terminal, ask, show_changes, show_critical_path, show_waits};
 
 /// Plays a whole recovery on this machine: no AWS account, no Docker.
 #[derive(Debug, Args)]

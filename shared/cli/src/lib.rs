@@ -99,6 +99,8 @@ fn answered<E: std::error::Error>(answer: Result<bool, E>) -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             let text = blackstart_core::error_name::error_chain(&error);
+            // Names of files, and words that they hold, are in it.
+            let text = text.lines().map(drill::shown).collect::<Vec<_>>().join("\n");
             // Nothing can be said when standard error is closed.
             let _ = writeln!(std::io::stderr(), "error: {text}");
             ExitCode::from(2)

@@ -104,6 +104,8 @@ pub enum Kind {
     RestoreRequested,
     /// The restore of one resource ended.
     RestoreEnded,
+    /// A setting, a hook or a change set for what was restored was asked for.
+    AdoptionRequested,
     /// A setting that a restore loses was put back and read again.
     SettingRestored,
     /// A stack is proven to own a restored resource, or to refer to it.
@@ -158,6 +160,7 @@ impl Kind {
     pub fn needs_approval(self) -> bool {
         match self {
             Self::RestoreRequested
+            | Self::AdoptionRequested
             | Self::SettingRestored
             | Self::ResourceAdopted
             | Self::RestoreStarted

@@ -253,6 +253,7 @@ pub struct Resource {
     Deserialize,
     JsonSchema,
     IntoStaticStr,
+    strum::EnumIter,
 )]
 pub enum ResourceType {
     /// An S3 bucket.

@@ -199,7 +199,7 @@ fn source(adapter: &str) -> Option<String> {
     let folder = format!("shared/aws/src/{adapter}");
     if repository::path(&folder).is_dir() {
         for name in repository::names(&folder) {
-            if name != "tests.rs" {
+            if name.ends_with(".rs") && name != "tests.rs" {
                 text.push_str(&plain(&format!("{folder}/{name}")));
             }
         }

@@ -137,6 +137,7 @@ async fn a_change_set_that_would_do_more_than_the_template_is_not_executed() {
         action: "Add".to_owned(),
         logical_id: "Backdoor".to_owned(),
         resource_type: "AWS::IAM::User".to_owned(),
+        replacement: String::new(),
     });
     ask(&fake, advance()).await.unwrap();
     let error = ask(&fake, advance()).await.unwrap_err();

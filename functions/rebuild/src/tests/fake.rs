@@ -145,6 +145,7 @@ impl Stacks for &Fake {
                     action: "Add".to_owned(),
                     logical_id: resource.logical_id,
                     resource_type: resource.resource_type,
+                    replacement: String::new(),
                 })
                 .collect();
             changes.extend(world.surprise.clone());

@@ -140,6 +140,7 @@ impl Adopter for &Fake {
                 action: action.to_owned(),
                 logical_id: logical_id.to_owned(),
                 resource_type: String::new(),
+                replacement: String::new(),
             };
             let mut changes = vec![match taking {
                 Taking::Parameter { .. } => change("Modify", "Role"),
@@ -154,7 +155,10 @@ impl Adopter for &Fake {
                 execution: "AVAILABLE".to_owned(),
                 reason: None,
                 changes,
-                parameters: BTreeMap::new(),
+                parameters: match taking {
+                    Taking::Parameter { name, value } => BTreeMap::from([(name.clone(), value.clone())]),
+                    Taking::Import(_) => BTreeMap::new(),
+                },
                 tags: BTreeMap::new(),
                 template: None,
             };

@@ -130,6 +130,7 @@ impl CloudFormation {
                         action: text(change.and_then(|it| it.action()).map(|action| action.as_str())),
                         logical_id: text(change.and_then(|it| it.logical_resource_id())),
                         resource_type: text(change.and_then(|it| it.resource_type())),
+                        replacement: text(change.and_then(|it| it.replacement()).map(|it| it.as_str())),
                     }
                 })
                 .collect::<Vec<_>>();

@@ -18,7 +18,7 @@ impl Terminal<'_> {
 }
 
 /// Text from logs, names and policies, made harmless for a terminal.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) {

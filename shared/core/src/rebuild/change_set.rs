@@ -57,6 +57,9 @@ pub struct Change {
     pub logical_id: String,
     /// Resource type.
     pub resource_type: String,
+    /// Whether a modification makes a new resource and takes the old one away: `True`, `False` or `Conditional`; empty
+    /// where CloudFormation says nothing of it (`ResourceChange`, CloudFormation API Reference).
+    pub replacement: String,
 }
 
 /// What to do about a stack that waits for its change set.
@@ -219,6 +222,7 @@ mod tests {
             action: "Add".to_owned(),
             logical_id: logical_id.to_owned(),
             resource_type: kind.to_owned(),
+            replacement: String::new(),
         };
         World {
             set: ObservedChangeSet {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
+use super::fix_up::is_generic;
 use super::mapping::Declared;
 use crate::approval::{DecisionPackage, PlannedRestore};
 use crate::artifact::{ArtifactRef, Digest};
@@ -137,9 +138,29 @@ pub fn adoption_policy(plan: &Plan) -> String {
         .iter()
         .map(|stack| arn("cloudformation", &format!("stack/{}/*", stack.name)))
         .collect();
+    // Cloud Control API takes no ARN of a resource. A plan without settings of this kind has no such statement.
+    let everything = ["*".to_owned()];
+    let generic = plan
+        .resources
+        .iter()
+        .any(|resource| !resource.resource_type.is_readable() || resource.fix_ups.iter().any(is_generic));
+    let generic = if generic { &everything[..] } else { &[] };
     let policy = |named: &[String], hooks: &[String], stacks: &[String], built: &[String]| {
         let statements: Vec<_> = [
-            (&["dynamodb:*", "s3:*Bucket*", "s3:*LifecycleConfiguration"][..], named),
+            // What settings are read and put back with; nothing that deletes.
+            (
+                &[
+                    "dynamodb:Describe*",
+                    "dynamodb:List*",
+                    "dynamodb:Update*",
+                    "dynamodb:TagResource",
+                    "s3:GetBucket*",
+                    "s3:PutBucket*",
+                    "s3:ListBucket*",
+                    "s3:*LifecycleConfiguration",
+                ][..],
+                named,
+            ),
             (&["lambda:InvokeFunction"][..], hooks),
             (&["cloudformation:*"][..], stacks),
             (
@@ -148,7 +169,7 @@ pub fn adoption_policy(plan: &Plan) -> String {
             ),
             (
                 &["cloudformation:GetResource", "cloudformation:UpdateResource"][..],
-                &["*".to_owned()][..],
+                generic,
             ),
             (&["iam:PassRole"][..], &[execution_role(plan)][..]),
         ]

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
+use strum::IntoEnumIterator as _;
 
 use super::resource::template_type;
 use crate::artifact::Digest;
 use crate::plan::{ResourceType, Seam};
-use crate::rebuild::change_set::ObservedChangeSet;
+use crate::rebuild::change_set::{Change, ObservedChangeSet};
 use crate::rebuild::drift::ResourceDrift;
 use crate::rebuild::isolation::StackResource;
 use crate::rebuild::waves::ObservedStack;
@@ -94,7 +95,10 @@ pub fn next(
         ("CREATE_PENDING" | "CREATE_IN_PROGRESS", _)
         | ("CREATE_COMPLETE", "UNAVAILABLE" | "EXECUTE_IN_PROGRESS") => Step::Wait,
         ("CREATE_COMPLETE", "AVAILABLE") => match surprise(seam, set) {
-            None => Step::Execute(set.id.clone()),
+            None => match foreign_value(seam, id, set) {
+                None => Step::Execute(set.id.clone()),
+                Some(what) => Step::Stop(format!("the change set of stack `{}` {what}", seam.stack())),
+            },
             Some(what) => Step::Stop(format!("the change set of stack `{}` {what}", seam.stack())),
         },
         (status, execution) => Step::Stop(format!(
@@ -108,6 +112,28 @@ pub fn next(
             )
         )),
     }
+}
+
+/// What else than the restored resource a change set would give to its parameter.
+fn foreign_value(seam: &Seam, id: &str, set: &ObservedChangeSet) -> Option<String> {
+    let Seam::Parameter { parameter, .. } = seam else {
+        return None;
+    };
+    let given = set.parameters.get(parameter).map(String::as_str);
+    (given != Some(id)).then(|| {
+        format!(
+            "would set `{parameter}` to `{}`, not to `{id}`",
+            given.unwrap_or_default().escape_debug()
+        )
+    })
+}
+
+/// Whether a change takes away a resource that holds data: what replaces it is empty.
+fn loses_data(change: &Change) -> bool {
+    let holds_data = ResourceType::iter()
+        .filter_map(template_type)
+        .any(|data| data == change.resource_type);
+    holds_data && !matches!(change.replacement.as_str(), "" | "False")
 }
 
 /// What a change set would do beside taking the resource.
@@ -131,7 +157,16 @@ fn surprise(seam: &Seam, set: &ObservedChangeSet) -> Option<String> {
             )
         })
         .collect();
-    (!others.is_empty()).then(|| format!("would also {}", others.join(", ")))
+    if !others.is_empty() {
+        return Some(format!("would also {}", others.join(", ")));
+    }
+    let replaced: Vec<String> = set
+        .changes
+        .iter()
+        .filter(|change| loses_data(change))
+        .map(|change| format!("`{}`", change.logical_id.escape_debug()))
+        .collect();
+    (!replaced.is_empty()).then(|| format!("would replace {}, and with it the data", replaced.join(", ")))
 }
 
 /// Property of the identifier of a type, as `ResourcesToImport` names it, and whether a template gives it as a property.
@@ -305,7 +340,6 @@ pub fn prove(seam: &Seam, witnesses: &[ResourceDrift]) -> Result<String, Vec<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rebuild::change_set::Change;
 
     fn parameter() -> Seam {
         Seam::Parameter {
@@ -346,9 +380,10 @@ mod tests {
                     action: (*action).to_owned(),
                     logical_id: (*logical_id).to_owned(),
                     resource_type: String::new(),
+                    replacement: String::new(),
                 })
                 .collect(),
-            parameters: BTreeMap::new(),
+            parameters: BTreeMap::from([("Bucket".to_owned(), "new".to_owned())]),
             tags: BTreeMap::new(),
             template: None,
         }
@@ -439,6 +474,43 @@ mod tests {
             );
             assert!(matches!(step, Step::Stop(_)), "{changes:?}: {step:?}");
         }
+    }
+
+    /// What is replaced is empty, and what the parameter names must be what was restored.
+    #[test]
+    fn a_change_set_that_replaces_data_or_names_another_resource_is_not_executed() {
+        let step = |change: fn(&mut ObservedChangeSet)| {
+            let mut set = set("CREATE_COMPLETE", "AVAILABLE", &[("Modify", "Role")]);
+            change(&mut set);
+            let stack = stack("CREATE_COMPLETE", "none");
+            next(&parameter(), "new", Some(&stack), &[], Some(&set))
+        };
+        let replaced = |kind: &str, replacement: &str| Change {
+            action: "Modify".to_owned(),
+            logical_id: "Table".to_owned(),
+            resource_type: kind.to_owned(),
+            replacement: replacement.to_owned(),
+        };
+        assert_eq!(step(|_| {}), Step::Execute("arn:set".to_owned()));
+        for replacement in ["True", "Conditional"] {
+            let mut set = set("CREATE_COMPLETE", "AVAILABLE", &[]);
+            set.changes.push(replaced("AWS::DynamoDB::Table", replacement));
+            let stack = stack("CREATE_COMPLETE", "none");
+            let step = next(&parameter(), "new", Some(&stack), &[], Some(&set));
+            assert!(
+                matches!(&step, Step::Stop(why) if why.contains("`Table`")),
+                "{step:?}"
+            );
+            set.changes = vec![replaced("AWS::ECS::TaskDefinition", replacement)];
+            let step = next(&parameter(), "new", Some(&stack), &[], Some(&set));
+            assert!(matches!(step, Step::Execute(_)), "{step:?}");
+        }
+        let other = step(|set| drop(set.parameters.insert("Bucket".to_owned(), "theirs".to_owned())));
+        assert!(
+            matches!(&other, Step::Stop(why) if why.contains("`theirs`")),
+            "{other:?}"
+        );
+        assert!(matches!(step(|set| set.parameters.clear()), Step::Stop(_)));
     }
 
     #[test]

@@ -19,8 +19,10 @@ async fn bucket(objects: &'static [(&'static str, u16, &'static str)]) -> Result
             })
     });
     let reader = ContentReader::new(&wire.config(), None);
-    let resource: Resource =
-        serde_json::from_value(json!({"id": "files", "type": "s3", "arn": "arn:aws:s3:::files"})).unwrap();
+    let resource: Resource = serde_json::from_value(
+        json!({"id": "files", "type": "S3", "arn": "arn:aws:s3:::files", "restore_to": "restored"}),
+    )
+    .unwrap();
     reader.read(&resource, "restored", &[]).await
 }
 
@@ -58,8 +60,10 @@ async fn an_object_that_cannot_be_read_is_named_with_the_reason_and_never_clean(
 async fn a_bucket_that_cannot_be_listed_is_an_error_and_not_an_empty_one() {
     let wire = Wire::new(|_| (403, "<Error><Code>AccessDenied</Code></Error>".to_owned()));
     let reader = ContentReader::new(&wire.config(), None);
-    let resource: Resource =
-        serde_json::from_value(json!({"id": "files", "type": "s3", "arn": "arn:aws:s3:::files"})).unwrap();
+    let resource: Resource = serde_json::from_value(
+        json!({"id": "files", "type": "S3", "arn": "arn:aws:s3:::files", "restore_to": "restored"}),
+    )
+    .unwrap();
     let refused = reader.read(&resource, "restored", &[]).await;
     assert!(matches!(refused, Err(PortError::Refused { .. })), "{refused:?}");
 }

@@ -249,7 +249,7 @@ impl Table {
         self.by_event.entry(event).or_default().push(Arc::clone(rule));
     }
 
-    /// Whether records of this action, of any service, may match an indicator beside those of [`Table::context`].
+    /// Whether records of this action, of any service, may match an indicator beside those of `context`.
     #[must_use]
     pub fn watch(&self, event: &str) -> Watch<'_> {
         let Some((rules, words)) = self.by_event.get(event).zip(self.words.get(event)) else {

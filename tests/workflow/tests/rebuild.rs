@@ -181,6 +181,10 @@ impl<'a> Rebuild<'a> {
         stack.parameters.clear();
         stack.items.clear();
         plan.rebuild.stacks = vec![stack];
+        // The stacks that take what is restored are not in it.
+        for resource in &mut plan.resources {
+            resource.seam = None;
+        }
         plan.rebuild
             .allowed_resource_types
             .extend(kinds.iter().map(|kind| (*kind).to_owned()));
